@@ -1,0 +1,191 @@
+//! What happened: facts in the past tense, made by `apply`, kept in the audit chain in order, once each.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::decision::{BlockReason, Cause, Selection};
+use crate::id::{AgentId, CheckName, EndpointName, Epoch, ServiceId};
+use crate::name::DnsName;
+use crate::overrides::{Override, Pause};
+use crate::quorum::{Evidence, Verdict};
+use crate::time::Timestamp;
+
+/// A fact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// A zone was created or replaced.
+    ZoneApplied {
+        /// Its apex.
+        zone: DnsName,
+        /// SHA-256 over its canonical encoding, in hexadecimal.
+        digest: String,
+    },
+    /// A zone was deleted.
+    ZoneDeleted {
+        /// Its apex.
+        zone: DnsName,
+    },
+    /// A service was created or replaced.
+    ServiceApplied {
+        /// SHA-256 over its canonical encoding, in hexadecimal.
+        digest: String,
+    },
+    /// A service was deleted.
+    ServiceDeleted,
+    /// An endpoint was added or replaced.
+    EndpointRegistered {
+        /// The endpoint.
+        endpoint: EndpointName,
+        /// Its address and port.
+        address: String,
+    },
+    /// An endpoint was removed.
+    EndpointDeregistered {
+        /// The endpoint.
+        endpoint: EndpointName,
+    },
+    /// The verdict on an endpoint changed.
+    VerdictChanged {
+        /// The endpoint.
+        endpoint: EndpointName,
+        /// The check whose vote changed it.
+        check: CheckName,
+        /// Before.
+        from: Verdict,
+        /// After.
+        to: Verdict,
+        /// The opinions that were counted.
+        evidence: Vec<Evidence>,
+    },
+    /// What is answered changed.
+    SelectionChanged {
+        /// The new epoch.
+        epoch: Epoch,
+        /// Before.
+        from: Selection,
+        /// After.
+        to: Selection,
+        /// Why.
+        cause: Cause,
+        /// When the trouble began: the first failed probe that led here, where there is one.
+        trouble_since: Option<Timestamp>,
+    },
+    /// The decision wants a move and something forbids it.
+    MoveBlocked {
+        /// What forbids it.
+        reason: BlockReason,
+        /// What would be answered.
+        wanted: Selection,
+    },
+    /// A service in observe mode would have moved.
+    MoveWithheld {
+        /// What would be answered.
+        wanted: Selection,
+    },
+    /// An override came into force.
+    OverrideSet(Override),
+    /// An override ended.
+    OverrideEnded {
+        /// The override.
+        order: Override,
+        /// Who ended it; the group itself at expiry.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Automation was paused.
+    AutomationPaused(Pause),
+    /// Automation goes on.
+    AutomationResumed {
+        /// Who resumed; the group itself at expiry.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// An agent was admitted, or what is known of it replaced.
+    AgentAdmitted {
+        /// The agent.
+        agent: AgentId,
+        /// Its name and region.
+        description: String,
+    },
+    /// An agent was removed.
+    AgentRemoved {
+        /// The agent.
+        agent: AgentId,
+    },
+    /// The leader no longer hears an observer; its opinions are void.
+    ObserverSilenced {
+        /// The observer.
+        agent: AgentId,
+    },
+    /// An observer reports (again).
+    ObserverHeard {
+        /// The observer.
+        agent: AgentId,
+    },
+    /// A leader took office.
+    TermBegan {
+        /// Its term.
+        term: u64,
+        /// Its agent.
+        leader: AgentId,
+    },
+    /// The group's settings changed.
+    SettingsChanged,
+    /// The rules of a newer version are in force.
+    LogicVersionRaised {
+        /// The version.
+        version: u32,
+    },
+    /// A person's or program's command was refused.
+    CommandRefused {
+        /// The command's name.
+        command: String,
+        /// The stable reason.
+        reason: String,
+        /// The whole message.
+        message: String,
+    },
+}
+
+impl Event {
+    /// The event's kind in queries, metrics and exports.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ZoneApplied { .. } => "zone.applied",
+            Self::ZoneDeleted { .. } => "zone.deleted",
+            Self::ServiceApplied { .. } => "service.applied",
+            Self::ServiceDeleted => "service.deleted",
+            Self::EndpointRegistered { .. } => "endpoint.registered",
+            Self::EndpointDeregistered { .. } => "endpoint.deregistered",
+            Self::VerdictChanged { .. } => "verdict.changed",
+            Self::SelectionChanged { .. } => "selection.changed",
+            Self::MoveBlocked { .. } => "move.blocked",
+            Self::MoveWithheld { .. } => "move.withheld",
+            Self::OverrideSet(_) => "override.set",
+            Self::OverrideEnded { .. } => "override.ended",
+            Self::AutomationPaused(_) => "automation.paused",
+            Self::AutomationResumed { .. } => "automation.resumed",
+            Self::AgentAdmitted { .. } => "agent.admitted",
+            Self::AgentRemoved { .. } => "agent.removed",
+            Self::ObserverSilenced { .. } => "observer.silenced",
+            Self::ObserverHeard { .. } => "observer.heard",
+            Self::TermBegan { .. } => "term.began",
+            Self::SettingsChanged => "settings.changed",
+            Self::LogicVersionRaised { .. } => "logic_version.raised",
+            Self::CommandRefused { .. } => "command.refused",
+        }
+    }
+}
+
+/// An event with its service, where it is about one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Happening {
+    /// The service it is about.
+    pub service: Option<ServiceId>,
+    /// The fact.
+    pub event: Event,
+}

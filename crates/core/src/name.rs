@@ -1,0 +1,141 @@
+//! Domain names of our own data: lower case, without the final dot, in the DNS's canonical order.
+//!
+//! The order compares labels from the right (RFC 4034, 6.1), so that everything below a name follows it at once
+//! in a sorted map: whether a name is an empty non-terminal is one look at its successor.
+
+use alloc::string::{String, ToString};
+use core::cmp::Ordering;
+use core::fmt;
+use core::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{NameError, name_error};
+
+/// A fully qualified domain name, lower case, without the final dot; the root is the empty text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DnsName(String);
+
+impl DnsName {
+    /// Parses a host-style name: labels of `a-z`, `0-9`, `-`, `_` (and `*` as the first label), 1–63 octets each,
+    /// at most 253 in all. Case is folded, a final dot is dropped. Errors: anything else.
+    pub fn new(text: &str) -> Result<Self, NameError> {
+        let lower = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+        let fail = |why| Err(name_error("domain name", text, why));
+        if lower.is_empty() || lower.len() > 253 {
+            return fail("it must have 1 to 253 characters");
+        }
+        for (i, label) in lower.split('.').enumerate() {
+            if label.is_empty() || label.len() > 63 {
+                return fail("each label must have 1 to 63 characters");
+            }
+            let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+            if !(label.bytes().all(legal) || i == 0 && label == "*") {
+                return fail("labels may hold a-z, 0-9, '-' and '_'");
+            }
+        }
+        Ok(Self(lower))
+    }
+
+    /// Takes a name off the wire as it is: already lower case, any printable escaping. Used to look names up,
+    /// never to store them.
+    pub fn from_query(lower: String) -> Self {
+        Self(lower)
+    }
+
+    /// The name as text, without the final dot.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this name is `other` or below it.
+    pub fn is_within(&self, other: &Self) -> bool {
+        match self.0.strip_suffix(other.0.as_str()) {
+            Some("") => true,
+            Some(rest) => other.0.is_empty() || rest.ends_with('.'),
+            None => false,
+        }
+    }
+
+    /// The name without its first label; `None` for the root.
+    pub fn parent(&self) -> Option<Self> {
+        if self.0.is_empty() {
+            return None;
+        }
+        Some(Self(self.0.split_once('.').map_or(String::new(), |(_, rest)| rest.to_string())))
+    }
+
+    /// This name with `label` before it. Errors: the result is too long or the label is not legal.
+    pub fn child(&self, label: &str) -> Result<Self, NameError> {
+        Self::new(&alloc::format!("{label}.{}", self.0))
+    }
+}
+
+impl Ord for DnsName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.rsplit('.').cmp(other.0.rsplit('.'))
+    }
+}
+impl PartialOrd for DnsName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl fmt::Display for DnsName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+impl FromStr for DnsName {
+    type Err = NameError;
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Self::new(text)
+    }
+}
+impl TryFrom<String> for DnsName {
+    type Error = NameError;
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::new(&text)
+    }
+}
+impl From<DnsName> for String {
+    fn from(name: DnsName) -> String {
+        name.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> DnsName {
+        DnsName::new(text).expect("valid")
+    }
+
+    #[test]
+    fn folds_case_and_the_final_dot() {
+        assert_eq!(name("Shop.Example.TEST."), name("shop.example.test"));
+    }
+
+    #[test]
+    fn within_is_by_whole_labels() {
+        assert!(name("a.example.test").is_within(&name("example.test")));
+        assert!(name("example.test").is_within(&name("example.test")));
+        assert!(!name("badexample.test").is_within(&name("example.test")));
+    }
+
+    #[test]
+    fn what_is_below_a_name_follows_it() {
+        let mut names = [name("z.test"), name("b.a.test"), name("a.test"), name("ab.test")];
+        names.sort();
+        assert_eq!(names, [name("a.test"), name("b.a.test"), name("ab.test"), name("z.test")]);
+    }
+
+    #[test]
+    fn refuses_what_is_no_host_name() {
+        for bad in ["", ".", "a..b", "a b.test", &"x".repeat(64), "a.*.test"] {
+            assert!(DnsName::new(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What an observer says about a target: the only thing about health that leaves a node and enters the log.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AgentId, BootId, CheckName, EndpointName, ServiceId};
+use crate::sample::Failure;
+use crate::time::Timestamp;
+
+/// One endpoint of one service under one check: what observers have opinions on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Target {
+    /// The service.
+    pub service: ServiceId,
+    /// The endpoint.
+    pub endpoint: EndpointName,
+    /// The check.
+    pub check: CheckName,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.service, self.endpoint, self.check)
+    }
+}
+
+/// An observer's opinion. `Unknown` is never counted as down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ObserverState {
+    /// No opinion: too early, silent, or not fit to judge.
+    #[default]
+    Unknown,
+    /// `rise` probes in a row passed.
+    Up,
+    /// `fall` probes in a row failed.
+    Down,
+}
+
+impl ObserverState {
+    /// `up`, `down` or `unknown`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// One observer's opinion on one target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    /// On what.
+    pub target: Target,
+    /// The opinion.
+    pub state: ObserverState,
+    /// The last failure, when `state` is down.
+    pub failure: Option<Failure>,
+    /// Latency of the probe that decided.
+    pub latency: Duration,
+    /// Wall time at the observer of the first probe of the run that led here (first failure, or first pass).
+    pub since: Timestamp,
+}
+
+/// What an observer sends: the targets whose state changed, or its whole digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The observer.
+    pub agent: AgentId,
+    /// Its process start; a new one voids all older opinions of this observer.
+    pub boot: BootId,
+    /// Counts the reports of one boot; older ones are ignored.
+    pub sequence: u64,
+    /// Whether `observations` is all that the observer holds: what is absent becomes unknown.
+    pub full: bool,
+    /// The opinions, ascending by target.
+    pub observations: Vec<Observation>,
+}

@@ -1,0 +1,37 @@
+//! What people declare: zones, services with their pools, endpoints and checks, and the rules of failing over.
+//!
+//! Specifications are plain data. [`Service::validate`] and [`Zone::validate`] say in one place what is possible;
+//! the CLI calls them before it sends, `apply` calls them again before it stores.
+
+mod check;
+mod endpoint;
+mod policy;
+mod service;
+mod settings;
+mod zone;
+
+pub use check::{
+    BodyExpectation, Check, CheckKind, DnsCheck, GrpcCheck, HeartbeatCheck, HttpCheck, HttpVersion,
+    StatusRange, TcpCheck, TlsCheck, TlsOptions,
+};
+pub use endpoint::{Address, Endpoint, Pool};
+pub use policy::{AllDown, FailoverRules, Failback, Mode, Policy, Quorum, RegionRule};
+pub use service::{ServiceDns, Service};
+pub use settings::Settings;
+pub use zone::{NameServer, Record, RecordData, Soa, Zone};
+
+use alloc::string::String;
+
+/// Why a specification is not possible: the field, what is wrong with it, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
+#[error("{field}: {problem}")]
+pub struct SpecError {
+    /// Path of the field, such as `checks[https].timeout`.
+    pub field: String,
+    /// What is wrong, why, and what is allowed.
+    pub problem: String,
+}
+
+pub(crate) fn spec_error(field: impl Into<String>, problem: impl Into<String>) -> SpecError {
+    SpecError { field: field.into(), problem: problem.into() }
+}

@@ -1,0 +1,95 @@
+//! The rules of a service: what is answered, how observers agree, and when a failover may happen.
+
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::PoolName;
+
+/// How the answer is chosen from what is up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Policy {
+    /// All endpoints that are up in the first pool, by priority, that is up.
+    Failover,
+    /// One endpoint that is up per answer, by weight (pool weight × endpoint weight).
+    Weighted,
+    /// Up to `max` endpoints that are up, from all pools, rotated.
+    Multivalue {
+        /// The most addresses in one answer; 1–32.
+        max: u8,
+    },
+}
+
+/// What is answered when nothing is up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AllDown {
+    /// Every endpoint, as if all were up: a wrong verdict then costs nothing.
+    FailOpen,
+    /// What was answered last while something was up.
+    LastKnownGood,
+    /// This pool, whatever its verdict.
+    Fallback(PoolName),
+    /// SERVFAIL: for services where a wrong answer is worse than none.
+    FailClosed,
+}
+
+/// Whether the answer goes back by itself to a better pool that has recovered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Failback {
+    /// After the hold-down.
+    Auto,
+    /// Only when an operator pins the pool (and then clears the pin).
+    Manual,
+}
+
+/// Whether decisions move the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// They do.
+    Enforce,
+    /// They are taken, explained and recorded, and the answer stays.
+    Observe,
+}
+
+/// When the answer may move.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailoverRules {
+    /// Whether decisions move the answer.
+    pub mode: Mode,
+    /// Whether the answer goes back by itself.
+    pub failback: Failback,
+    /// A pool or endpoint must have been up for this long before the answer returns to it.
+    pub hold_down: Duration,
+    /// After a move, no return for this long. A dead pool is left all the same.
+    pub cooldown: Duration,
+    /// At most this many automatic moves per `window`; a return must leave room for the departure that may follow.
+    pub max_moves: u16,
+    /// The window of `max_moves`.
+    pub window: Duration,
+    /// What is answered when nothing is up.
+    pub all_down: AllDown,
+}
+
+/// How many of the configured regions must agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RegionRule {
+    /// One region is enough.
+    Any,
+    /// More than half of the regions.
+    Majority,
+    /// Every region.
+    All,
+    /// At least this many regions; more than there are means all of them.
+    AtLeast(u8),
+    /// At least this share of the regions; 1–100 %.
+    Percent(u8),
+}
+
+/// How observers agree on an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quorum {
+    /// How many regions must call an endpoint down (or up). A region votes by the majority of its observers.
+    pub regions: RegionRule,
+    /// No endpoint is down while more than this share of the fresh observers says it is up; 0–100 %, 33 by default.
+    pub veto_percent: u8,
+}
