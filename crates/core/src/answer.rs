@@ -2,10 +2,13 @@
 //!
 //! RFC 1034 4.3.2 without recursion: find the zone, find the name, chase CNAMEs inside our zones, and say NODATA or
 //! NXDOMAIN with the SOA. A registered name never gives NXDOMAIN, and an address set is never empty: a service
-//! without endpoints gives NODATA, a fail-closed one SERVFAIL.
+//! without endpoints gives NODATA, a fail-closed one SERVFAIL. Wildcards follow the closest encloser (RFC 4592).
+//!
+//! Every lookup is a search in a sorted map: the cost of "no such name" is that of a hit, whatever the zone's size.
 //!
 //! What it deliberately does not know: the wire. Case, compression, EDNS and truncation are the server's.
 
+use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -111,7 +114,7 @@ impl Answer {
     fn bare(code: Code) -> Self {
         Self {
             code,
-            authoritative: code != Code::Refused,
+            authoritative: matches!(code, Code::NoError | Code::NameError),
             answers: Vec::new(),
             authority: Vec::new(),
             additional: Vec::new(),
@@ -122,18 +125,20 @@ impl Answer {
 /// How many CNAMEs are followed inside our zones.
 const MAX_CHAIN: usize = 8;
 
+/// For how many targets of an answer addresses are added.
+const MAX_TARGETS: usize = 32;
+
 /// Answers one question of class IN. `turn` chooses among records where the service rotates or weighs: equal turns
 /// give equal answers.
 pub fn answer(view: &Answers, name: &DnsName, kind: Kind, turn: u32) -> Answer {
-    let Some(zone) = zone_of(view, name) else { return Answer::bare(Code::Refused) };
-    let mut result = Answer::bare(Code::NoError);
+    let Some(mut zone) = zone_of(view, name) else { return Answer::bare(Code::Refused) };
+    let mut walk = Walk { view, kind, turn, result: Answer::bare(Code::NoError) };
     let mut owner = name.clone();
-    let mut zone = zone;
     for _ in 0..MAX_CHAIN {
-        match step(view, zone, &owner, kind, turn, &mut result) {
+        match walk.step(zone, &owner) {
             Next::Done => break,
             Next::Chase(target) => match zone_of(view, &target) {
-                Some(next) if !seen(&result.answers, &target) => {
+                Some(next) if !seen(&walk.result.answers, &target) => {
                     owner = target;
                     zone = next;
                 }
@@ -141,20 +146,24 @@ pub fn answer(view: &Answers, name: &DnsName, kind: Kind, turn: u32) -> Answer {
             },
         }
     }
-    add_targets(view, turn, &mut result);
-    result
+    walk.add_targets();
+    walk.result
 }
 
 /// The zone that a name lies in: the deepest apex at or above it.
+///
+/// The last apex at or before the name in canonical order is either above the name, or shares with it what every
+/// apex above the name must lie at or above; so each look shortens the name.
 pub fn zone_of<'a>(view: &'a Answers, name: &DnsName) -> Option<&'a Arc<ZoneAnswers>> {
-    let mut at = Some(name.clone());
-    while let Some(apex) = at {
-        if let Some(zone) = view.zones.get(&apex) {
+    let mut shared: Option<DnsName> = None;
+    loop {
+        let at = shared.as_ref().unwrap_or(name);
+        let (apex, zone) = view.zones.range(..=at).next_back()?;
+        if at.is_within(apex) {
             return Some(zone);
         }
-        at = apex.parent();
+        shared = Some(shared_suffix(at, apex));
     }
-    None
 }
 
 enum Next {
@@ -162,60 +171,91 @@ enum Next {
     Chase(DnsName),
 }
 
-fn step(
-    view: &Answers,
-    zone: &ZoneAnswers,
-    owner: &DnsName,
+/// One answer being made.
+struct Walk<'a> {
+    view: &'a Answers,
     kind: Kind,
     turn: u32,
-    result: &mut Answer,
-) -> Next {
-    let here = view.names.get(owner);
-    if here.is_some_and(|here| here.refused) {
-        *result = Answer::bare(Code::ServerFailure);
-        return Next::Done;
-    }
-    if *owner == zone.zone.name && apex_records(zone, kind, result) {
-        return Next::Done;
-    }
-    if let Some(here) = here {
-        if let Some(set) = set_of(here, kind) {
-            let start = result.answers.len();
-            push_set(owner, set, turn, &mut result.answers);
-            return match &result.answers[start].data {
-                AnswerData::Record(RecordData::Cname(target)) if kind != Kind::Cname && kind != Kind::Any => {
+    result: Answer,
+}
+
+impl Walk<'_> {
+    fn step(&mut self, zone: &ZoneAnswers, owner: &DnsName) -> Next {
+        let exact = self.view.names.get(owner);
+        let exists = exact.is_some() || *owner == zone.zone.name || has_children(self.view, owner);
+        let here = if exists { exact } else { wildcard(self.view, zone, owner) };
+        if here.is_some_and(|here| here.refused) {
+            self.result = Answer::bare(Code::ServerFailure);
+            return Next::Done;
+        }
+        if *owner == zone.zone.name && self.push_apex(zone) {
+            return Next::Done;
+        }
+        if let Some(set) = here.and_then(|here| set_of(here, self.kind)) {
+            push_set(owner, set, self.turn, &mut self.result.answers);
+            return match &set.records[0].0 {
+                RecordData::Cname(target) if !matches!(self.kind, Kind::Cname | Kind::Any) => {
                     Next::Chase(target.clone())
                 }
                 _ => Next::Done,
             };
         }
-    } else if *owner != zone.zone.name && !has_children(view, owner) {
-        result.code = Code::NameError;
+        if !exists && here.is_none() {
+            self.result.code = Code::NameError;
+        }
+        self.result.authority.push(soa_record(zone, zone.negative_ttl.min(zone.zone.ttl)));
+        Next::Done
     }
-    result.authority.push(soa_record(zone, zone.negative_ttl));
-    Next::Done
-}
 
-fn apex_records(zone: &ZoneAnswers, kind: Kind, result: &mut Answer) -> bool {
-    match kind {
-        Kind::Soa | Kind::Any => result.answers.push(soa_record(zone, zone.zone.ttl)),
-        Kind::Ns => result.answers.extend(zone.zone.name_servers.iter().map(|server| AnswerRecord {
-            name: zone.zone.name.clone(),
-            ttl: zone.zone.ttl,
-            data: AnswerData::Record(RecordData::Ns(server.name.clone())),
-        })),
-        _ => return false,
+    fn push_apex(&mut self, zone: &ZoneAnswers) -> bool {
+        let apex = &zone.zone;
+        match self.kind {
+            Kind::Soa | Kind::Any => self.result.answers.push(soa_record(zone, apex.ttl)),
+            Kind::Ns => {
+                self.result.answers.extend(apex.name_servers.iter().map(|server| AnswerRecord {
+                    name: apex.name.clone(),
+                    ttl: apex.ttl,
+                    data: AnswerData::Record(RecordData::Ns(server.name.clone())),
+                }))
+            }
+            _ => return false,
+        }
+        true
     }
-    true
+
+    /// Adds the addresses of SRV and NS targets that are ours: glue, and one round trip saved.
+    fn add_targets(&mut self) {
+        let mut targets: Vec<&DnsName> = Vec::new();
+        for record in &self.result.answers {
+            if let AnswerData::Record(RecordData::Srv { target, .. } | RecordData::Ns(target)) =
+                &record.data
+                && targets.len() < MAX_TARGETS
+                && !targets.contains(&target)
+            {
+                targets.push(target);
+            }
+        }
+        for target in targets {
+            let Some(here) = self.view.names.get(target).filter(|here| !here.refused) else {
+                continue;
+            };
+            for kind in [Kind::A, Kind::Aaaa] {
+                if let Some(set) = set_of_exactly(here, kind) {
+                    push_set(target, set, self.turn, &mut self.result.additional);
+                }
+            }
+        }
+    }
 }
 
 fn soa_record(zone: &ZoneAnswers, ttl: Duration) -> AnswerRecord {
+    let apex = &zone.zone;
     AnswerRecord {
-        name: zone.zone.name.clone(),
+        name: apex.name.clone(),
         ttl,
         data: AnswerData::Soa {
-            primary: zone.zone.name_servers[0].name.clone(),
-            soa: zone.zone.soa.clone(),
+            primary: apex.name_servers.first().map_or(&apex.name, |server| &server.name).clone(),
+            soa: apex.soa.clone(),
             serial: zone.serial,
             minimum: zone.negative_ttl,
         },
@@ -224,18 +264,46 @@ fn soa_record(zone: &ZoneAnswers, ttl: Duration) -> AnswerRecord {
 
 /// The set that answers a type: its own, or the CNAME.
 fn set_of(here: &NameAnswers, kind: Kind) -> Option<&RecordSet> {
-    let of = |wanted: Kind| {
-        here.sets.iter().find(|set| set.records.first().is_some_and(|(data, _)| Kind::of(data) == wanted))
-    };
     match kind {
-        Kind::Any => here.sets.first(),
-        _ => of(kind).or_else(|| of(Kind::Cname)),
+        Kind::Any => here.sets.iter().find(|set| !set.records.is_empty()),
+        _ => set_of_exactly(here, kind).or_else(|| set_of_exactly(here, Kind::Cname)),
     }
+}
+
+fn set_of_exactly(here: &NameAnswers, kind: Kind) -> Option<&RecordSet> {
+    here.sets.iter().find(|set| set.records.first().is_some_and(|(data, _)| Kind::of(data) == kind))
 }
 
 /// Whether a name without data has names below it (an empty non-terminal, RFC 8020).
 fn has_children(view: &Answers, name: &DnsName) -> bool {
-    view.names.range(name.clone()..).next().is_some_and(|(next, _)| next.is_within(name))
+    view.names.range(name..).next().is_some_and(|(next, _)| next.is_within(name))
+}
+
+/// The wildcard that stands in for a name that does not exist: the one right below its closest encloser, the
+/// deepest name above it that exists (RFC 4592, 3.3.1). Of all names, the two beside it share the most with it.
+fn wildcard<'a>(
+    view: &'a Answers,
+    zone: &ZoneAnswers,
+    name: &DnsName,
+) -> Option<&'a Arc<NameAnswers>> {
+    let before = view.names.range(..name).next_back();
+    let after = view.names.range(name..).next();
+    let encloser = [before, after]
+        .into_iter()
+        .flatten()
+        .map(|(beside, _)| shared_suffix(name, beside))
+        .chain([zone.zone.name.clone()])
+        .max_by_key(|shared| shared.as_str().len())?;
+    view.names.get(&encloser.child("*").ok()?)
+}
+
+/// The labels that two names have in common, from the right.
+fn shared_suffix(name: &DnsName, other: &DnsName) -> DnsName {
+    let labels = || name.as_str().rsplit('.').zip(other.as_str().rsplit('.'));
+    let length: usize =
+        labels().take_while(|(a, b)| a == b).map(|(label, _)| label.len() + 1).sum();
+    let start = name.as_str().len().saturating_sub(length.saturating_sub(1));
+    DnsName::from_query(name.as_str()[start..].to_string())
 }
 
 fn push_set(owner: &DnsName, set: &RecordSet, turn: u32, out: &mut Vec<AnswerRecord>) {
@@ -244,13 +312,11 @@ fn push_set(owner: &DnsName, set: &RecordSet, turn: u32, out: &mut Vec<AnswerRec
         ttl: set.ttl,
         data: AnswerData::Record(data.clone()),
     };
-    let count = set.records.len();
     match set.pick {
         Pick::All => out.extend(set.records.iter().map(record)),
         Pick::Rotate(max) => {
-            let start = turn as usize % count;
-            let rotated = set.records[start..].iter().chain(&set.records[..start]);
-            out.extend(rotated.take(usize::from(max)).map(record));
+            let (first, last) = set.records.split_at(turn as usize % set.records.len());
+            out.extend(last.iter().chain(first).take(usize::from(max.max(1))).map(record));
         }
         Pick::Weighted => out.push(record(&set.records[weighted(&set.records, turn)])),
     }
@@ -275,24 +341,4 @@ fn weighted(records: &[(RecordData, u32)], turn: u32) -> usize {
 
 fn seen(answers: &[AnswerRecord], name: &DnsName) -> bool {
     answers.iter().any(|record| record.name == *name)
-}
-
-/// Adds the addresses of SRV and NS targets that are ours: glue, and one round trip saved.
-fn add_targets(view: &Answers, turn: u32, result: &mut Answer) {
-    let mut targets: Vec<DnsName> = Vec::new();
-    for record in &result.answers {
-        if let AnswerData::Record(RecordData::Srv { target, .. } | RecordData::Ns(target)) = &record.data
-            && !targets.contains(target)
-        {
-            targets.push(target.clone());
-        }
-    }
-    for target in targets {
-        let Some(here) = view.names.get(&target).filter(|here| !here.refused) else { continue };
-        for set in &here.sets {
-            if matches!(set.records[0].0, RecordData::A(_) | RecordData::Aaaa(_)) {
-                push_set(&target, set, turn, &mut result.additional);
-            }
-        }
-    }
 }

@@ -81,7 +81,7 @@ pub enum Cause {
     Failed,
     /// Something that was down is up again.
     Recovered,
-    /// The first verdict confirmed, or replaced, what was served on trust.
+    /// A new endpoint was found up for the first time.
     Judged,
 }
 
@@ -242,15 +242,22 @@ impl Standing {
     }
 }
 
-/// What one endpoint counts as, after overrides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What one endpoint counts as.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Footing {
-    /// The verdict, after `force_up` and `force_down`.
-    pub verdict: Verdict,
-    /// Whether it is drained.
+    /// What the observers say.
+    pub judged: Verdict,
+    /// What an operator says instead (`force_up`, `force_down`).
+    pub forced: Option<Verdict>,
+    /// Whether an operator drained it.
     pub drained: bool,
-    /// Whether an override is behind it.
-    pub ordered: bool,
-    /// Since when it has been up without a break.
+    /// Since when observers have seen it up without a break.
     pub up_since: Option<Timestamp>,
+}
+
+impl Footing {
+    /// What it counts as: the order, else the judgement.
+    pub fn verdict(&self) -> Verdict {
+        self.forced.unwrap_or(self.judged)
+    }
 }

@@ -113,7 +113,8 @@ number!(/// Number of an agent. Never reused: a node that lost its data director
     AgentId, u64);
 number!(/// Number of a Raft group.
     GroupId, u32);
-number!(/// Generation of a service's selection; grows by one with each committed change of what is served.
+number!(/// Generation of a service's selection: the log index of the entry that last changed what is served. It grows with
+    /// every change and is never used again, not even when a service is deleted and declared anew.
     Epoch, u64);
 number!(/// Number of an override: the log index of the entry that set it.
     OverrideId, u64);

@@ -6,8 +6,10 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::Hash;
 use crate::id::{AgentId, BootId, CheckName, EndpointName, ServiceId};
 use crate::sample::Failure;
+use crate::spec::{Check, Endpoint};
 use crate::time::Timestamp;
 
 /// One endpoint of one service under one check: what observers have opinions on.
@@ -55,6 +57,8 @@ impl ObserverState {
 pub struct Observation {
     /// On what.
     pub target: Target,
+    /// [`fingerprint`] of what was probed: an opinion on an older declaration is ignored.
+    pub fingerprint: u64,
     /// The opinion.
     pub state: ObserverState,
     /// The last failure, when `state` is down.
@@ -63,6 +67,14 @@ pub struct Observation {
     pub latency: Duration,
     /// Wall time at the observer of the first probe of the run that led here (first failure, or first pass).
     pub since: Timestamp,
+}
+
+/// A short digest of an endpoint and a check, so that an opinion on an older address or an older check is not taken
+/// for one on the present.
+pub fn fingerprint(endpoint: &Endpoint, check: &Check) -> u64 {
+    let probed = (&endpoint.name, &endpoint.address, endpoint.port, check);
+    let Hash([a, b, c, d, e, f, g, h, ..]) = Hash::of_value(&probed);
+    u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// What an observer sends: the targets whose state changed, or its whole digest.

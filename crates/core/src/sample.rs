@@ -131,6 +131,8 @@ pub enum Abstention {
     Denied,
     /// This node lacks a resource (descriptors, memory, a local port).
     Resources,
+    /// The check cannot be carried out as it is declared (a pattern, header or certificate that does not parse).
+    Invalid,
 }
 
 /// What one probe found.

@@ -19,6 +19,7 @@ use crate::id::{
 use crate::name::DnsName;
 use crate::overrides::{Override, Pause};
 use crate::quorum::{Evidence, Tally, Verdict};
+use crate::selection::Blocked;
 use crate::spec::{RecordData, Service, Settings, Zone};
 use crate::time::Timestamp;
 
@@ -132,6 +133,8 @@ pub struct ServiceStatus {
     pub steps: Vec<Step>,
     /// When that decision was taken.
     pub decided_at: Timestamp,
+    /// The move that is asked for and forbidden.
+    pub blocked: Option<Blocked>,
     /// Times of the automatic moves within the window.
     pub moves: Vec<Timestamp>,
     /// The endpoints.

@@ -1,0 +1,24 @@
+//! `BeginTerm`: a leader took office. Nothing moves by itself until its observers have had time to report.
+
+use crate::command::{Rejection, Reply};
+use crate::event::Event;
+use crate::id::AgentId;
+use crate::state::{State, Work};
+
+impl State {
+    pub(in crate::state) fn begin_term(
+        &mut self,
+        work: &mut Work<'_>,
+        term: u64,
+        leader: AgentId,
+    ) -> Result<Reply, Rejection> {
+        self.check_term(term)?;
+        if self.data.term == Some((term, leader)) {
+            return Ok(Reply::Done);
+        }
+        self.data.term = Some((term, leader));
+        self.data.warm_up_until = self.data.at + self.data.settings.warm_up;
+        work.say(None, Event::TermBegan { term, leader });
+        Ok(Reply::Done)
+    }
+}

@@ -1,0 +1,37 @@
+//! `DeleteService`: its overrides go with it.
+
+use alloc::vec::Vec;
+
+use super::check_revision;
+use crate::command::{Rejection, Reply};
+use crate::event::Event;
+use crate::id::{OverrideId, ServiceId};
+use crate::state::evaluate::due;
+use crate::state::{State, Work};
+
+impl State {
+    pub(in crate::state) fn delete_service(
+        &mut self,
+        work: &mut Work<'_>,
+        id: &ServiceId,
+        if_revision: Option<u64>,
+    ) -> Result<Reply, Rejection> {
+        let state = self.service(id)?;
+        check_revision(id, if_revision, state.revision)?;
+        let (spec, due) = (state.spec.clone(), due(state));
+        let orders: Vec<OverrideId> =
+            self.data.overrides.values().filter(|o| o.service == *id).map(|o| o.id).collect();
+        for order in orders {
+            self.end_override(work, order, "the service was deleted", true);
+        }
+        if let Some(due) = due {
+            self.due.remove(&(due, id.clone()));
+        }
+        self.disown_service_names(&spec);
+        self.touch_zone(&spec.dns.name, work.index);
+        self.data.services.remove(id);
+        self.published.mark(id);
+        work.say(Some(id), Event::ServiceDeleted);
+        Ok(Reply::Done)
+    }
+}

@@ -1,0 +1,31 @@
+//! `DeleteZone`: refused while a service answers in it.
+
+use alloc::string::ToString;
+
+use super::not_found;
+use crate::command::{Rejection, Reply};
+use crate::event::Event;
+use crate::name::DnsName;
+use crate::state::{State, Work};
+
+impl State {
+    pub(in crate::state) fn delete_zone(
+        &mut self,
+        work: &mut Work<'_>,
+        apex: &DnsName,
+    ) -> Result<Reply, Rejection> {
+        let Some(stored) = self.data.zones.get(apex) else { return Err(not_found("zone", apex)) };
+        let zone = stored.zone.clone();
+        if let Some(service) = self.service_in(apex) {
+            return Err(Rejection::InUse {
+                name: alloc::format!("zone {apex}"),
+                user: alloc::format!("service {service}").to_string(),
+            });
+        }
+        self.disown_zone_names(&zone);
+        self.data.zones.remove(apex);
+        self.published.mark_zone(apex);
+        work.say(None, Event::ZoneDeleted { zone: apex.clone() });
+        Ok(Reply::Done)
+    }
+}

@@ -1,0 +1,34 @@
+//! `RecordHeartbeats`: takes note of which endpoints report by themselves, and which have fallen silent.
+//!
+//! The endpoint is its own observer here, so its word (or its silence, by the leader's clock) is the verdict.
+
+use crate::command::{Rejection, Reply};
+use crate::observation::Target;
+use crate::quorum::Verdict;
+use crate::state::{State, Touch, Work};
+
+impl State {
+    pub(in crate::state) fn record_heartbeats(
+        &mut self,
+        work: &mut Work<'_>,
+        term: u64,
+        beats: &[(Target, bool)],
+    ) -> Result<Reply, Rejection> {
+        self.check_term(term)?;
+        for (target, reports) in beats {
+            let Some(service) = self.data.services.get_mut(&target.service) else { continue };
+            if !crate::state::evaluate::is_heartbeat(&service.spec, &target.check) {
+                continue;
+            }
+            let check = service
+                .endpoints
+                .get_mut(&target.endpoint)
+                .and_then(|endpoint| endpoint.checks.get_mut(&target.check));
+            if let Some(check) = check {
+                check.verdict = if *reports { Verdict::Up } else { Verdict::Down };
+                work.touch(&target.service, Touch::Observed);
+            }
+        }
+        Ok(Reply::Done)
+    }
+}

@@ -1,0 +1,115 @@
+//! `ApplyService`: creates or replaces a service. What is declared the same keeps its verdicts and its selection.
+
+use alloc::collections::BTreeMap;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::check_revision;
+use crate::audit::Hash;
+use crate::command::{Rejection, Reply};
+use crate::decision::Selection;
+use crate::event::Event;
+use crate::id::{EndpointName, Epoch};
+use crate::observation::fingerprint;
+use crate::quorum::Verdict;
+use crate::selection::Automatic;
+use crate::spec::{Endpoint, Service};
+use crate::state::{CheckState, EndpointState, ServiceState, State, Touch, Work};
+
+/// The most services of a group.
+const MAX_SERVICES: usize = 100_000;
+
+impl State {
+    pub(in crate::state) fn apply_service(
+        &mut self,
+        work: &mut Work<'_>,
+        service: &Service,
+        if_revision: Option<u64>,
+    ) -> Result<Reply, Rejection> {
+        service.validate().map_err(Rejection::InvalidSpec)?;
+        let stored = self.data.services.get(&service.id);
+        check_revision(&service.id, if_revision, stored.map_or(0, |state| state.revision))?;
+        if let Some(stored) = stored
+            && *stored.spec == *service
+        {
+            return Ok(Reply::Stored { revision: stored.revision, changed: false });
+        }
+        self.check_service_names(service)?;
+        if stored.is_none() && self.data.services.len() >= MAX_SERVICES {
+            return Err(Rejection::LimitReached { what: "services".into(), limit: MAX_SERVICES as u64 });
+        }
+        let digest = Hash::of_value(service).to_string();
+        work.say(Some(&service.id), Event::ServiceApplied { digest });
+        self.store_service(work, service.clone());
+        Ok(Reply::Stored { revision: work.index, changed: true })
+    }
+
+    /// Stores a declaration that has been checked.
+    pub(super) fn store_service(&mut self, work: &mut Work<'_>, service: Service) {
+        let id = service.id.clone();
+        let old = self.data.services.get(&id).map(|state| state.spec.clone());
+        if let Some(old) = &old {
+            self.disown_service_names(old);
+            self.touch_zone(&old.dns.name, work.index);
+        }
+        self.own_service_names(&service);
+        self.touch_zone(&service.dns.name, work.index);
+        let spec = Arc::new(service);
+        let at = self.data.at;
+        let state = self.data.services.entry(id.clone()).or_insert_with(|| ServiceState {
+            spec: spec.clone(),
+            revision: work.index,
+            epoch: Epoch(work.index),
+            selection: Selection::default(),
+            selected_at: at,
+            last_good: None,
+            automatic: Automatic::default(),
+            blocked: None,
+            moves: Vec::new(),
+            steps: Vec::new(),
+            decided_at: at,
+            endpoints: BTreeMap::new(),
+        });
+        state.revision = work.index;
+        fit_endpoints(state, &spec);
+        state.spec = spec;
+        work.touch(&id, Touch::Declared);
+    }
+}
+
+/// Keeps what was learnt about endpoints and checks that are declared as before, forgets the rest.
+fn fit_endpoints(state: &mut ServiceState, spec: &Service) {
+    let mut known = core::mem::take(&mut state.endpoints);
+    for (_, endpoint) in spec.endpoints() {
+        let before = known.remove(&endpoint.name);
+        let after = fit_endpoint(before, spec, endpoint);
+        if after.verdict == Verdict::Unknown && address_changed(state, endpoint) {
+            state.automatic.admission.remove(&endpoint.name);
+        }
+        state.endpoints.insert(endpoint.name.clone(), after);
+    }
+    let gone = |name: &EndpointName| !state.endpoints.contains_key(name);
+    state.automatic.admission.retain(|name, _| !gone(name));
+}
+
+fn fit_endpoint(before: Option<EndpointState>, spec: &Service, endpoint: &Endpoint) -> EndpointState {
+    let mut before = before.unwrap_or_default();
+    let mut checks = BTreeMap::new();
+    let mut renewed = false;
+    for check in &spec.checks {
+        let fingerprint = fingerprint(endpoint, check);
+        let state = before.checks.remove(&check.name).filter(|state| state.fingerprint == fingerprint);
+        renewed |= state.is_none();
+        let fresh = CheckState { fingerprint, ..CheckState::default() };
+        checks.insert(check.name.clone(), state.unwrap_or(fresh));
+    }
+    let verdict = if renewed { Verdict::Unknown } else { before.verdict };
+    EndpointState { verdict, since: before.since, checks }
+}
+
+/// Whether an endpoint is reached elsewhere than before: then it has yet to be found up.
+fn address_changed(state: &ServiceState, endpoint: &Endpoint) -> bool {
+    let before = state.spec.endpoint(&endpoint.name);
+    before.is_some_and(|(_, b)| b.address != endpoint.address || b.port != endpoint.port)
+}

@@ -1,0 +1,335 @@
+//! Makes the view of the state: copies what changed since the last publication, shares the rest.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::evaluate::{evidence_of, tally_of};
+use super::{ServiceState, Snapshot, ZoneState};
+use crate::decision::Served;
+use crate::id::{Epoch, ServiceId};
+use crate::name::DnsName;
+use crate::quorum::Verdict;
+use crate::spec::{Address, Policy, RecordData, Service, Zone};
+use crate::view::{
+    Answers, CheckStatus, EndpointStatus, NameAnswers, Pick, RecordSet, ServiceStatus, View, ZoneAnswers,
+};
+
+/// What was published last, and what has changed since.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Published {
+    view: Arc<View>,
+    services: BTreeSet<ServiceId>,
+    zones: BTreeSet<DnsName>,
+    /// The names that each service, and each zone, contributes at present.
+    owned: BTreeMap<ServiceId, Vec<DnsName>>,
+    static_names: BTreeMap<DnsName, Vec<DnsName>>,
+    /// How many services of each zone have each TTL: negative answers must not outlive positive ones.
+    ttls: BTreeMap<DnsName, BTreeMap<Duration, u32>>,
+    counted: BTreeMap<ServiceId, (DnsName, Duration)>,
+}
+
+impl Published {
+    pub(super) fn mark(&mut self, service: &ServiceId) {
+        self.services.insert(service.clone());
+    }
+
+    pub(super) fn mark_zone(&mut self, zone: &DnsName) {
+        self.zones.insert(zone.clone());
+    }
+
+    pub(super) fn mark_all(&mut self, data: &Snapshot) {
+        self.services.extend(data.services.keys().cloned());
+        self.zones.extend(data.zones.keys().cloned());
+    }
+
+    pub(super) fn refresh(&mut self, data: &Snapshot) -> Arc<View> {
+        let mut answers = self.view.answers.as_ref().clone();
+        let mut services = self.view.services.clone();
+        for id in core::mem::take(&mut self.services) {
+            let state = data.services.get(&id);
+            self.count_ttl(data, &id, state);
+            let names = state.map(|state| names_of_service(&id, state)).unwrap_or_default();
+            let old = self.owned.remove(&id).unwrap_or_default();
+            let new = replace_names(&mut answers, old, names);
+            match state {
+                Some(state) => {
+                    self.owned.insert(id.clone(), new);
+                    Arc::make_mut(&mut services).insert(id, Arc::new(status_of(data, state)));
+                }
+                None => {
+                    Arc::make_mut(&mut services).remove(&id);
+                }
+            }
+        }
+        let mut zones = self.view.zones.clone();
+        for apex in core::mem::take(&mut self.zones) {
+            self.refresh_zone(data, &apex, &mut answers, Arc::make_mut(&mut zones));
+        }
+        answers.group = data.group;
+        answers.generation = data.generation;
+        answers.index = data.index;
+        answers.at = data.at;
+        self.view = Arc::new(View {
+            answers: Arc::new(answers),
+            services,
+            zones,
+            agents: shared(&self.view.agents, data.agents.iter().map(|(id, a)| (*id, a.agent.clone()))),
+            overrides: shared(&self.view.overrides, data.overrides.iter().map(|(id, o)| (*id, o.clone()))),
+            pause: data.pause.clone(),
+            settings: data.settings.clone(),
+            audit: Some(data.audit),
+            logic_version: data.logic_version,
+            term: data.term,
+            warm_up_until: data.warm_up_until,
+        });
+        self.view.clone()
+    }
+
+    fn refresh_zone(
+        &mut self,
+        data: &Snapshot,
+        apex: &DnsName,
+        answers: &mut Answers,
+        declared: &mut BTreeMap<DnsName, (Arc<Zone>, u64)>,
+    ) {
+        let known = declared.get(apex).map(|(_, revision)| *revision);
+        let Some(state) = data.zones.get(apex) else {
+            let old = self.static_names.remove(apex).unwrap_or_default();
+            replace_names(answers, old, Vec::new());
+            Arc::make_mut(&mut answers.zones).remove(apex);
+            declared.remove(apex);
+            return;
+        };
+        if known != Some(state.revision) {
+            let old = self.static_names.remove(apex).unwrap_or_default();
+            let new = replace_names(answers, old, static_names(&state.zone));
+            self.static_names.insert(apex.clone(), new);
+            declared.insert(apex.clone(), (state.zone.clone(), state.revision));
+        }
+        let smallest = self.ttls.get(apex).and_then(|ttls| ttls.keys().next().copied());
+        let zone = Arc::new(zone_answers(state, smallest));
+        Arc::make_mut(&mut answers.zones).insert(apex.clone(), zone);
+    }
+
+    /// Keeps the count of TTLs per zone in step with a service.
+    fn count_ttl(&mut self, data: &Snapshot, id: &ServiceId, state: Option<&ServiceState>) {
+        let now = state.and_then(|state| {
+            let apex = zone_of(data, &state.spec.dns.name)?;
+            Some((apex, state.spec.dns.ttl))
+        });
+        let before = self.counted.get(id).cloned();
+        if before == now {
+            return;
+        }
+        if let Some((apex, ttl)) = before
+            && let Some(ttls) = self.ttls.get_mut(&apex)
+            && let Some(count) = ttls.get_mut(&ttl)
+        {
+            *count -= 1;
+            if *count == 0 {
+                ttls.remove(&ttl);
+            }
+            self.zones.insert(apex);
+            self.counted.remove(id);
+        }
+        if let Some((apex, ttl)) = now {
+            *self.ttls.entry(apex.clone()).or_default().entry(ttl).or_default() += 1;
+            self.zones.insert(apex.clone());
+            self.counted.insert(id.clone(), (apex, ttl));
+        }
+    }
+}
+
+/// The zone that a name lies in.
+pub(super) fn zone_of(data: &Snapshot, name: &DnsName) -> Option<DnsName> {
+    let mut at = Some(name.clone());
+    while let Some(apex) = at {
+        if data.zones.contains_key(&apex) {
+            return Some(apex);
+        }
+        at = apex.parent();
+    }
+    None
+}
+
+/// The old map if it holds the same, else a new one.
+fn shared<K: Ord + Clone, V: PartialEq + Clone>(
+    old: &Arc<BTreeMap<K, V>>,
+    new: impl Iterator<Item = (K, V)>,
+) -> Arc<BTreeMap<K, V>> {
+    let new: BTreeMap<K, V> = new.collect();
+    if **old == new { old.clone() } else { Arc::new(new) }
+}
+
+/// Puts `new` in the place of `old`; returns the new names.
+fn replace_names(
+    answers: &mut Answers,
+    old: Vec<DnsName>,
+    new: Vec<(DnsName, NameAnswers)>,
+) -> Vec<DnsName> {
+    let names: Vec<DnsName> = new.iter().map(|(name, _)| name.clone()).collect();
+    let unchanged = names == old
+        && new.iter().all(|(name, now)| answers.names.get(name).is_some_and(|was| **was == *now));
+    if unchanged {
+        return names;
+    }
+    let map = Arc::make_mut(&mut answers.names);
+    for name in old {
+        map.remove(&name);
+    }
+    map.extend(new.into_iter().map(|(name, answers)| (name, Arc::new(answers))));
+    names
+}
+
+fn zone_answers(state: &ZoneState, smallest_ttl: Option<Duration>) -> ZoneAnswers {
+    let zone = Zone { records: Vec::new(), ..state.zone.as_ref().clone() };
+    let negative_ttl = zone.soa.negative_ttl.min(smallest_ttl.unwrap_or(zone.soa.negative_ttl));
+    // Serial arithmetic (RFC 1982) wants 32 bits that grow.
+    ZoneAnswers { negative_ttl, serial: (state.touched & 0xffff_ffff) as u32, zone }
+}
+
+fn static_names(zone: &Zone) -> Vec<(DnsName, NameAnswers)> {
+    let mut names: BTreeMap<DnsName, Vec<RecordSet>> = BTreeMap::new();
+    for record in &zone.records {
+        add(names.entry(record.name.clone()).or_default(), record.ttl, record.data.clone());
+    }
+    for server in zone.name_servers.iter().filter(|server| server.name.is_within(&zone.name)) {
+        let sets = names.entry(server.name.clone()).or_default();
+        for address in &server.addresses {
+            add(sets, zone.ttl, address_data(&Address::Ip(*address)));
+        }
+    }
+    names
+        .into_iter()
+        .map(|(name, sets)| (name, NameAnswers { service: None, epoch: Epoch(0), refused: false, sets }))
+        .collect()
+}
+
+/// Adds a record to the set of its type; the set's TTL is the smallest of its records (RFC 2181, 5.2).
+fn add(sets: &mut Vec<RecordSet>, ttl: Duration, data: RecordData) {
+    let kind = core::mem::discriminant(&data);
+    let same = sets.iter_mut().find(|set| core::mem::discriminant(&set.records[0].0) == kind);
+    match same {
+        Some(set) => {
+            set.ttl = set.ttl.min(ttl);
+            if !set.records.iter().any(|(present, _)| *present == data) {
+                set.records.push((data, 1));
+            }
+        }
+        None => sets.push(RecordSet { ttl, pick: Pick::All, records: [(data, 1)].into() }),
+    }
+}
+
+fn names_of_service(id: &ServiceId, state: &ServiceState) -> Vec<(DnsName, NameAnswers)> {
+    let spec = &state.spec;
+    let answers = |sets, refused| NameAnswers {
+        service: Some(id.clone()),
+        epoch: state.epoch,
+        refused,
+        sets,
+    };
+    let sets = service_sets(spec, &state.selection.served);
+    let mut names = Vec::from([(spec.dns.name.clone(), answers(sets, state.selection.refused))]);
+    for (_, endpoint) in spec.endpoints() {
+        let name = spec.dns.name.child(endpoint.name.as_str()).expect("checked by validate");
+        let record = (address_data(&endpoint.address), 1);
+        let set = RecordSet { ttl: spec.dns.ttl, pick: Pick::All, records: [record].into() };
+        names.push((name, answers(Vec::from([set]), false)));
+    }
+    names.sort_by(|(a, _), (b, _)| a.cmp(b));
+    names
+}
+
+fn service_sets(spec: &Service, served: &[Served]) -> Vec<RecordSet> {
+    let pick = match spec.policy {
+        Policy::Failover => Pick::All,
+        Policy::Weighted => Pick::Weighted,
+        Policy::Multivalue { max } => Pick::Rotate(max),
+    };
+    let set = |pick, records: Vec<(RecordData, u32)>| RecordSet { ttl: spec.dns.ttl, pick, records };
+    let aliases: Vec<&Served> = served.iter().filter(|s| matches!(s.address, Address::Name(_))).collect();
+    if served.first().is_some_and(|first| matches!(first.address, Address::Name(_))) {
+        // A CNAME stands alone (RFC 1034, 3.6.2) and there can be only one in an answer.
+        let pick = if spec.policy == Policy::Failover { Pick::Rotate(1) } else { pick };
+        let pick = if let Pick::Rotate(_) = pick { Pick::Rotate(1) } else { pick };
+        let kept = if spec.policy == Policy::Failover { &aliases[..1] } else { &aliases[..] };
+        let records = kept.iter().map(|s| (address_data(&s.address), s.weight)).collect();
+        return Vec::from([set(pick, records)]);
+    }
+    let mut sets = Vec::new();
+    for v4 in [true, false] {
+        let records: Vec<(RecordData, u32)> = served
+            .iter()
+            .filter(|s| matches!(s.address, Address::Ip(ip) if ip.is_ipv4() == v4))
+            .map(|s| (address_data(&s.address), s.weight))
+            .collect();
+        if !records.is_empty() {
+            sets.push(set(pick, records));
+        }
+    }
+    if !served.is_empty() {
+        let records = served.iter().map(|one| (srv_data(spec, one), one.weight)).collect();
+        sets.push(set(Pick::All, records));
+    }
+    if !spec.dns.txt.is_empty() {
+        let text = |text: &alloc::string::String| (RecordData::Txt(Vec::from([text.to_string()])), 1);
+        sets.push(set(Pick::All, spec.dns.txt.iter().map(text).collect()));
+    }
+    sets
+}
+
+fn srv_data(spec: &Service, one: &Served) -> RecordData {
+    let target = match &one.address {
+        Address::Ip(_) => spec.dns.name.child(one.endpoint.as_str()).expect("checked by validate"),
+        Address::Name(name) => name.clone(),
+    };
+    let weight = u16::try_from(one.weight).unwrap_or(u16::MAX);
+    RecordData::Srv { priority: 0, weight, port: one.port, target }
+}
+
+fn address_data(address: &Address) -> RecordData {
+    match address {
+        Address::Ip(core::net::IpAddr::V4(ip)) => RecordData::A(*ip),
+        Address::Ip(core::net::IpAddr::V6(ip)) => RecordData::Aaaa(*ip),
+        Address::Name(name) => RecordData::Cname(name.clone()),
+    }
+}
+
+fn status_of(data: &Snapshot, state: &ServiceState) -> ServiceStatus {
+    let endpoints = state.endpoints.iter().map(|(name, endpoint)| {
+        let checks: Vec<CheckStatus> = endpoint
+            .checks
+            .iter()
+            .map(|(check, state_of_check)| CheckStatus {
+                check: check.clone(),
+                verdict: state_of_check.verdict,
+                tally: tally_of(&state.spec, state_of_check, &data.agents),
+                opinions: evidence_of(state_of_check, &data.agents),
+            })
+            .collect();
+        let probed = checks.iter().filter(|check| !check.opinions.is_empty() || check.verdict == Verdict::Unknown);
+        EndpointStatus {
+            endpoint: name.clone(),
+            verdict: endpoint.verdict,
+            stale: probed.clone().any(|check| check.tally.stale && check.verdict != Verdict::Unknown),
+            partial: probed.clone().any(|check| check.tally.partial),
+            since: endpoint.since,
+            checks,
+        }
+    });
+    ServiceStatus {
+        spec: state.spec.clone(),
+        revision: state.revision,
+        epoch: state.epoch,
+        selection: state.selection.clone(),
+        selected_at: state.selected_at,
+        steps: state.steps.clone(),
+        decided_at: state.decided_at,
+        blocked: state.blocked.clone(),
+        moves: state.moves.clone(),
+        endpoints: endpoints.collect(),
+    }
+}
