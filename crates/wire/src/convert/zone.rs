@@ -1,0 +1,134 @@
+//! Zones and their records.
+
+use holdfast_core::spec::{NameServer, Record, RecordData, Soa, Zone};
+
+use super::Convert;
+use super::primitive::{from_list, from_ms, list, ms, narrow, parse, required};
+use crate::error::DecodeError;
+use crate::pb::v1 as pb;
+
+impl Convert for Zone {
+    type Proto = pb::Zone;
+
+    fn to_proto(&self) -> pb::Zone {
+        pb::Zone {
+            name: self.name.to_string(),
+            soa: Some(self.soa.to_proto()),
+            name_servers: list(&self.name_servers),
+            ttl_ms: ms(self.ttl),
+            records: list(&self.records),
+        }
+    }
+
+    fn from_proto(proto: pb::Zone) -> Result<Self, DecodeError> {
+        Ok(Self {
+            name: parse("name", &proto.name)?,
+            soa: required("soa", proto.soa)?,
+            name_servers: from_list("name_servers", proto.name_servers)?,
+            ttl: from_ms(proto.ttl_ms),
+            records: from_list("records", proto.records)?,
+        })
+    }
+}
+
+impl Convert for Soa {
+    type Proto = pb::Soa;
+
+    fn to_proto(&self) -> pb::Soa {
+        pb::Soa {
+            mailbox: self.mailbox.to_string(),
+            refresh_ms: ms(self.refresh),
+            retry_ms: ms(self.retry),
+            expire_ms: ms(self.expire),
+            negative_ttl_ms: ms(self.negative_ttl),
+        }
+    }
+
+    fn from_proto(proto: pb::Soa) -> Result<Self, DecodeError> {
+        Ok(Self {
+            mailbox: parse("mailbox", &proto.mailbox)?,
+            refresh: from_ms(proto.refresh_ms),
+            retry: from_ms(proto.retry_ms),
+            expire: from_ms(proto.expire_ms),
+            negative_ttl: from_ms(proto.negative_ttl_ms),
+        })
+    }
+}
+
+impl Convert for NameServer {
+    type Proto = pb::NameServer;
+
+    fn to_proto(&self) -> pb::NameServer {
+        pb::NameServer {
+            name: self.name.to_string(),
+            addresses: self.addresses.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    fn from_proto(proto: pb::NameServer) -> Result<Self, DecodeError> {
+        let addresses = proto.addresses.iter().map(|text| parse("addresses", text));
+        Ok(Self {
+            name: parse("name", &proto.name)?,
+            addresses: addresses.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl Convert for RecordData {
+    type Proto = pb::RecordData;
+
+    fn to_proto(&self) -> pb::RecordData {
+        use pb::record_data::Data;
+        let data = match self {
+            Self::A(ip) => Data::A(ip.to_string()),
+            Self::Aaaa(ip) => Data::Aaaa(ip.to_string()),
+            Self::Cname(name) => Data::Cname(name.to_string()),
+            Self::Srv { priority, weight, port, target } => Data::Srv(pb::Srv {
+                priority: (*priority).into(),
+                weight: (*weight).into(),
+                port: (*port).into(),
+                target: target.to_string(),
+            }),
+            Self::Txt(texts) => Data::Txt(pb::Txt { texts: texts.clone() }),
+            Self::Ns(name) => Data::Ns(name.to_string()),
+        };
+        pb::RecordData { data: Some(data) }
+    }
+
+    fn from_proto(proto: pb::RecordData) -> Result<Self, DecodeError> {
+        use pb::record_data::Data;
+        match proto.data.ok_or_else(|| DecodeError::missing(""))? {
+            Data::A(ip) => Ok(Self::A(parse("a", &ip)?)),
+            Data::Aaaa(ip) => Ok(Self::Aaaa(parse("aaaa", &ip)?)),
+            Data::Cname(name) => Ok(Self::Cname(parse("cname", &name)?)),
+            Data::Srv(srv) => Ok(Self::Srv {
+                priority: narrow("srv.priority", srv.priority)?,
+                weight: narrow("srv.weight", srv.weight)?,
+                port: narrow("srv.port", srv.port)?,
+                target: parse("srv.target", &srv.target)?,
+            }),
+            Data::Txt(txt) => Ok(Self::Txt(txt.texts)),
+            Data::Ns(name) => Ok(Self::Ns(parse("ns", &name)?)),
+        }
+    }
+}
+
+impl Convert for Record {
+    type Proto = pb::Record;
+
+    fn to_proto(&self) -> pb::Record {
+        pb::Record {
+            name: self.name.to_string(),
+            ttl_ms: ms(self.ttl),
+            data: Some(self.data.to_proto()),
+        }
+    }
+
+    fn from_proto(proto: pb::Record) -> Result<Self, DecodeError> {
+        Ok(Self {
+            name: parse("name", &proto.name)?,
+            ttl: from_ms(proto.ttl_ms),
+            data: required("data", proto.data)?,
+        })
+    }
+}

@@ -1,0 +1,164 @@
+//! The receiving end: checks who speaks, and hands the message to the [`PeerHandler`].
+//!
+//! With TLS, only certificates of agents are heard. Whether the message is for this cluster, group and node is the
+//! handler's to say: it knows them.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use holdfast_core::ActorKind;
+use tokio::net::TcpListener;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Server, ServerTlsConfig};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::envelope::{from_proto, refusal_to_proto};
+use super::grpc::chain;
+use super::{MAX_MESSAGE_BYTES, PeerHandler, Refusal, RefusalReason, WireError};
+use crate::pb::internal::v1 as pb;
+use crate::pb::internal::v1::peer_service_server::{PeerService, PeerServiceServer};
+use crate::tls::Identity;
+
+/// How often a connection is tried while nothing else arrives.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(4);
+/// Messages of one peer that are worked on at once.
+const MAX_STREAMS: u32 = 512;
+const STREAM_WINDOW: u32 = 2 * 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+
+/// Why the peers' port is not served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The TLS configuration is not usable.
+    #[error("the peers' TLS configuration is not usable: {0}")]
+    Tls(String),
+    /// The server ended.
+    #[error("the peers' server on {address} ended: {why}")]
+    Ended {
+        /// Where it listened.
+        address: String,
+        /// What the transport says.
+        why: String,
+    },
+}
+
+#[derive(Clone)]
+struct Peers {
+    handler: Arc<dyn PeerHandler>,
+    /// Whether senders must show an agent's certificate.
+    identified: bool,
+}
+
+/// The gRPC service that hands messages to `handler`. With `identified`, senders must show an agent's certificate.
+pub fn service(
+    handler: Arc<dyn PeerHandler>,
+    identified: bool,
+) -> PeerServiceServer<impl PeerService> {
+    PeerServiceServer::new(Peers { handler, identified })
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES)
+}
+
+/// Serves peers on `listener` until `shutdown`. Errors: TLS is not usable, or the transport failed.
+pub async fn serve(
+    listener: TcpListener,
+    handler: Arc<dyn PeerHandler>,
+    tls: Option<ServerTlsConfig>,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    let address =
+        listener.local_addr().map_or_else(|_| "?".to_owned(), |a: SocketAddr| a.to_string());
+    let mut server = Server::builder()
+        .tcp_nodelay(true)
+        .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    let identified = tls.is_some();
+    if let Some(tls) = tls {
+        server = server.tls_config(tls).map_err(|e| ServeError::Tls(chain(&e)))?;
+    }
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    server
+        .add_service(service(handler, identified))
+        .serve_with_incoming_shutdown(incoming, shutdown)
+        .await
+        .map_err(|e| ServeError::Ended { address, why: chain(&e) })
+}
+
+impl Peers {
+    fn check<T>(&self, request: &Request<T>) -> Result<(), Refusal> {
+        if !self.identified {
+            return Ok(());
+        }
+        let denied = |why: String| Refusal::new(RefusalReason::Denied, why);
+        let certificates = request.peer_certs();
+        let leaf = certificates
+            .as_deref()
+            .and_then(|chain| chain.first())
+            .ok_or_else(|| denied("the connection shows no certificate".to_owned()))?;
+        let identity = Identity::of(leaf).map_err(|e| denied(e.to_string()))?;
+        if identity.kind == ActorKind::Agent {
+            return Ok(());
+        }
+        Err(denied(format!(
+            "the certificate of {} is no agent's; only agents may use the peers' port",
+            identity.name
+        )))
+    }
+}
+
+#[tonic::async_trait]
+impl PeerService for Peers {
+    async fn call(
+        &self,
+        request: Request<pb::PeerMessage>,
+    ) -> Result<Response<pb::PeerReply>, Status> {
+        if let Err(refusal) = self.check(&request) {
+            return Ok(reply(Err(refusal)));
+        }
+        Ok(reply(self.handler.handle(from_proto(request.into_inner())).await))
+    }
+
+    async fn snapshot(
+        &self,
+        request: Request<Streaming<pb::SnapshotFrame>>,
+    ) -> Result<Response<pb::PeerReply>, Status> {
+        if let Err(refusal) = self.check(&request) {
+            return Ok(reply(Err(refusal)));
+        }
+        let mut frames = request.into_inner();
+        let Some(pb::SnapshotFrame { frame: Some(pb::snapshot_frame::Frame::Head(head)) }) =
+            frames.message().await?
+        else {
+            let refusal = Refusal::new(RefusalReason::Malformed, "a snapshot begins with its head");
+            return Ok(reply(Err(refusal)));
+        };
+        Ok(reply(self.handler.handle_snapshot(from_proto(head), chunks(frames)).await))
+    }
+}
+
+fn chunks(
+    frames: Streaming<pb::SnapshotFrame>,
+) -> BoxStream<'static, Result<bytes::Bytes, WireError>> {
+    let chunk = |frame: Result<pb::SnapshotFrame, Status>| match frame {
+        Ok(pb::SnapshotFrame { frame: Some(pb::snapshot_frame::Frame::Chunk(chunk)) }) => Ok(chunk),
+        Ok(_) => Err(WireError::Broken("a snapshot's head is followed by chunks alone".to_owned())),
+        Err(status) => Err(WireError::Unreachable(status.message().to_owned())),
+    };
+    frames.map(chunk).boxed()
+}
+
+fn reply(result: Result<bytes::Bytes, Refusal>) -> Response<pb::PeerReply> {
+    let result = match result {
+        Ok(body) => pb::peer_reply::Result::Body(body),
+        Err(refusal) => pb::peer_reply::Result::Refusal(refusal_to_proto(refusal)),
+    };
+    Response::new(pb::PeerReply { result: Some(result) })
+}
