@@ -13,6 +13,8 @@
 //! What must never become true: a value that changes on its way through bytes and back in a manner that two replicas
 //! could disagree about; a prost type in a room other than `api` and `consensus`.
 
+pub mod ca;
+pub mod agent;
 pub mod codec;
 pub mod convert;
 pub mod error;
