@@ -104,7 +104,7 @@ fn states_follow_runs() {
 fn an_observation_names_the_first_probe_of_its_run_and_the_last_failure() {
     let mut sampler = Sampler::new(&check(1, 3));
     sampler.record(&pass(7), Timestamp(1000));
-    let up = sampler.observation(target());
+    let up = sampler.observation(target(), 7);
     assert_eq!((up.state, up.since, up.latency), (ObserverState::Up, Timestamp(1000), ms(7)));
     assert_eq!(up.failure, None);
     for (at, kind) in
@@ -112,7 +112,7 @@ fn an_observation_names_the_first_probe_of_its_run_and_the_last_failure() {
     {
         sampler.record(&fail(kind), Timestamp(at));
     }
-    let down = sampler.observation(target());
+    let down = sampler.observation(target(), 7);
     assert_eq!((down.state, down.since), (ObserverState::Down, Timestamp(2000)));
     assert_eq!(down.failure.map(|failure| failure.kind), Some(FailureKind::Timeout));
 }
@@ -269,7 +269,7 @@ proptest! {
         let mut sampler = Sampler::new(&check(2, 3));
         for sample in &samples {
             sampler.record(sample, Timestamp(0));
-            let observation = sampler.observation(target());
+            let observation = sampler.observation(target(), 7);
             prop_assert_eq!(observation.failure.is_some(), observation.state == ObserverState::Down);
         }
     }
