@@ -136,7 +136,8 @@ impl Authority {
         if !parsed.is_ca() {
             return Err(wrong("its certificate may not sign others".to_owned()));
         }
-        if parsed.public_key().subject_public_key.as_ref() != rcgen::PublicKeyData::der_bytes(&key) {
+        if parsed.public_key().subject_public_key.as_ref() != rcgen::PublicKeyData::der_bytes(&key)
+        {
             return Err(wrong("its key does not belong to its certificate".to_owned()));
         }
         let cluster = cluster_of(&parsed)
@@ -183,7 +184,11 @@ impl Authority {
     }
 }
 
-fn parameters(name: &str, now: Timestamp, days: u32) -> Result<(CertificateParams, Timestamp), CaError> {
+fn parameters(
+    name: &str,
+    now: Timestamp,
+    days: u32,
+) -> Result<(CertificateParams, Timestamp), CaError> {
     if days == 0 || days > MAX_VALIDITY_DAYS {
         return Err(CaError::Validity(days));
     }

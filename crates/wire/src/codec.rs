@@ -18,6 +18,10 @@ pub const PROPOSAL_FORMAT: u32 = 1;
 pub const OUTCOME_FORMAT: u32 = 1;
 /// The same for reports.
 pub const REPORT_FORMAT: u32 = 1;
+/// The same for snapshots.
+pub const SNAPSHOT_FORMAT: u32 = 1;
+/// The same for audit records.
+pub const RECORDS_FORMAT: u32 = 1;
 
 /// Reads the format number alone and then the message.
 pub(crate) fn decode_versioned<M: Message + Default>(
@@ -126,5 +130,39 @@ pub mod report {
     /// The report that bytes hold. Errors: see [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Report, DecodeError> {
         Report::from_proto(decode_versioned("report", REPORT_FORMAT, bytes)?)
+    }
+}
+
+/// Everything that is replicated.
+pub mod snapshot {
+    use super::{Convert, DecodeError, Message, SNAPSHOT_FORMAT, decode_versioned};
+    use holdfast_core::state::Snapshot;
+
+    /// The bytes of a snapshot.
+    pub fn encode(snapshot: &Snapshot) -> Vec<u8> {
+        snapshot.to_proto().encode_to_vec()
+    }
+
+    /// The snapshot that bytes hold. Errors: see [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Snapshot, DecodeError> {
+        Snapshot::from_proto(decode_versioned("snapshot", SNAPSHOT_FORMAT, bytes)?)
+    }
+}
+
+/// Audit records between agents.
+pub mod records {
+    use super::{Convert, DecodeError, Message, RECORDS_FORMAT, decode_versioned, pb};
+    use holdfast_core::audit::Record;
+
+    /// The bytes of records, in their order.
+    pub fn encode(records: &[Record]) -> Vec<u8> {
+        let records = records.iter().map(Convert::to_proto).collect();
+        pb::Records { format: RECORDS_FORMAT, records }.encode_to_vec()
+    }
+
+    /// The records that bytes hold. Errors: see [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Vec<Record>, DecodeError> {
+        let proto: pb::Records = decode_versioned("records", RECORDS_FORMAT, bytes)?;
+        proto.records.into_iter().map(Record::from_proto).collect()
     }
 }

@@ -13,8 +13,8 @@
 //! What must never become true: a value that changes on its way through bytes and back in a manner that two replicas
 //! could disagree about; a prost type in a room other than `api` and `consensus`.
 
-pub mod ca;
 pub mod agent;
+pub mod ca;
 pub mod codec;
 pub mod convert;
 pub mod error;
@@ -22,6 +22,6 @@ pub mod pb;
 pub mod peer;
 pub mod tls;
 
-pub use codec::{command, entry, outcome, report};
+pub use codec::{command, entry, outcome, records, report, snapshot};
 pub use convert::Convert;
 pub use error::DecodeError;

@@ -4,6 +4,7 @@
 //! what a later version may add (unknown fields are dropped by protobuf itself) and refuses what would be a guess:
 //! an enumeration without a value, an alternative that is absent, a number that does not fit.
 
+mod audit;
 mod check;
 mod command;
 mod observation;
@@ -11,10 +12,13 @@ mod orders;
 mod outcome;
 mod primitive;
 mod service;
+mod snapshot;
+mod status;
 mod zone;
 
 pub use primitive::request_id;
 pub(crate) use primitive::{from_request_id_bytes, request_id_bytes, required};
+pub use status::service_status;
 
 use crate::error::DecodeError;
 

@@ -4,7 +4,6 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
-use holdfast_core::spec::Address;
 use holdfast_core::{RequestId, Timestamp};
 
 use super::Convert;
@@ -113,14 +112,6 @@ pub fn request_id(text: &str) -> Result<RequestId, DecodeError> {
     }
     let number = u128::from_str_radix(&digits, 16).expect("32 hexadecimal digits fit 128 bits");
     Ok(RequestId(number))
-}
-
-/// Splits an address into the two fields that oneofs of it have.
-pub(super) fn address_parts(address: &Address) -> (Option<String>, Option<String>) {
-    match address {
-        Address::Ip(ip) => (Some(ip.to_string()), None),
-        Address::Name(name) => (None, Some(name.to_string())),
-    }
 }
 
 /// Pairs the variants of a core enumeration with those of its protobuf counterpart; the unspecified one is refused.

@@ -86,8 +86,11 @@ impl TlsMaterial {
     ) -> Result<Self, TlsError> {
         let chain = certificates(&cert_pem, &names.cert)?;
         let roots = certificates(&ca_pem, &names.ca)?;
-        let key = PrivateKeyDer::from_pem_slice(&key_pem)
-            .map_err(|e| TlsError::NotPem { file: names.key.clone(), wanted: "key", why: e.to_string() })?;
+        let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|e| TlsError::NotPem {
+            file: names.key.clone(),
+            wanted: "key",
+            why: e.to_string(),
+        })?;
         for root in &roots {
             check_validity(root, &names.ca, now)?;
         }
@@ -189,10 +192,9 @@ fn check_pair(
 ) -> Result<(), TlsError> {
     match CertifiedKey::from_der(chain, key, &provider()) {
         Ok(_) => Ok(()),
-        Err(rustls::Error::InconsistentKeys(_)) => Err(TlsError::KeyMismatch {
-            certificate: names.cert.clone(),
-            key: names.key.clone(),
-        }),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err(TlsError::KeyMismatch { certificate: names.cert.clone(), key: names.key.clone() })
+        }
         Err(e) => Err(TlsError::Key { file: names.key.clone(), why: e.to_string() }),
     }
 }

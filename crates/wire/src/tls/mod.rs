@@ -36,7 +36,9 @@ pub enum TlsError {
         why: String,
     },
     /// A certificate is past its end.
-    #[error("the certificate in {file} expired at {expired}; issue a new one with `holdfast ca issue`")]
+    #[error(
+        "the certificate in {file} expired at {expired}; issue a new one with `holdfast ca issue`"
+    )]
     Expired {
         /// The file.
         file: String,
@@ -44,7 +46,9 @@ pub enum TlsError {
         expired: holdfast_core::Timestamp,
     },
     /// A certificate is before its beginning.
-    #[error("the certificate in {file} is valid only from {begins}; is this machine's clock right?")]
+    #[error(
+        "the certificate in {file} is valid only from {begins}; is this machine's clock right?"
+    )]
     NotYetValid {
         /// The file.
         file: String,
@@ -52,7 +56,9 @@ pub enum TlsError {
         begins: holdfast_core::Timestamp,
     },
     /// The key is another certificate's.
-    #[error("the key in {key} does not belong to the certificate in {certificate}; use the pair that was issued together")]
+    #[error(
+        "the key in {key} does not belong to the certificate in {certificate}; use the pair that was issued together"
+    )]
     KeyMismatch {
         /// The certificate's file.
         certificate: String,
@@ -60,7 +66,9 @@ pub enum TlsError {
         key: String,
     },
     /// Another authority signed the certificate.
-    #[error("the certificate in {certificate} was not signed by the authority in {authority} ({why}); use the ca.pem of the same `holdfast ca init`")]
+    #[error(
+        "the certificate in {certificate} was not signed by the authority in {authority} ({why}); use the ca.pem of the same `holdfast ca init`"
+    )]
     WrongAuthority {
         /// The certificate's file.
         certificate: String,

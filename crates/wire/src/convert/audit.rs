@@ -1,0 +1,268 @@
+//! The audit chain: heads, records, and the facts that they hold.
+
+use holdfast_core::audit::{Content, Hash, Head, Record};
+use holdfast_core::event::Event;
+use holdfast_core::overrides::{Override, Pause};
+use holdfast_core::{AgentId, Epoch, Timestamp};
+
+use super::Convert;
+use super::primitive::{enumerated, from_list, list, parse, request_id, required};
+use crate::error::DecodeError;
+use crate::pb::v1 as pb;
+use crate::pb::v1::event::Event as Kind;
+
+fn hash(field: &str, text: &str) -> Result<Hash, DecodeError> {
+    let wrong = || DecodeError::invalid(field, "a hash has 64 hexadecimal digits");
+    if text.len() != 64 || !text.is_ascii() {
+        return Err(wrong());
+    }
+    let mut bytes = [0; 32];
+    for (i, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).map_err(|_| wrong())?;
+    }
+    Ok(Hash(bytes))
+}
+
+impl Convert for Head {
+    type Proto = pb::AuditHead;
+
+    fn to_proto(&self) -> pb::AuditHead {
+        pb::AuditHead { length: self.length, hash: self.hash.to_string() }
+    }
+
+    fn from_proto(proto: pb::AuditHead) -> Result<Self, DecodeError> {
+        Ok(Self { length: proto.length, hash: hash("hash", &proto.hash)? })
+    }
+}
+
+impl Convert for Record {
+    type Proto = pb::AuditRecord;
+
+    fn to_proto(&self) -> pb::AuditRecord {
+        let content = &self.content;
+        pb::AuditRecord {
+            sequence: self.sequence,
+            previous: self.previous.to_string(),
+            index: content.index,
+            at_ms: content.at.0,
+            actor: Some(content.actor.to_proto()),
+            request_id: content.request_id.map(|id| id.to_string()).unwrap_or_default(),
+            service: content.service.as_ref().map(ToString::to_string).unwrap_or_default(),
+            event: Some(content.event.to_proto()),
+            hash: self.hash.to_string(),
+            kind: content.event.kind().to_owned(),
+        }
+    }
+
+    /// Gives the record as it was sent: whether its hash fits is [`Record::is_intact`]'s to say.
+    fn from_proto(proto: pb::AuditRecord) -> Result<Self, DecodeError> {
+        let given = |text: &str| !text.is_empty();
+        let content = Content {
+            index: proto.index,
+            at: Timestamp(proto.at_ms),
+            actor: required("actor", proto.actor)?,
+            request_id: Some(proto.request_id.as_str())
+                .filter(|text| given(text))
+                .map(request_id)
+                .transpose()?,
+            service: Some(proto.service.as_str())
+                .filter(|text| given(text))
+                .map(|text| parse("service", text))
+                .transpose()?,
+            event: required("event", proto.event)?,
+        };
+        Ok(Self {
+            sequence: proto.sequence,
+            previous: hash("previous", &proto.previous)?,
+            content,
+            hash: hash("hash", &proto.hash)?,
+        })
+    }
+}
+
+impl Convert for Event {
+    type Proto = pb::Event;
+
+    fn to_proto(&self) -> pb::Event {
+        pb::Event { event: Some(to_kind(self)) }
+    }
+
+    fn from_proto(proto: pb::Event) -> Result<Self, DecodeError> {
+        from_kind(proto.event.ok_or_else(|| DecodeError::missing(""))?)
+    }
+}
+
+/// The message of a fact about services; the others are in [`to_group_kind`].
+fn to_kind(event: &Event) -> Kind {
+    match event {
+        Event::ServiceApplied { digest } => {
+            Kind::ServiceApplied(pb::ServiceApplied { digest: digest.clone() })
+        }
+        Event::ServiceDeleted => Kind::ServiceDeleted(pb::ServiceDeleted {}),
+        Event::EndpointRegistered { endpoint, address } => {
+            Kind::EndpointRegistered(pb::EndpointRegistered {
+                endpoint: endpoint.to_string(),
+                address: address.clone(),
+            })
+        }
+        Event::EndpointDeregistered { endpoint } => {
+            let endpoint = endpoint.to_string();
+            Kind::EndpointDeregistered(pb::EndpointDeregistered { endpoint })
+        }
+        Event::VerdictChanged { endpoint, check, from, to, evidence } => {
+            Kind::VerdictChanged(pb::VerdictChanged {
+                endpoint: endpoint.to_string(),
+                check: check.to_string(),
+                from: from.to_proto(),
+                to: to.to_proto(),
+                evidence: list(evidence),
+            })
+        }
+        Event::SelectionChanged { epoch, from, to, cause, trouble_since } => {
+            Kind::SelectionChanged(pb::SelectionChanged {
+                epoch: epoch.0,
+                from: Some(from.to_proto()),
+                to: Some(to.to_proto()),
+                cause: cause.to_proto(),
+                trouble_since_ms: trouble_since.map(|at| at.0),
+            })
+        }
+        Event::MoveBlocked { reason, wanted } => Kind::MoveBlocked(pb::MoveBlocked {
+            reason: reason.to_proto(),
+            wanted: Some(wanted.to_proto()),
+        }),
+        Event::MoveWithheld { wanted } => {
+            Kind::MoveWithheld(pb::MoveWithheld { wanted: Some(wanted.to_proto()) })
+        }
+        Event::OverrideSet(order) => Kind::OverrideSet(order.to_proto()),
+        Event::OverrideEnded { order, by, reason } => Kind::OverrideEnded(pb::OverrideEnded {
+            r#override: Some(order.to_proto()),
+            by: by.clone(),
+            reason: reason.clone(),
+        }),
+        _ => to_group_kind(event),
+    }
+}
+
+fn to_group_kind(event: &Event) -> Kind {
+    match event {
+        Event::ZoneApplied { zone, digest } => {
+            Kind::ZoneApplied(pb::ZoneApplied { zone: zone.to_string(), digest: digest.clone() })
+        }
+        Event::ZoneDeleted { zone } => {
+            Kind::ZoneDeleted(pb::ZoneDeleted { zone: zone.to_string() })
+        }
+        Event::AutomationPaused(pause) => Kind::AutomationPaused(pause.to_proto()),
+        Event::AutomationResumed { by, reason } => {
+            let (by, reason) = (by.clone(), reason.clone());
+            Kind::AutomationResumed(pb::AutomationResumed { by, reason })
+        }
+        Event::AgentAdmitted { agent, description } => Kind::AgentAdmitted(pb::AgentAdmitted {
+            agent: agent.0,
+            description: description.clone(),
+        }),
+        Event::AgentRemoved { agent } => Kind::AgentRemoved(pb::AgentRemoved { agent: agent.0 }),
+        Event::ObserverSilenced { agent } => {
+            Kind::ObserverSilenced(pb::ObserverSilenced { agent: agent.0 })
+        }
+        Event::ObserverHeard { agent } => Kind::ObserverHeard(pb::ObserverHeard { agent: agent.0 }),
+        Event::TermBegan { term, leader } => {
+            Kind::TermBegan(pb::TermBegan { term: *term, leader: leader.0 })
+        }
+        Event::SettingsChanged => Kind::SettingsChanged(pb::SettingsChanged {}),
+        Event::LogicVersionRaised { version } => {
+            Kind::LogicVersionRaised(pb::LogicVersionRaised { version: *version })
+        }
+        Event::CommandRefused { command, reason, message } => {
+            Kind::CommandRefused(pb::CommandRefused {
+                command: command.clone(),
+                reason: reason.clone(),
+                message: message.clone(),
+            })
+        }
+        Event::ServiceApplied { .. }
+        | Event::ServiceDeleted
+        | Event::EndpointRegistered { .. }
+        | Event::EndpointDeregistered { .. }
+        | Event::VerdictChanged { .. }
+        | Event::SelectionChanged { .. }
+        | Event::MoveBlocked { .. }
+        | Event::MoveWithheld { .. }
+        | Event::OverrideSet(_)
+        | Event::OverrideEnded { .. } => unreachable!("to_kind handles facts about services"),
+    }
+}
+
+/// The fact about services that a message holds; the others are in [`from_group_kind`].
+fn from_kind(kind: Kind) -> Result<Event, DecodeError> {
+    match kind {
+        Kind::ServiceApplied(e) => Ok(Event::ServiceApplied { digest: e.digest }),
+        Kind::ServiceDeleted(pb::ServiceDeleted {}) => Ok(Event::ServiceDeleted),
+        Kind::EndpointRegistered(e) => Ok(Event::EndpointRegistered {
+            endpoint: parse("endpoint", &e.endpoint)?,
+            address: e.address,
+        }),
+        Kind::EndpointDeregistered(e) => {
+            Ok(Event::EndpointDeregistered { endpoint: parse("endpoint", &e.endpoint)? })
+        }
+        Kind::VerdictChanged(e) => Ok(Event::VerdictChanged {
+            endpoint: parse("endpoint", &e.endpoint)?,
+            check: parse("check", &e.check)?,
+            from: enumerated("from", e.from)?,
+            to: enumerated("to", e.to)?,
+            evidence: from_list("evidence", e.evidence)?,
+        }),
+        Kind::SelectionChanged(e) => Ok(Event::SelectionChanged {
+            epoch: Epoch(e.epoch),
+            from: required("from", e.from)?,
+            to: required("to", e.to)?,
+            cause: enumerated("cause", e.cause)?,
+            trouble_since: e.trouble_since_ms.map(Timestamp),
+        }),
+        Kind::MoveBlocked(e) => Ok(Event::MoveBlocked {
+            reason: enumerated("reason", e.reason)?,
+            wanted: required("wanted", e.wanted)?,
+        }),
+        Kind::MoveWithheld(e) => Ok(Event::MoveWithheld { wanted: required("wanted", e.wanted)? }),
+        Kind::OverrideSet(order) => Override::from_proto(order).map(Event::OverrideSet),
+        Kind::OverrideEnded(e) => Ok(Event::OverrideEnded {
+            order: required("override", e.r#override)?,
+            by: e.by,
+            reason: e.reason,
+        }),
+        other => from_group_kind(other),
+    }
+}
+
+fn from_group_kind(kind: Kind) -> Result<Event, DecodeError> {
+    match kind {
+        Kind::ZoneApplied(e) => {
+            Ok(Event::ZoneApplied { zone: parse("zone", &e.zone)?, digest: e.digest })
+        }
+        Kind::ZoneDeleted(e) => Ok(Event::ZoneDeleted { zone: parse("zone", &e.zone)? }),
+        Kind::AutomationPaused(pause) => Pause::from_proto(pause).map(Event::AutomationPaused),
+        Kind::AutomationResumed(e) => Ok(Event::AutomationResumed { by: e.by, reason: e.reason }),
+        Kind::AgentAdmitted(e) => {
+            Ok(Event::AgentAdmitted { agent: AgentId(e.agent), description: e.description })
+        }
+        Kind::AgentRemoved(e) => Ok(Event::AgentRemoved { agent: AgentId(e.agent) }),
+        Kind::ObserverSilenced(e) => Ok(Event::ObserverSilenced { agent: AgentId(e.agent) }),
+        Kind::ObserverHeard(e) => Ok(Event::ObserverHeard { agent: AgentId(e.agent) }),
+        Kind::TermBegan(e) => Ok(Event::TermBegan { term: e.term, leader: AgentId(e.leader) }),
+        Kind::SettingsChanged(pb::SettingsChanged {}) => Ok(Event::SettingsChanged),
+        Kind::LogicVersionRaised(e) => Ok(Event::LogicVersionRaised { version: e.version }),
+        Kind::CommandRefused(e) => {
+            Ok(Event::CommandRefused { command: e.command, reason: e.reason, message: e.message })
+        }
+        Kind::ServiceApplied(_)
+        | Kind::ServiceDeleted(_)
+        | Kind::EndpointRegistered(_)
+        | Kind::EndpointDeregistered(_)
+        | Kind::VerdictChanged(_)
+        | Kind::SelectionChanged(_)
+        | Kind::MoveBlocked(_)
+        | Kind::MoveWithheld(_)
+        | Kind::OverrideSet(_)
+        | Kind::OverrideEnded(_) => unreachable!("from_kind handles facts about services"),
+    }
+}
