@@ -11,6 +11,7 @@ mod observation;
 mod orders;
 mod outcome;
 mod primitive;
+mod reason;
 mod service;
 mod snapshot;
 mod status;
