@@ -1,0 +1,281 @@
+//! The log in redb: one file per group, one writer thread per group, group commit.
+//!
+//! ```text
+//! write() ─▶ bounded queue ─▶ writer thread: drain ─▶ one transaction, one fsync ─▶ every done()
+//! ```
+//!
+//! All jobs that wait when the thread comes round go into one transaction with `Durability::Immediate`, in order;
+//! their `done`s are called after its fsync. A transaction is atomic, so a crash leaves exactly a prefix of the
+//! stream. `Committed` marks alone do not cost an fsync of their own at once: they wait for company, at most
+//! [`COMMITTED_LINGER`].
+//!
+//! The inline variant performs each job where it is called, without a thread: for crash tests, which need every
+//! write and sync counted in a fixed order.
+
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::Instant;
+
+use super::io::{Fatal, Job, LogIo, Stored, Write};
+
+const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+const VOTE: &str = "vote";
+const COMMITTED: &str = "committed";
+const PURGED: &str = "purged";
+
+/// Jobs that wait for the writer thread at the most; further callers wait for a place.
+const QUEUE_LIMIT: usize = 1024;
+/// Jobs in one transaction at the most.
+const GROUP_LIMIT: usize = 256;
+/// How long a `Committed` mark waits for another write to share an fsync with.
+const COMMITTED_LINGER: Duration = Duration::from_millis(20);
+/// Page cache of one group's database.
+const CACHE_BYTES: usize = 16 << 20;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The redb log store.
+pub(crate) struct RedbIo {
+    engine: Arc<Engine>,
+    /// `None` performs jobs in place.
+    queue: Option<Queue>,
+}
+
+struct Queue {
+    places: Arc<Semaphore>,
+    jobs: Mutex<Option<Sender<Job>>>,
+    stopped: Mutex<Option<oneshot::Receiver<()>>>,
+}
+
+impl RedbIo {
+    /// Opens or creates the file at `path` and starts the writer thread.
+    pub(crate) fn open(
+        path: &Path,
+        group: &str,
+        fatal: Fatal,
+    ) -> Result<Self, redb::DatabaseError> {
+        let database = open_or_create(path)?;
+        let engine = Arc::new(Engine {
+            database: RwLock::new(Some(database)),
+            fatal,
+            group: group.to_owned(),
+        });
+        let (sender, receiver) = channel();
+        let (stopped_sender, stopped) = oneshot::channel();
+        let places = Arc::new(Semaphore::new(QUEUE_LIMIT));
+        let (writer, freed) = (engine.clone(), places.clone());
+        std::thread::Builder::new()
+            .name(format!("log-{group}"))
+            .spawn(move || {
+                write_loop(&writer, &receiver, &freed);
+                writer.drop_database();
+                // The closer may have given up waiting; the file is free either way.
+                let _ = stopped_sender.send(());
+            })
+            .map_err(|error| redb::DatabaseError::Storage(redb::StorageError::Io(error)))?;
+        let queue =
+            Queue { places, jobs: Mutex::new(Some(sender)), stopped: Mutex::new(Some(stopped)) };
+        Ok(Self { engine, queue: Some(queue) })
+    }
+
+    /// A store over any backend that performs each job in place.
+    #[cfg(test)]
+    pub(crate) fn inline(
+        backend: impl redb::StorageBackend,
+        fatal: Fatal,
+    ) -> Result<Self, redb::DatabaseError> {
+        let database = Database::builder().set_cache_size(0).create_with_backend(backend)?;
+        let database = RwLock::new(Some(database));
+        let engine = Arc::new(Engine { database, fatal, group: "test".to_owned() });
+        Ok(Self { engine, queue: None })
+    }
+}
+
+#[async_trait]
+impl LogIo for RedbIo {
+    async fn write(&self, job: Job) {
+        let Some(queue) = &self.queue else {
+            self.engine.commit(vec![job]);
+            return;
+        };
+        let Ok(place) = queue.places.acquire().await else { return };
+        // The writer thread gives the place back when it takes the job.
+        place.forget();
+        let jobs = queue.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = jobs.as_ref() {
+            // A thread that is gone has raised `Fatal` already; the job is dropped unacknowledged.
+            let _ = sender.send(job);
+        }
+    }
+
+    fn load(&self) -> io::Result<Stored> {
+        self.engine.with(|database| load(database).map_err(io::Error::other))
+    }
+
+    fn read(&self, from: u64, to: u64, max_bytes: usize) -> io::Result<Vec<(u64, Bytes)>> {
+        self.engine.with(|database| read(database, from, to, max_bytes).map_err(io::Error::other))
+    }
+
+    async fn close(&self) {
+        let Some(queue) = &self.queue else {
+            self.engine.drop_database();
+            return;
+        };
+        drop(queue.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let stopped = queue.stopped.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(stopped) = stopped {
+            // An error means that the thread is gone, which is what is waited for.
+            let _ = stopped.await;
+        }
+    }
+}
+
+/// A new file is prepared under another name, so that a crash in between leaves none rather than half of one.
+fn open_or_create(path: &Path) -> Result<Database, redb::DatabaseError> {
+    let storage = |error| redb::DatabaseError::Storage(redb::StorageError::Io(error));
+    if !path.exists() {
+        let new = path.with_extension("new");
+        match std::fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(storage(error)),
+            _ => {}
+        }
+        let database = Database::create(&new)?;
+        load(&database).map_err(io::Error::other).map_err(storage)?;
+        drop(database);
+        std::fs::rename(&new, path).map_err(storage)?;
+        let directory = path.parent().expect("a file lies in a directory");
+        std::fs::File::open(directory).and_then(|file| file.sync_all()).map_err(storage)?;
+    }
+    Database::builder().set_cache_size(CACHE_BYTES).create(path)
+}
+
+fn write_loop(engine: &Engine, jobs: &Receiver<Job>, places: &Semaphore) {
+    let mut held: Vec<Job> = Vec::new();
+    loop {
+        let next = if held.is_empty() {
+            jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            jobs.recv_timeout(COMMITTED_LINGER)
+        };
+        let timed_out = matches!(next, Err(RecvTimeoutError::Timeout));
+        let closed = matches!(next, Err(RecvTimeoutError::Disconnected));
+        held.extend(next.ok());
+        held.extend(jobs.try_iter().take(GROUP_LIMIT.saturating_sub(held.len())));
+        let only_marks = held.iter().all(|job| matches!(job.write, Write::Committed(_)));
+        if only_marks && !timed_out && !closed && held.len() < GROUP_LIMIT {
+            continue;
+        }
+        let group = std::mem::take(&mut held);
+        let freed = group.len();
+        if !group.is_empty() && !engine.commit(group) {
+            return;
+        }
+        places.add_permits(freed);
+        if closed {
+            return;
+        }
+    }
+}
+
+struct Engine {
+    /// `None` after closing.
+    database: RwLock<Option<Database>>,
+    fatal: Fatal,
+    group: String,
+}
+
+impl Engine {
+    fn with<T>(&self, f: impl FnOnce(&Database) -> io::Result<T>) -> io::Result<T> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        database.as_ref().map_or_else(|| Err(io::Error::other("the log store is closed")), f)
+    }
+
+    fn drop_database(&self) {
+        drop(self.database.write().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Commits a group with one fsync; false when storage has failed for good.
+    fn commit(&self, jobs: Vec<Job>) -> bool {
+        let begun = Instant::now();
+        let (writes, dones): (Vec<Write>, Vec<_>) =
+            jobs.into_iter().map(|job| (job.write, job.done)).unzip();
+        let result = self.with(|database| commit(database, &writes).map_err(io::Error::other));
+        if let Err(error) = result {
+            self.fatal.raise("the raft log could not be written", &error);
+            return false;
+        }
+        crate::metrics::log_sync(&self.group, begun.elapsed(), writes.len());
+        dones.into_iter().for_each(|done| done());
+        true
+    }
+}
+
+fn commit(database: &Database, writes: &[Write]) -> Result<(), Failure> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    {
+        let mut log = transaction.open_table(LOG)?;
+        let mut meta = transaction.open_table(META)?;
+        for write in writes {
+            match write {
+                Write::Vote(bytes) => drop(meta.insert(VOTE, bytes.as_slice())?),
+                Write::Committed(bytes) => drop(meta.insert(COMMITTED, bytes.as_slice())?),
+                Write::Append(entries) => {
+                    for (index, bytes) in entries {
+                        log.insert(index, bytes.as_ref())?;
+                    }
+                }
+                Write::Truncate { from } => log.retain_in(*from.., |_, _| false)?,
+                Write::Purge { upto, mark } => {
+                    log.retain_in(..=*upto, |_, _| false)?;
+                    meta.insert(PURGED, mark.as_slice())?;
+                }
+            }
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn load(database: &Database) -> Result<Stored, Failure> {
+    // Opening a table in a read transaction fails when nothing was ever written.
+    commit(database, &[])?;
+    let transaction = database.begin_read()?;
+    let meta = transaction.open_table(META)?;
+    let value = |key: &str| -> Result<Option<Vec<u8>>, Failure> {
+        Ok(meta.get(key)?.map(|guard| guard.value().to_vec()))
+    };
+    let log = transaction.open_table(LOG)?;
+    let last = log.last()?.map(|(_, guard)| Bytes::copy_from_slice(guard.value()));
+    Ok(Stored { vote: value(VOTE)?, committed: value(COMMITTED)?, purged: value(PURGED)?, last })
+}
+
+fn read(
+    database: &Database,
+    from: u64,
+    to: u64,
+    max_bytes: usize,
+) -> Result<Vec<(u64, Bytes)>, Failure> {
+    let transaction = database.begin_read()?;
+    let log = transaction.open_table(LOG)?;
+    let mut entries = Vec::new();
+    let mut bytes = 0;
+    for item in log.range(from..to)? {
+        let (index, value) = item?;
+        bytes += value.value().len();
+        if !entries.is_empty() && bytes > max_bytes {
+            break;
+        }
+        entries.push((index.value(), Bytes::copy_from_slice(value.value())));
+    }
+    Ok(entries)
+}

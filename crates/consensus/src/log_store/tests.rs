@@ -1,0 +1,159 @@
+//! openraft's own storage suite on both stores, and what it does not ask: serial order, loss at a crash, byte caps.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use holdfast_core::GroupId;
+use openraft::entry::RaftEntry as _;
+use openraft::storage::{IOFlushed, RaftLogReader as _, RaftLogStorage as _};
+use openraft::testing::log::{StoreBuilder, Suite};
+use openraft::type_config::TypeConfigExt as _;
+use openraft::{EntryPayload, StorageError};
+
+use super::*;
+use crate::state_machine::{SnapshotIo, StateMachine};
+use crate::testing::{Records, log_id, vote};
+use crate::types::Blob;
+
+struct Memory;
+struct OnDisk;
+
+impl StoreBuilder<Types, LogStore, StateMachine, ()> for Memory {
+    async fn build(
+        &self,
+    ) -> std::result::Result<((), LogStore, StateMachine), StorageError<Types>> {
+        let disk = MemoryDisk::default();
+        let log = LogStore::open(Arc::new(disk.open())).expect("opens");
+        Ok(((), log, machine(SnapshotIo::Memory(disk))))
+    }
+}
+
+impl StoreBuilder<Types, LogStore, StateMachine, tempfile::TempDir> for OnDisk {
+    async fn build(
+        &self,
+    ) -> std::result::Result<(tempfile::TempDir, LogStore, StateMachine), StorageError<Types>> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let io = RedbIo::open(&directory.path().join("log.redb"), "1", fail_test()).expect("opens");
+        let log = LogStore::open(Arc::new(io)).expect("opens");
+        let snapshots = SnapshotIo::Directory(directory.path().to_owned());
+        Ok((directory, log, machine(snapshots)))
+    }
+}
+
+fn machine(snapshots: SnapshotIo) -> StateMachine {
+    StateMachine::new(GroupId(1), Arc::new(Records::default()), snapshots)
+}
+
+fn fail_test() -> Fatal {
+    Fatal::hook(|reason| panic!("{reason}"))
+}
+
+#[test]
+fn the_suite_passes_in_memory() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(Suite::test_all(Memory)).expect("green");
+}
+
+#[test]
+fn the_suite_passes_on_redb() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(Suite::test_all(OnDisk)).expect("green");
+}
+
+fn entry(term: u64, index: u64, size: usize) -> RaftEntry {
+    let blob = Blob(Bytes::from(vec![7; size]));
+    RaftEntry::new(log_id(term, index), EntryPayload::Normal(blob))
+}
+
+async fn append(store: &mut LogStore, entries: Vec<RaftEntry>) -> bool {
+    let (sender, durable) = Types::oneshot();
+    store.append(entries, IOFlushed::signal(sender)).await.expect("accepted");
+    matches!(durable.await, Ok(Ok(())))
+}
+
+#[tokio::test]
+async fn what_is_not_synced_is_readable_and_lost_in_a_crash() {
+    let disk = MemoryDisk::new(SyncPolicy::Manual);
+    let mut store = LogStore::open(Arc::new(disk.open())).expect("opens");
+    let (sender, durable) = Types::oneshot();
+    store.append([entry(1, 0, 10)], IOFlushed::signal(sender)).await.expect("accepted");
+    disk.sync();
+    assert!(matches!(durable.await, Ok(Ok(()))));
+    let (sender, unsynced) = Types::oneshot();
+    store.append([entry(1, 1, 10)], IOFlushed::signal(sender)).await.expect("accepted");
+    assert_eq!(store.try_get_log_entries(0..9).await.expect("readable").len(), 2);
+    disk.crash();
+    assert!(unsynced.await.is_err(), "never acknowledged");
+    let mut reopened = LogStore::open(Arc::new(disk.open())).expect("opens");
+    assert_eq!(reopened.get_log_state().await.expect("ok").last_log_id, Some(log_id(1, 0)));
+    store.append([entry(1, 1, 10)], IOFlushed::noop()).await.expect("a dead handle is ignored");
+    disk.sync();
+    let again = LogStore::open(Arc::new(disk.open())).expect("opens");
+    assert_eq!(again.lock().last, Some(log_id(1, 0)));
+}
+
+#[tokio::test]
+async fn a_vote_is_durable_after_everything_before_it() {
+    let disk = MemoryDisk::new(SyncPolicy::Manual);
+    let mut store = LogStore::open(Arc::new(disk.open())).expect("opens");
+    store.append([entry(1, 0, 10)], IOFlushed::noop()).await.expect("accepted");
+    let saved = tokio::spawn(async move { store.save_vote(&vote(2, 1)).await });
+    while format!("{disk:?}") != "MemoryDisk(0 entries, 2 pending)" {
+        tokio::task::yield_now().await;
+    }
+    assert!(!saved.is_finished(), "it waits for the disk");
+    disk.sync();
+    saved.await.expect("no panic").expect("saved");
+    let reopened = LogStore::open(Arc::new(disk.open())).expect("opens");
+    assert!(!reopened.is_new());
+    assert_eq!(reopened.lock().vote, Some(vote(2, 1)));
+    assert_eq!(reopened.lock().last, Some(log_id(1, 0)));
+}
+
+#[tokio::test]
+async fn a_read_for_replication_is_capped_by_bytes_but_never_empty() {
+    let disk = MemoryDisk::default();
+    let mut store = LogStore::open(Arc::new(disk.open())).expect("opens");
+    let size = READ_BYTES / 2 - 100;
+    let entries = (0..20).map(|index| entry(1, index, size)).collect();
+    assert!(append(&mut store, entries).await);
+    assert!(append(&mut store, vec![entry(1, 20, 2 * READ_BYTES)]).await);
+    for _ in 0..2 {
+        // The first entries are on disk only, the last ones are kept in memory.
+        assert_eq!(store.limited_get_log_entries(0, 21).await.expect("ok").len(), 2);
+        assert_eq!(store.limited_get_log_entries(19, 21).await.expect("ok").len(), 1);
+        assert_eq!(store.limited_get_log_entries(20, 21).await.expect("ok").len(), 1);
+        let all = store.try_get_log_entries(0..21).await.expect("ok");
+        assert!(all.iter().map(|entry| entry.log_id.index).eq(0..21));
+        store = LogStore::open(Arc::new(disk.open())).expect("opens");
+    }
+}
+
+#[tokio::test]
+async fn a_truncated_tail_is_replaced_at_once_and_for_good() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let open = || {
+        let io = RedbIo::open(&directory.path().join("log.redb"), "1", fail_test()).expect("opens");
+        LogStore::open(Arc::new(io)).expect("opens")
+    };
+    let mut store = open();
+    assert!(append(&mut store, (0..10).map(|index| entry(1, index, 10)).collect()).await);
+    store.truncate_after(Some(log_id(1, 4))).await.expect("accepted");
+    assert_eq!(store.try_get_log_entries(0..99).await.expect("ok").len(), 5);
+    assert!(append(&mut store, vec![entry(2, 5, 10)]).await);
+    store.save_committed(Some(log_id(2, 5))).await.expect("accepted");
+    store.purge(log_id(1, 2)).await.expect("accepted");
+    for _ in 0..2 {
+        let entries = store.try_get_log_entries(0..99).await.expect("ok");
+        let ids: Vec<_> = entries.iter().map(|entry| entry.log_id).collect();
+        assert_eq!(ids, vec![log_id(1, 3), log_id(1, 4), log_id(2, 5)]);
+        assert_eq!(store.read_committed().await.expect("ok"), Some(log_id(2, 5)));
+        store.close().await;
+        store = open();
+    }
+}

@@ -1,0 +1,310 @@
+//! The core's state as openraft wants it: applies committed entries, publishes views, builds and installs snapshots.
+//!
+//! ```text
+//! committed entries ─▶ decode once ─▶ State::apply ─▶ AuditSink ─▶ watch<Arc<View>> (once per batch) ─▶ answers
+//! ```
+//!
+//! The state lives in memory; after a restart it is the last snapshot plus the log. An answer is given only after the
+//! view that shows its effect is published, so that whoever wrote can read. An entry that does not decode stops the
+//! group here, loudly: its effect is unknown, and guessing would split the replicas. The view stays.
+
+mod snapshot_io;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{Error, ErrorKind, Result};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use holdfast_core::audit::{Hash, Head, Record};
+use holdfast_core::state::{Deadline, Snapshot};
+use holdfast_core::{GroupId, State, View};
+use openraft::EntryPayload;
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use tokio::sync::watch;
+
+use crate::audit_sink::AuditSink;
+use crate::codec;
+use crate::types::{Answer, LogId, RaftEntry, RaftSnapshot, SnapshotMeta, StoredMembership, Types};
+pub(crate) use snapshot_io::{SnapshotIo, replace_file};
+
+/// The state machine; clones share the state.
+#[derive(Clone)]
+pub(crate) struct StateMachine(Arc<Shared>);
+
+struct Shared {
+    machine: Mutex<Machine>,
+    view: watch::Sender<Arc<View>>,
+    progress: watch::Sender<Progress>,
+    /// Why this group no longer applies.
+    halted: watch::Sender<Option<String>>,
+    audit: Arc<dyn AuditSink>,
+    snapshots: SnapshotIo,
+}
+
+/// How far the state machine is, and what falls due next.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) applied: u64,
+    pub(crate) deadline: Option<Deadline>,
+}
+
+struct Machine {
+    state: State,
+    applied: Option<LogId>,
+    membership: StoredMembership,
+    /// Index of the last entry that left audit records.
+    recorded: u64,
+    /// The snapshot on disk.
+    stored: Option<SnapshotMeta>,
+}
+
+/// A consistent copy of the state at one moment, on its way to disk.
+pub(crate) struct Builder {
+    machine: StateMachine,
+    meta: SnapshotMeta,
+    snapshot: Snapshot,
+}
+
+impl StateMachine {
+    /// The state before the first entry.
+    pub(crate) fn new(group: GroupId, audit: Arc<dyn AuditSink>, snapshots: SnapshotIo) -> Self {
+        let mut state = State::new(group);
+        let view = watch::Sender::new(state.view());
+        let machine = Machine {
+            state,
+            applied: None,
+            membership: StoredMembership::default(),
+            recorded: 0,
+            stored: None,
+        };
+        Self(Arc::new(Shared {
+            machine: Mutex::new(machine),
+            view,
+            progress: watch::Sender::default(),
+            halted: watch::Sender::default(),
+            audit,
+            snapshots,
+        }))
+    }
+
+    pub(crate) fn view(&self) -> watch::Receiver<Arc<View>> {
+        self.0.view.subscribe()
+    }
+
+    pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
+        self.0.progress.subscribe()
+    }
+
+    pub(crate) fn halted(&self) -> watch::Receiver<Option<String>> {
+        self.0.halted.subscribe()
+    }
+
+    pub(crate) fn audit(&self) -> &dyn AuditSink {
+        &*self.0.audit
+    }
+
+    /// The applied index with the hash of the state and the head of the audit chain at it.
+    pub(crate) fn fingerprint(&self) -> (u64, Hash, Head) {
+        let machine = self.lock();
+        let index = machine.applied.map_or(0, |id| id.index);
+        (index, machine.state.hash(), machine.state.audit_head())
+    }
+
+    /// The applied index with the head of the audit chain at it.
+    pub(crate) fn audit_head(&self) -> (u64, Head) {
+        let machine = self.lock();
+        (machine.applied.map_or(0, |id| id.index), machine.state.audit_head())
+    }
+
+    /// Stops applying, for a reason that people have to act on; the first one stays.
+    pub(crate) fn halt(&self, reason: String) {
+        tracing::error!(
+            reason,
+            "the group stops on this agent; DNS keeps answering from the last view"
+        );
+        self.0.halted.send_if_modified(|halted| {
+            let first = halted.is_none();
+            if first {
+                *halted = Some(reason);
+            }
+            first
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Machine> {
+        self.0.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply_entry(&self, entry: &RaftEntry, records: &mut Vec<Record>) -> Result<Answer> {
+        if let Some(reason) = self.0.halted.borrow().as_ref() {
+            return Err(Error::other(reason.clone()));
+        }
+        let mut machine = self.lock();
+        let id = entry.log_id;
+        assert!(Some(id) > machine.applied, "entries are applied once, in order");
+        let answer = match &entry.payload {
+            EntryPayload::Blank => None,
+            EntryPayload::Membership(membership) => {
+                machine.membership = StoredMembership::new(Some(id), membership.clone());
+                None
+            }
+            EntryPayload::Normal(blob) => {
+                let entry = holdfast_wire::entry::decode(&blob.0).map_err(|error| {
+                    let reason =
+                        format!("the entry at index {} is not understood: {error}", id.index);
+                    self.halt(reason.clone());
+                    Error::new(ErrorKind::InvalidData, reason)
+                })?;
+                let applied = machine.state.apply(id.index, &entry);
+                if !applied.records.is_empty() {
+                    machine.recorded = id.index;
+                    records.extend(applied.records);
+                }
+                Some(applied.outcome)
+            }
+        };
+        machine.applied = Some(id);
+        Ok(Answer(answer))
+    }
+
+    /// Hands over what a batch brought about: first to the audit store, then to everyone.
+    fn publish(&self, records: Vec<Record>) {
+        if !records.is_empty() {
+            self.0.audit.append(records);
+        }
+        let mut machine = self.lock();
+        let view = machine.state.view();
+        let progress = Progress {
+            applied: machine.applied.map_or(0, |id| id.index),
+            deadline: machine.state.next_deadline(),
+        };
+        drop(machine);
+        self.0.view.send_if_modified(|published| {
+            let changed = !Arc::ptr_eq(published, &view);
+            *published = view;
+            changed
+        });
+        self.0.progress.send_replace(progress);
+    }
+
+    /// A builder, unless a record that the snapshot would cover is not durable yet: the log still has to keep it.
+    fn builder(&self, force: bool) -> Option<Builder> {
+        let machine = self.lock();
+        if !force && self.0.audit.durable_index() < machine.recorded {
+            return None;
+        }
+        let meta = SnapshotMeta {
+            last_log_id: machine.applied,
+            last_membership: machine.membership.clone(),
+        };
+        Some(Builder { machine: self.clone(), meta, snapshot: machine.state.snapshot().clone() })
+    }
+}
+
+impl RaftSnapshotBuilder<Types> for Builder {
+    type SnapshotData = Bytes;
+
+    async fn build_snapshot(&mut self) -> Result<RaftSnapshot> {
+        let snapshot = self.snapshot.clone();
+        let io = &self.machine.0.snapshots;
+        let encode = move || codec::encode_state(&snapshot);
+        let body = match io {
+            // No threads in a simulation.
+            SnapshotIo::Memory(_) => encode(),
+            SnapshotIo::Directory(_) => {
+                tokio::task::spawn_blocking(encode).await.map_err(Error::other)?
+            }
+        };
+        // A snapshot that the leader sent meanwhile may be newer; the newest one stays.
+        let newer = self
+            .machine
+            .lock()
+            .stored
+            .as_ref()
+            .is_some_and(|stored| stored.last_log_id > self.meta.last_log_id);
+        if !newer {
+            io.save(self.meta.clone(), body.clone()).await?;
+            self.machine.lock().stored = Some(self.meta.clone());
+        }
+        Ok(RaftSnapshot { meta: self.meta.clone(), snapshot: body })
+    }
+}
+
+impl RaftStateMachine<Types> for StateMachine {
+    type SnapshotData = Bytes;
+    type SnapshotBuilder = Builder;
+
+    async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership)> {
+        let machine = self.lock();
+        Ok((machine.applied, machine.membership.clone()))
+    }
+
+    async fn apply<Strm>(&mut self, mut entries: Strm) -> Result<()>
+    where
+        Strm: Stream<Item = Result<EntryResponder<Types>>> + Unpin + Send,
+    {
+        let mut records = Vec::new();
+        let mut answers = Vec::new();
+        let mut result = Ok(());
+        while let Some(item) = entries.next().await {
+            let applied = item.and_then(|(entry, responder)| {
+                Ok((self.apply_entry(&entry, &mut records)?, responder))
+            });
+            match applied {
+                Ok((answer, responder)) => {
+                    answers.extend(responder.map(|responder| (responder, answer)));
+                }
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        self.publish(records);
+        for (responder, answer) in answers {
+            responder.send(answer);
+        }
+        result
+    }
+
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Builder> {
+        self.builder(force)
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        self.builder(true).expect("a forced builder is never refused")
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, body: Bytes) -> Result<()> {
+        let snapshot = codec::decode_state(&body).map_err(|error| {
+            let reason = format!("a snapshot is not understood: {error}");
+            self.halt(reason.clone());
+            Error::new(ErrorKind::InvalidData, reason)
+        })?;
+        let stored = self.lock().stored.as_ref() == Some(meta);
+        if !stored {
+            self.0.snapshots.save(meta.clone(), body).await?;
+        }
+        let head = {
+            let mut machine = self.lock();
+            machine.state = State::restore(snapshot);
+            machine.applied = meta.last_log_id;
+            machine.membership = meta.last_membership.clone();
+            machine.recorded = 0;
+            machine.stored = Some(meta.clone());
+            machine.state.audit_head()
+        };
+        self.0.audit.reset(head);
+        self.publish(Vec::new());
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> Result<Option<RaftSnapshot>> {
+        let Some((meta, snapshot)) = self.0.snapshots.load()? else { return Ok(None) };
+        self.lock().stored = Some(meta.clone());
+        Ok(Some(RaftSnapshot { meta, snapshot }))
+    }
+}
