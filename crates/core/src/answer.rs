@@ -184,11 +184,11 @@ impl Walk<'_> {
         let exact = self.view.names.get(owner);
         let exists = exact.is_some() || *owner == zone.zone.name || has_children(self.view, owner);
         let here = if exists { exact } else { wildcard(self.view, zone, owner) };
-        if here.is_some_and(|here| here.refused) {
-            self.result = Answer::bare(Code::ServerFailure);
+        if *owner == zone.zone.name && self.push_apex(zone) {
             return Next::Done;
         }
-        if *owner == zone.zone.name && self.push_apex(zone) {
+        if here.is_some_and(|here| here.refused) {
+            self.result = Answer::bare(Code::ServerFailure);
             return Next::Done;
         }
         if let Some(set) = here.and_then(|here| set_of(here, self.kind)) {

@@ -1,1 +1,41 @@
-//! Placeholder.
+//! Answers: the authoritative server over a watched view.
+//!
+//! ```text
+//! Publisher::publish ─▶ ArcSwap<Published> ─┬─▶ UDP loops ─┐                      ┌─▶ hickory RequestHandler ─▶ core::answer
+//!        │ (only what is newer)             └─▶ TCP loops ─┴─▶ Responder: screen ─┤
+//!        ▼                                                                         └─▶ silence, or a fault's reply
+//!   LkgWriter ─▶ last-known-good file ─▶ (next start) served until the first publication
+//! ```
+//!
+//! What is answered is decided by the pure `holdfast_core::answer`; messages are decoded and encoded by hickory-server
+//! behind one `RequestHandler`. What hickory-server 0.26.3 does not do, or does unsafely, stands in front of it: the
+//! sockets and accept loop are ours, and `Responder` looks at each message before hickory does.
+//!
+//! What must never become true: an answer that mixes two snapshots; a query that waits for anything but its socket;
+//! a reply to a reply; an older snapshot that replaces a newer one; a wildcard or forgotten socket that replies from
+//! another address than it was asked at.
+//!
+//! The log filter must hold `hickory_server` at `warn`: it writes events at `info` for every request that passes
+//! through its own sockets, which would turn a flood of queries into a flood of log lines.
+
+mod bind;
+mod config;
+mod handler;
+mod limits;
+pub mod lkg;
+mod lkg_writer;
+mod metric;
+mod publish;
+mod record;
+mod respond;
+mod screen;
+mod server;
+mod tcp;
+mod udp;
+
+pub use config::{ChaosConfig, DnsConfig, DnsError, LastKnownGood, TcpConfig};
+pub use handler::{Handler, Settings};
+pub use lkg::LkgError;
+pub use publish::{AnswersSource, Outcome, Position, Published, Publisher, channel};
+pub use respond::{Peer, Responder, Transport};
+pub use server::DnsServer;

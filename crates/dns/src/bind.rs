@@ -1,0 +1,89 @@
+//! Opens the sockets: for each address one TCP listener, and one UDP socket per thread.
+//!
+//! TCP comes first and is exclusive, so that a port in use shows as an error even where the UDP sockets share theirs
+//! (`SO_REUSEPORT`). With port 0 the port that TCP was given is tried for UDP, and another one if that is taken.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use crate::config::DnsError;
+use crate::respond::Transport;
+
+/// What is asked of the kernel for datagrams that wait; it may give less (`net.core.rmem_max`).
+const UDP_BUFFER: usize = 4 << 20;
+/// How many connections wait to be accepted.
+const BACKLOG: i32 = 1024;
+/// How many ports are tried for port 0.
+const PORT_ATTEMPTS: usize = 32;
+
+/// The sockets of one address.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pub(crate) address: SocketAddr,
+    pub(crate) tcp: TcpListener,
+    pub(crate) udp: Vec<UdpSocket>,
+}
+
+/// Opens the sockets of one address; `udp_sockets` is at least 1.
+pub(crate) fn bind(address: SocketAddr, udp_sockets: usize) -> Result<Bound, DnsError> {
+    let mut attempt = 1;
+    loop {
+        match bind_once(address, udp_sockets) {
+            Err(DnsError::InUse { .. }) if address.port() == 0 && attempt < PORT_ATTEMPTS => {
+                attempt += 1
+            }
+            done => return done,
+        }
+    }
+}
+
+fn bind_once(address: SocketAddr, udp_sockets: usize) -> Result<Bound, DnsError> {
+    let tcp = open_tcp(address).map_err(|error| refused(address, Transport::Tcp, error))?;
+    let address = tcp.local_addr().map_err(|error| refused(address, Transport::Tcp, error))?;
+    let udp = (0..udp_sockets)
+        .map(|_| open_udp(address, udp_sockets > 1))
+        .collect::<io::Result<_>>()
+        .map_err(|error| refused(address, Transport::Udp, error))?;
+    Ok(Bound { address, tcp, udp })
+}
+
+fn open_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = open(address, Type::STREAM, Protocol::TCP)?;
+    // A restart need not wait for the old connections' TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.bind(&SockAddr::from(address))?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn open_udp(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
+    let socket = open(address, Type::DGRAM, Protocol::UDP)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    if let Err(error) = socket.set_recv_buffer_size(UDP_BUFFER) {
+        tracing::debug!(%address, %error, "udp receive buffer stays as the system made it");
+    }
+    socket.bind(&SockAddr::from(address))?;
+    Ok(socket.into())
+}
+
+fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn refused(address: SocketAddr, transport: Transport, source: io::Error) -> DnsError {
+    let transport = transport.name();
+    match source.kind() {
+        io::ErrorKind::AddrInUse => DnsError::InUse { address, transport, source },
+        io::ErrorKind::PermissionDenied => DnsError::Denied { address, transport, source },
+        _ => DnsError::Bind { address, transport, source },
+    }
+}

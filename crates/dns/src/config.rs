@@ -1,0 +1,191 @@
+//! What the server is told, and what it refuses to be told.
+//!
+//! A wildcard address is refused: a reply must leave from the address that was asked, and a plain socket bound to
+//! `0.0.0.0` lets the kernel choose another. So every address to answer at is listed.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The DNS server of an agent.
+#[derive(Debug, Clone)]
+pub struct DnsConfig {
+    /// The addresses to answer at, over UDP and TCP both; 1–64. With port 0, one free port is taken for the two.
+    pub listen: Vec<SocketAddr>,
+    /// 0: on the caller's runtime. Otherwise this many threads of its own, each with its own UDP socket per address,
+    /// and one for TCP; at most 64.
+    pub threads: usize,
+    /// Limits of TCP.
+    pub tcp: TcpConfig,
+    /// What is told in class CHAOS.
+    pub chaos: ChaosConfig,
+    /// Where the last view is kept for a restart without quorum; `None` keeps none.
+    pub last_known_good: Option<LastKnownGood>,
+}
+
+impl Default for DnsConfig {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            threads: 0,
+            tcp: TcpConfig::default(),
+            chaos: ChaosConfig::default(),
+            last_known_good: None,
+        }
+    }
+}
+
+/// Limits of TCP.
+#[derive(Debug, Clone)]
+pub struct TcpConfig {
+    /// The most connections at a time over all addresses; 1–65,536.
+    pub max_connections: usize,
+    /// The most connections at a time from one prefix (IPv4 /24, IPv6 /48); at least 1.
+    pub max_per_prefix: usize,
+    /// A connection must bring its first whole query within this time.
+    pub first_query_timeout: Duration,
+    /// A connection without a whole new query for this long is closed.
+    pub idle_timeout: Duration,
+    /// A peer that does not take a reply for this long is disconnected.
+    pub write_timeout: Duration,
+}
+
+impl Default for TcpConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 1024,
+            max_per_prefix: 128,
+            first_query_timeout: Duration::from_secs(4),
+            idle_timeout: Duration::from_secs(15),
+            write_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What is told in class CHAOS; what is not told is REFUSED.
+#[derive(Debug, Clone, Default)]
+pub struct ChaosConfig {
+    /// The answer to `version.bind` and `version.server`; at most 255 bytes.
+    pub version: Option<String>,
+    /// The answer to `hostname.bind` and `id.server`; at most 255 bytes.
+    pub hostname: Option<String>,
+}
+
+/// Where the last view is kept.
+#[derive(Debug, Clone)]
+pub struct LastKnownGood {
+    /// The file.
+    pub path: PathBuf,
+    /// It is written at most once per this time.
+    pub min_interval: Duration,
+}
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum DnsError {
+    /// A field of the configuration is not possible.
+    #[error("dns configuration: {field}: {problem}")]
+    Config {
+        /// The field.
+        field: &'static str,
+        /// What is wrong, and what is allowed.
+        problem: String,
+    },
+    /// An address is in use.
+    #[error(
+        "cannot answer at {address} over {transport}: the port is in use by another process; \
+         stop it (`ss -lpn 'sport = :{}'` shows it) or configure another port", address.port()
+    )]
+    InUse {
+        /// The address.
+        address: SocketAddr,
+        /// `udp` or `tcp`.
+        transport: &'static str,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// A privileged port without the privilege.
+    #[error(
+        "cannot answer at {address} over {transport}: ports below 1024 need CAP_NET_BIND_SERVICE; \
+         grant it (systemd: AmbientCapabilities) or configure a higher port"
+    )]
+    Denied {
+        /// The address.
+        address: SocketAddr,
+        /// `udp` or `tcp`.
+        transport: &'static str,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// Any other failure to open a socket.
+    #[error(
+        "cannot answer at {address} over {transport}: check that the address is one of this host's"
+    )]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// `udp` or `tcp`.
+        transport: &'static str,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// A thread or its runtime could not be made.
+    #[error("cannot start the dns thread {name}: lower `threads` or raise the process limit")]
+    Thread {
+        /// Its name.
+        name: String,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The most addresses.
+const MAX_ADDRESSES: usize = 64;
+/// The most threads.
+const MAX_THREADS: usize = 64;
+/// The most TCP connections that can be allowed.
+const MAX_CONNECTIONS: usize = 65_536;
+/// A TXT text's most bytes (RFC 1035, 3.3).
+const MAX_TEXT: usize = 255;
+
+impl DnsConfig {
+    /// Says whether the configuration is possible. Errors: the first field that is not.
+    pub fn validate(&self) -> Result<(), DnsError> {
+        let config = |field, problem: String| Err(DnsError::Config { field, problem });
+        if self.listen.is_empty() || self.listen.len() > MAX_ADDRESSES {
+            return config("listen", format!("list 1 to {MAX_ADDRESSES} addresses to answer at"));
+        }
+        if let Some(wildcard) = self.listen.iter().find(|address| address.ip().is_unspecified()) {
+            return config(
+                "listen",
+                format!(
+                    "{wildcard} is a wildcard, and replies could leave from another address than was asked; \
+                     list the host's addresses one by one (`ip addr` shows them)"
+                ),
+            );
+        }
+        if self.threads > MAX_THREADS {
+            return config("threads", format!("at most {MAX_THREADS}; 0 uses the agent's own"));
+        }
+        if self.tcp.max_connections == 0 || self.tcp.max_connections > MAX_CONNECTIONS {
+            return config("tcp.max_connections", format!("1 to {MAX_CONNECTIONS}"));
+        }
+        if self.tcp.max_per_prefix == 0 {
+            return config("tcp.max_per_prefix", "at least 1".into());
+        }
+        let times = [self.tcp.first_query_timeout, self.tcp.idle_timeout, self.tcp.write_timeout];
+        if times.iter().any(Duration::is_zero) {
+            return config("tcp", "its timeouts must be longer than 0".into());
+        }
+        let texts = [&self.chaos.version, &self.chaos.hostname];
+        if texts.into_iter().flatten().any(|text| text.len() > MAX_TEXT) {
+            return config("chaos", format!("a text has at most {MAX_TEXT} bytes"));
+        }
+        Ok(())
+    }
+}

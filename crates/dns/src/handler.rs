@@ -1,0 +1,306 @@
+//! The `RequestHandler`: from a decoded query to the records of its answer, out of one snapshot.
+//!
+//! A handler is made over one snapshot and lives as long as a batch of queries, so one answer cannot mix two views.
+//! It awaits nothing but the `ResponseHandler` it is given. The decision itself is `holdfast_core::answer`; here are
+//! only the questions that are about this server: other classes, transfers, `_holdfast.<zone>`, and a start without
+//! any view, which is SERVFAIL (a resolver then asks another agent).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use hickory_net::runtime::Time;
+use hickory_net::xfer::Protocol;
+use hickory_proto::op::{Edns, Header, HeaderCounts, LowerQuery, Metadata, OpCode, ResponseCode};
+use hickory_proto::rr::rdata::TXT;
+use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
+use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
+use hickory_server::zone_handler::MessageResponseBuilder;
+use holdfast_core::DnsName;
+use holdfast_core::answer::{self, Answer, Code, Kind};
+use holdfast_core::view::ZoneAnswers;
+
+use crate::config::ChaosConfig;
+use crate::limits::{HEADER, MAX_TCP, MAX_UDP, MIN_UDP, OPT};
+use crate::publish::Published;
+use crate::record::{Records, core_name, room_of};
+use crate::respond::Transport;
+
+/// The label below an apex at which the state of the server itself is answered.
+const STATUS_LABEL: &str = "_holdfast";
+
+/// What all handlers of a server share.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// What is told in class CHAOS.
+    pub chaos: ChaosConfig,
+}
+
+/// Answers queries from one snapshot.
+#[derive(Debug)]
+pub struct Handler {
+    published: Option<Arc<Published>>,
+    settings: Arc<Settings>,
+    turns: Arc<AtomicU32>,
+}
+
+/// An answer on its way to the encoder.
+struct Decision {
+    metadata: Metadata,
+    answers: Vec<Record>,
+    authority: Vec<Record>,
+    additional: Vec<Record>,
+    zone: Option<DnsName>,
+}
+
+impl Decision {
+    fn bare(mut metadata: Metadata, code: ResponseCode) -> Self {
+        metadata.response_code = code;
+        Self {
+            metadata,
+            answers: Vec::new(),
+            authority: Vec::new(),
+            additional: Vec::new(),
+            zone: None,
+        }
+    }
+}
+
+impl Handler {
+    /// Makes a handler over a snapshot. `turns` counts the answers of a server or of one of its threads.
+    pub fn new(
+        published: Option<Arc<Published>>,
+        settings: Arc<Settings>,
+        turns: Arc<AtomicU32>,
+    ) -> Self {
+        Self { published, settings, turns }
+    }
+
+    pub(crate) fn set_published(&mut self, published: Option<Arc<Published>>) {
+        self.published = published;
+    }
+
+    /// Counts a reply that needed no snapshot's answer.
+    pub(crate) fn count(&self, zone: Option<&DnsName>, code: ResponseCode, transport: Transport) {
+        if let Some(published) = &self.published {
+            published.counters().count(zone, code, transport);
+        }
+    }
+
+    /// The next turn. A bijection of the counter rather than the counter: clients ask in patterns (A, then AAAA), and
+    /// every second number would always fall on the same record.
+    fn next_turn(&self) -> u32 {
+        let mut turn = self.turns.fetch_add(1, Ordering::Relaxed);
+        turn = (turn ^ (turn >> 16)).wrapping_mul(0x85eb_ca6b);
+        turn = (turn ^ (turn >> 13)).wrapping_mul(0xc2b2_ae35);
+        turn ^ (turn >> 16)
+    }
+
+    fn decide(&self, request: &Request) -> Decision {
+        let mut metadata = Metadata::response_from_request(&request.metadata);
+        metadata.checking_disabled = false;
+        if request.metadata.op_code != OpCode::Query {
+            return Decision::bare(metadata, ResponseCode::NotImp);
+        }
+        let [query] = request.queries.queries() else {
+            return Decision::bare(metadata, ResponseCode::FormErr);
+        };
+        if request.edns.as_ref().is_some_and(|edns| edns.version() > 0) {
+            return Decision::bare(metadata, ResponseCode::BADVERS);
+        }
+        match (query.query_class(), query.query_type()) {
+            (DNSClass::IN, RecordType::AXFR | RecordType::IXFR) => {
+                Decision::bare(metadata, ResponseCode::Refused)
+            }
+            (DNSClass::IN, _) => self.decide_in(metadata, query, room(request)),
+            (DNSClass::CH, kind) => self.decide_chaos(metadata, query, kind),
+            _ => Decision::bare(metadata, ResponseCode::Refused),
+        }
+    }
+
+    fn decide_in(&self, metadata: Metadata, query: &LowerQuery, room: usize) -> Decision {
+        let Some(published) = &self.published else {
+            return Decision::bare(metadata, ResponseCode::ServFail);
+        };
+        let asked = core_name(query.name());
+        let zone = answer::zone_of(published.answers(), &asked);
+        if let Some(zone) = zone.filter(|zone| is_status(&asked, &zone.zone.name)) {
+            return decide_status(metadata, query, published, zone);
+        }
+        let mut decided = answer::answer(
+            published.answers(),
+            &asked,
+            core_kind(query.query_type()),
+            self.next_turn(),
+        );
+        trim(&mut decided, &asked, room);
+        let name = Name::from(query.name());
+        let mut decision =
+            express(metadata, &Records { asked: &name, asked_core: &asked }, &decided);
+        decision.zone = zone.map(|zone| zone.zone.name.clone());
+        decision
+    }
+
+    fn decide_chaos(&self, metadata: Metadata, query: &LowerQuery, kind: RecordType) -> Decision {
+        let text = match core_name(query.name()).as_str() {
+            "version.bind" | "version.server" => self.settings.chaos.version.as_ref(),
+            "hostname.bind" | "id.server" => self.settings.chaos.hostname.as_ref(),
+            _ => None,
+        };
+        let Some(text) = text.filter(|_| matches!(kind, RecordType::TXT | RecordType::ANY)) else {
+            return Decision::bare(metadata, ResponseCode::Refused);
+        };
+        let mut record = txt(query, text.as_bytes());
+        record.dns_class = DNSClass::CH;
+        let mut decision = Decision::bare(metadata, ResponseCode::NoError);
+        decision.metadata.authoritative = true;
+        decision.answers.push(record);
+        decision
+    }
+}
+
+#[async_trait::async_trait]
+impl RequestHandler for Handler {
+    async fn handle_request<R: ResponseHandler, T: Time>(
+        &self,
+        request: &Request,
+        mut response_handle: R,
+    ) -> ResponseInfo {
+        let decision = self.decide(request);
+        let metadata = decision.metadata;
+        let transport = Transport::of(request.protocol());
+        self.count(decision.zone.as_ref(), metadata.response_code, transport);
+        let edns = request.edns.as_ref().map(reply_edns);
+        let response = MessageResponseBuilder::new(&request.queries, edns.as_ref()).build(
+            metadata,
+            &decision.answers,
+            &decision.authority,
+            [],
+            &decision.additional,
+        );
+        match response_handle.send_response(response).await {
+            Ok(info) => info,
+            Err(error) => {
+                let from: SocketAddr = request.src();
+                tracing::trace!(%from, %error, "reply not sent");
+                ResponseInfo::from(Header { metadata, counts: HeaderCounts::default() })
+            }
+        }
+    }
+}
+
+/// Puts what the core decided into hickory's records. Declared data can always be expressed; SERVFAIL says that some
+/// could not.
+fn express(mut metadata: Metadata, records: &Records<'_>, decided: &Answer) -> Decision {
+    let sections = (
+        records.of(&decided.answers),
+        records.of(&decided.authority),
+        records.of(&decided.additional),
+    );
+    let (Some(answers), Some(authority), Some(additional)) = sections else {
+        return Decision::bare(metadata, ResponseCode::ServFail);
+    };
+    metadata.response_code = response_code(decided.code);
+    metadata.authoritative = decided.authoritative;
+    Decision { metadata, answers, authority, additional, zone: None }
+}
+
+/// Answers for the name at which a server tells which view it serves: a TXT of TTL 0, and NODATA for other types.
+fn decide_status(
+    metadata: Metadata,
+    query: &LowerQuery,
+    published: &Published,
+    zone: &ZoneAnswers,
+) -> Decision {
+    let apex = &zone.zone.name;
+    let mut decided = answer::answer(published.answers(), apex, Kind::Soa, 0);
+    decided.authority = std::mem::take(&mut decided.answers);
+    for soa in &mut decided.authority {
+        soa.ttl = soa.ttl.min(zone.negative_ttl);
+    }
+    let told = matches!(query.query_type(), RecordType::TXT | RecordType::ANY);
+    if told {
+        decided.authority.clear();
+    }
+    let name = Name::from(query.name());
+    let asked = core_name(query.name());
+    let mut decision = express(metadata, &Records { asked: &name, asked_core: &asked }, &decided);
+    decision.answers.extend(told.then(|| status_record(query, published)));
+    decision.zone = Some(apex.clone());
+    decision
+}
+
+/// Leaves out additional records that might not fit: they are a courtesy, not a reason to truncate (RFC 2181, 9).
+fn trim(decided: &mut Answer, asked: &DnsName, room: usize) {
+    if decided.additional.is_empty() {
+        return;
+    }
+    let mut taken = room_of(&decided.answers, asked) + room_of(&decided.authority, asked);
+    let fit = |record: &answer::AnswerRecord| {
+        taken += room_of(std::slice::from_ref(record), asked);
+        taken <= room
+    };
+    let fitting = decided.additional.iter().map(fit).take_while(|fits| *fits).count();
+    decided.additional.truncate(fitting);
+}
+
+/// The bytes that a reply has for records.
+fn room(request: &Request) -> usize {
+    let most = match (request.protocol(), &request.edns) {
+        (Protocol::Udp, Some(edns)) => edns.max_payload().clamp(MIN_UDP, MAX_UDP),
+        (Protocol::Udp, None) => MIN_UDP,
+        _ => MAX_TCP,
+    };
+    usize::from(most).saturating_sub(HEADER + request.queries.as_bytes().len() + OPT)
+}
+
+fn reply_edns(asked: &Edns) -> Edns {
+    let mut edns = Edns::new();
+    edns.set_max_payload(MAX_UDP).set_version(0).set_dnssec_ok(asked.flags().dnssec_ok);
+    edns
+}
+
+fn is_status(asked: &DnsName, zone: &DnsName) -> bool {
+    let below = asked.as_str().strip_prefix(STATUS_LABEL).and_then(|rest| rest.strip_prefix('.'));
+    below == Some(zone.as_str())
+}
+
+fn status_record(query: &LowerQuery, published: &Published) -> Record {
+    let answers = published.answers();
+    let text = format!(
+        "group={} generation={} index={} age_ms={} source={}",
+        answers.group,
+        answers.generation,
+        answers.index,
+        published.since().elapsed().as_millis(),
+        if published.position().live { "live" } else { "disk" },
+    );
+    txt(query, text.as_bytes())
+}
+
+fn txt(query: &LowerQuery, text: &[u8]) -> Record {
+    Record::from_rdata(Name::from(query.name()), 0, RData::TXT(TXT::from_bytes(vec![text])))
+}
+
+fn core_kind(kind: RecordType) -> Kind {
+    match kind {
+        RecordType::A => Kind::A,
+        RecordType::AAAA => Kind::Aaaa,
+        RecordType::CNAME => Kind::Cname,
+        RecordType::SRV => Kind::Srv,
+        RecordType::TXT => Kind::Txt,
+        RecordType::NS => Kind::Ns,
+        RecordType::SOA => Kind::Soa,
+        RecordType::ANY => Kind::Any,
+        _ => Kind::Other,
+    }
+}
+
+fn response_code(code: Code) -> ResponseCode {
+    match code {
+        Code::NoError => ResponseCode::NoError,
+        Code::NameError => ResponseCode::NXDomain,
+        Code::Refused => ResponseCode::Refused,
+        Code::ServerFailure => ResponseCode::ServFail,
+    }
+}

@@ -1,0 +1,181 @@
+//! The last-known-good file: the last view, kept so that an agent restarted without quorum answers at once.
+//!
+//! ```text
+//! "HOLDFLKG" │ version u32 │ length u64 │ SHA-256 of version, length and body │ body (postcard)     (little endian)
+//! ```
+//!
+//! A file is written beside its place, made durable, and renamed over the old one; so there is always one whole file.
+//! Reading believes nothing: a file that is cut, changed, foreign or of another version is an error that says so, and
+//! the agent starts without it.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use holdfast_core::view::Answers;
+use sha2::{Digest, Sha256};
+
+const MAGIC: [u8; 8] = *b"HOLDFLKG";
+/// The version of the body's layout that this release writes and reads.
+pub const VERSION: u32 = 1;
+/// The bytes before the body.
+const PREFIX: usize = 8 + 4 + 8 + 32;
+/// The largest file that is read: many times the largest state.
+pub const MAX_FILE: u64 = 1 << 30;
+
+/// Why a last-known-good file was not written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum LkgError {
+    /// The system failed.
+    #[error("cannot {action} the last-known-good file {}: check the disk and the directory's permissions", path.display())]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// It does not begin as such a file does.
+    #[error("{} is not a last-known-good file: configure another path, or remove it", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Its version is not ours.
+    #[error(
+        "the last-known-good file {} has version {found}, this release reads {VERSION}: \
+         remove it, the agent writes a new one when it has a quorum", path.display()
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// It has not the length that it says.
+    #[error(
+        "the last-known-good file {} is cut: it has {found} bytes of {expected}; \
+         remove it, the agent writes a new one when it has a quorum", path.display()
+    )]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// Its bytes.
+        found: u64,
+        /// The bytes it should have.
+        expected: u64,
+    },
+    /// Its content is not what was written.
+    #[error(
+        "the last-known-good file {} is damaged: {why}; check the disk and remove it, \
+         the agent writes a new one when it has a quorum", path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// How that shows.
+        why: &'static str,
+    },
+    /// The view cannot be written.
+    #[error("the view does not fit into a last-known-good file: {why}")]
+    Encode {
+        /// Why.
+        why: String,
+    },
+}
+
+/// Writes a view durably over what was at `path`. Blocks on the disk.
+pub fn save(path: &Path, answers: &Answers) -> Result<(), LkgError> {
+    let bytes = encode(answers)?;
+    let failed = |action| move |source| LkgError::Io { action, path: path.to_owned(), source };
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(directory).map_err(failed("make the directory of"))?;
+    let beside = beside(path);
+    let mut file = File::create(&beside).map_err(failed("create"))?;
+    file.write_all(&bytes).map_err(failed("write"))?;
+    file.sync_all().map_err(failed("make durable"))?;
+    fs::rename(&beside, path).map_err(failed("put in place"))?;
+    File::open(directory).and_then(|opened| opened.sync_all()).map_err(failed("make durable"))
+}
+
+/// Reads the view at `path`; `None` when there is no file. Blocks on the disk.
+pub fn load(path: &Path) -> Result<Option<Answers>, LkgError> {
+    let failed = |source| LkgError::Io { action: "read", path: path.to_owned(), source };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
+    decode(path, &bytes).map(Some)
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    path.with_file_name(name)
+}
+
+fn encode(answers: &Answers) -> Result<Vec<u8>, LkgError> {
+    let body = postcard::to_allocvec(answers)
+        .map_err(|error| LkgError::Encode { why: error.to_string() })?;
+    let length = body.len() as u64;
+    if length > MAX_FILE - PREFIX as u64 {
+        return Err(LkgError::Encode {
+            why: format!("it has {length} bytes of at most {MAX_FILE}"),
+        });
+    }
+    let mut bytes = Vec::with_capacity(PREFIX + body.len());
+    bytes.extend_from_slice(&MAGIC);
+    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes.extend_from_slice(&length.to_le_bytes());
+    let digest = digest(&bytes[MAGIC.len()..], &body);
+    bytes.extend_from_slice(&digest);
+    bytes.extend_from_slice(&body);
+    Ok(bytes)
+}
+
+fn digest(fields: &[u8], body: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(fields);
+    hash.update(body);
+    hash.finalize().into()
+}
+
+fn decode(path: &Path, bytes: &[u8]) -> Result<Answers, LkgError> {
+    let path = || path.to_owned();
+    let found = bytes.len() as u64;
+    let cut = |expected| LkgError::Truncated { path: path(), found, expected };
+    if bytes.get(..MAGIC.len()) != Some(&MAGIC) {
+        let short = MAGIC.starts_with(bytes);
+        return Err(if short { cut(PREFIX as u64) } else { LkgError::Foreign { path: path() } });
+    }
+    let version = bytes.get(8..12).and_then(|field| field.first_chunk()).copied();
+    let version = version.map(u32::from_le_bytes).ok_or_else(|| cut(PREFIX as u64))?;
+    if version != VERSION {
+        return Err(LkgError::Version { path: path(), found: version });
+    }
+    let (prefix, body) = bytes.split_at_checked(PREFIX).ok_or_else(|| cut(PREFIX as u64))?;
+    let length: [u8; 8] = *prefix[12..].first_chunk().expect("the prefix has 52 bytes");
+    let expected = u64::from_le_bytes(length).saturating_add(PREFIX as u64);
+    if found < expected {
+        return Err(cut(expected));
+    }
+    let damaged = |why| LkgError::Damaged { path: path(), why };
+    if found > expected {
+        return Err(damaged("it is longer than it says"));
+    }
+    if digest(&prefix[8..20], body) != prefix[20..] {
+        return Err(damaged("its checksum does not match"));
+    }
+    match postcard::take_from_bytes(body) {
+        Ok((answers, [])) => Ok(answers),
+        _ => Err(damaged("its content cannot be read though its checksum matches")),
+    }
+}

@@ -1,0 +1,105 @@
+//! The metrics of the server: their names, and counters that a query finds without building a label.
+//!
+//! The `zone` label is bounded: only zones of the served view have one, the first [`MAX_ZONES`] of them; everything
+//! else is `other`. A counter is made when it is first needed, so that a thousand quiet zones cost nothing.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use hickory_proto::op::ResponseCode;
+use holdfast_core::DnsName;
+use holdfast_core::view::Answers;
+use metrics::{Counter, counter, describe_counter, describe_gauge, describe_histogram};
+
+use crate::respond::Transport;
+
+pub(crate) const QUERIES: &str = "holdfast_dns_queries_total";
+pub(crate) const QUERY_DURATION: &str = "holdfast_dns_query_duration_seconds";
+pub(crate) const DROPPED: &str = "holdfast_dns_dropped_total";
+pub(crate) const VIEW_INDEX: &str = "holdfast_dns_view_index";
+pub(crate) const LKG_FAILURES: &str = "holdfast_dns_last_known_good_failures_total";
+pub(crate) const TCP_CONNECTIONS: &str = "holdfast_dns_tcp_connections";
+pub(crate) const TCP_REFUSED: &str = "holdfast_dns_tcp_refused_total";
+pub(crate) const SOCKET_ERRORS: &str = "holdfast_dns_socket_errors_total";
+pub(crate) const PANICS: &str = "holdfast_dns_panics_total";
+
+/// The most zones with a label of their own.
+pub(crate) const MAX_ZONES: usize = 256;
+
+/// Says what each metric means.
+pub(crate) fn describe() {
+    describe_counter!(QUERIES, "DNS queries answered, by zone, response code and transport");
+    describe_histogram!(QUERY_DURATION, "Time to make an answer, one query in 64, in seconds");
+    describe_counter!(DROPPED, "DNS messages that deserved silence, by reason and transport");
+    describe_gauge!(VIEW_INDEX, "Log index of the view that DNS serves");
+    describe_counter!(LKG_FAILURES, "Failed writes and reads of the last-known-good file");
+    describe_gauge!(TCP_CONNECTIONS, "Open DNS connections over TCP");
+    describe_counter!(TCP_REFUSED, "DNS connections over TCP closed at once, by reason");
+    describe_counter!(SOCKET_ERRORS, "Errors of DNS sockets, by transport and operation");
+    describe_counter!(
+        PANICS,
+        "DNS messages that made the server panic and were dropped: a bug, report it"
+    );
+}
+
+/// The response codes that we send.
+const CODES: [(ResponseCode, &str); 7] = [
+    (ResponseCode::NoError, "NOERROR"),
+    (ResponseCode::NXDomain, "NXDOMAIN"),
+    (ResponseCode::Refused, "REFUSED"),
+    (ResponseCode::ServFail, "SERVFAIL"),
+    (ResponseCode::FormErr, "FORMERR"),
+    (ResponseCode::NotImp, "NOTIMP"),
+    (ResponseCode::BADVERS, "BADVERS"),
+];
+
+/// The counters of one zone, or of everything else.
+#[derive(Debug)]
+struct Counters {
+    zone: String,
+    by_transport: [[OnceLock<Counter>; CODES.len()]; 2],
+}
+
+impl Counters {
+    fn new(zone: &str) -> Self {
+        Self { zone: zone.to_owned(), by_transport: Default::default() }
+    }
+
+    fn count(&self, code: ResponseCode, transport: Transport) {
+        let Some(place) = CODES.iter().position(|(known, _)| *known == code) else { return };
+        self.by_transport[transport as usize][place]
+            .get_or_init(|| {
+                counter!(QUERIES, "zone" => self.zone.clone(), "rcode" => CODES[place].1,
+                    "transport" => transport.name())
+            })
+            .increment(1);
+    }
+}
+
+/// The query counters of a view.
+#[derive(Debug)]
+pub(crate) struct QueryCounters {
+    zones: BTreeMap<DnsName, Counters>,
+    other: Counters,
+}
+
+impl QueryCounters {
+    /// Makes the counters of a view's zones.
+    pub(crate) fn of(answers: &Answers) -> Self {
+        let zones = answers.zones.keys().take(MAX_ZONES);
+        Self {
+            zones: zones.map(|zone| (zone.clone(), Counters::new(zone.as_str()))).collect(),
+            other: Counters::new("other"),
+        }
+    }
+
+    /// Whether these are the counters of that view's zones too.
+    pub(crate) fn fit(&self, answers: &Answers) -> bool {
+        self.zones.keys().eq(answers.zones.keys().take(MAX_ZONES))
+    }
+
+    /// Counts a query.
+    pub(crate) fn count(&self, zone: Option<&DnsName>, code: ResponseCode, transport: Transport) {
+        zone.and_then(|zone| self.zones.get(zone)).unwrap_or(&self.other).count(code, transport);
+    }
+}

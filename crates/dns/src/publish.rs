@@ -1,0 +1,195 @@
+//! The one place where a view becomes what is served.
+//!
+//! Invariant: what is served only ever becomes newer. Whether a view is newer is decided by (generation, index) in
+//! the same step as the swap, so a publisher that was held up cannot bring back an old view (the incident of 2025 in
+//! safety.md). A view that was restored from disk yields to a live one of the same index.
+//!
+//! The view before is kept until the next publication: so the last reference to it is dropped here, not in a thread
+//! that answers queries.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwapOption, Guard};
+use holdfast_core::View;
+use holdfast_core::view::Answers;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::metric::{self, QueryCounters};
+
+/// Where in a group's history a view is. Later ones compare greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Raised when a group is recovered by force.
+    pub generation: u64,
+    /// The log index.
+    pub index: u64,
+    /// Whether it came from the group rather than from disk.
+    pub live: bool,
+}
+
+/// A view that is served.
+#[derive(Debug)]
+pub struct Published {
+    answers: Arc<Answers>,
+    position: Position,
+    since: Instant,
+    counters: Arc<QueryCounters>,
+}
+
+impl Published {
+    /// What is served.
+    pub fn answers(&self) -> &Arc<Answers> {
+        &self.answers
+    }
+
+    /// Where in the group's history it is.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// When this process began to serve it.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
+    pub(crate) fn counters(&self) -> &QueryCounters {
+        &self.counters
+    }
+}
+
+/// What became of a publication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is served.
+    Served,
+    /// What is served is as new or newer.
+    NotNewer,
+}
+
+#[derive(Debug)]
+struct Shared {
+    current: ArcSwapOption<Published>,
+    previous: ArcSwapOption<Published>,
+    changed: watch::Sender<Option<Position>>,
+}
+
+/// Makes a publisher and the source that servers read.
+pub fn channel() -> (Publisher, AnswersSource) {
+    let shared = Arc::new(Shared {
+        current: ArcSwapOption::empty(),
+        previous: ArcSwapOption::empty(),
+        changed: watch::Sender::new(None),
+    });
+    (Publisher { shared: Arc::clone(&shared) }, AnswersSource { shared })
+}
+
+/// Publishes views. Clones publish to the same servers.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    shared: Arc<Shared>,
+}
+
+impl Publisher {
+    /// Serves a view from the group, if it is newer than the one that is served.
+    pub fn publish(&self, answers: Arc<Answers>) -> Outcome {
+        self.shared.publish(answers, true)
+    }
+
+    /// Publishes each view until `shutdown` or until the sender is gone. Views that come faster than they are
+    /// published are skipped.
+    pub async fn follow(self, mut views: watch::Receiver<Arc<View>>, shutdown: CancellationToken) {
+        loop {
+            let answers = Arc::clone(&views.borrow_and_update().answers);
+            // A state that has applied nothing has nothing to say; what was restored from disk stays.
+            if answers.index > 0 {
+                self.publish(answers);
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                changed = views.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+}
+
+/// What servers answer from.
+#[derive(Debug, Clone)]
+pub struct AnswersSource {
+    shared: Arc<Shared>,
+}
+
+impl AnswersSource {
+    /// The view that is served; `None` before the first.
+    pub fn current(&self) -> Option<Arc<Published>> {
+        self.shared.current.load_full()
+    }
+
+    /// Serves a view that was kept on disk, unless there is a newer one.
+    pub fn restore(&self, answers: Arc<Answers>) -> Outcome {
+        self.shared.publish(answers, false)
+    }
+
+    /// Told after each publication.
+    pub fn changes(&self) -> watch::Receiver<Option<Position>> {
+        self.shared.changed.subscribe()
+    }
+}
+
+impl Shared {
+    fn publish(&self, answers: Arc<Answers>, live: bool) -> Outcome {
+        let position = Position { generation: answers.generation, index: answers.index, live };
+        let mut next: Option<Arc<Published>> = None;
+        // Each turn of this loop is another publisher's success, so it ends with theirs.
+        loop {
+            let current = self.current.load();
+            if current.as_ref().is_some_and(|current| position <= current.position) {
+                return Outcome::NotNewer;
+            }
+            let next = next.get_or_insert_with(|| {
+                Arc::new(Published {
+                    counters: counters(current.as_deref(), &answers),
+                    answers: Arc::clone(&answers),
+                    position,
+                    since: Instant::now(),
+                })
+            });
+            let found = self.current.compare_and_swap(&*current, Some(Arc::clone(next)));
+            if same(&found, &current) {
+                self.previous.store(Guard::into_inner(found));
+                self.announce();
+                return Outcome::Served;
+            }
+        }
+    }
+
+    fn announce(&self) {
+        let newest = self.current.load().as_ref().map(|current| current.position);
+        self.changed.send_if_modified(|known| {
+            let newer = newest > *known;
+            if newer {
+                *known = newest;
+                let index = newest.map_or(0, |position| position.index);
+                // Exact up to 2^53 entries.
+                metrics::gauge!(metric::VIEW_INDEX).set(index as f64);
+            }
+            newer
+        });
+    }
+}
+
+fn counters(current: Option<&Published>, answers: &Answers) -> Arc<QueryCounters> {
+    match current {
+        Some(current) if current.counters.fit(answers) => Arc::clone(&current.counters),
+        _ => Arc::new(QueryCounters::of(answers)),
+    }
+}
+
+fn same(a: &Option<Arc<Published>>, b: &Option<Arc<Published>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (None, None) => true,
+        _ => false,
+    }
+}

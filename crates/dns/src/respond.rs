@@ -1,0 +1,260 @@
+//! Bytes in, bytes out: what both transports call, and what the tests call.
+//!
+//! ```text
+//! wire ─▶ screen ─┬─ silence
+//!                 ├─ fault ─────────────────────────────▶ header [question] [OPT]
+//!                 └─ query ─▶ Request ─▶ Handler ─▶ Capture ─▶ reply, or TC with empty sections
+//! ```
+//!
+//! hickory's own server cannot be given a reply's size or a compression table, so its message goes into a capturing
+//! `ResponseHandler` that encodes it here: never longer than the transport and the client take, owners as pointers to
+//! the question (hickory alone never compresses against it). A message that does not fit is replaced by one with TC
+//! and no records, so that no client takes a part for the whole; the OPT is always there when one was asked with.
+//!
+//! Invariant: the future of a request is complete at its first poll, for it awaits nothing. A reply has QR=1, the id,
+//! and the question byte for byte as asked.
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt as _;
+use hickory_net::NetError;
+use hickory_net::runtime::TokioTime;
+use hickory_net::xfer::Protocol;
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::Record;
+use hickory_proto::serialize::binary::BinEncoder;
+use hickory_server::server::{Request, RequestHandler as _, ResponseHandler, ResponseInfo};
+use hickory_server::zone_handler::MessageResponse;
+use metrics::counter;
+use tokio::time::Instant;
+
+use crate::handler::{Handler, Settings};
+use crate::limits::{HEADER, MAX_TCP, MAX_UDP};
+use crate::metric;
+use crate::publish::AnswersSource;
+use crate::screen::{Fault, Opt, Query, Screened, screen};
+
+/// How a message came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// In a datagram.
+    Udp,
+    /// In a stream.
+    Tcp,
+}
+
+impl Transport {
+    pub(crate) fn of(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Udp => Self::Udp,
+            _ => Self::Tcp,
+        }
+    }
+
+    fn protocol(self) -> Protocol {
+        match self {
+            Self::Udp => Protocol::Udp,
+            Self::Tcp => Protocol::Tcp,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+/// Where a message came from.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// Its source address.
+    pub address: SocketAddr,
+    /// How it came.
+    pub transport: Transport,
+}
+
+/// One query in this many is timed.
+const TIMED: u32 = 64;
+
+/// Turns messages into replies; one for each task that serves.
+#[derive(Debug)]
+pub struct Responder {
+    source: AnswersSource,
+    handler: Handler,
+    capture: Capture,
+    until_timed: u32,
+}
+
+impl Responder {
+    /// Makes a responder over a source of views.
+    pub fn new(source: AnswersSource, settings: Arc<Settings>, turns: Arc<AtomicU32>) -> Self {
+        let handler = Handler::new(None, settings, turns);
+        Self { source, handler, capture: Capture::default(), until_timed: 0 }
+    }
+
+    /// Takes the view that is served at this moment; the answers until [`release`](Self::release) come from it.
+    pub fn acquire(&mut self) {
+        self.handler.set_published(self.source.current());
+    }
+
+    /// Lets go of the view, so that an idle task keeps no old one alive.
+    pub fn release(&mut self) {
+        self.handler.set_published(None);
+    }
+
+    /// Writes the reply to a message into `out`; false for silence. A message that makes this code panic is a bug
+    /// and gets silence; the next one is answered.
+    pub fn respond(&mut self, wire: &[u8], peer: Peer, out: &mut Vec<u8>) -> bool {
+        // What a panic leaves half done is cleared before each use.
+        let answered = catch_unwind(AssertUnwindSafe(|| self.respond_to(wire, peer, out)));
+        answered.unwrap_or_else(|_| {
+            counter!(metric::PANICS).increment(1);
+            false
+        })
+    }
+
+    fn respond_to(&mut self, wire: &[u8], peer: Peer, out: &mut Vec<u8>) -> bool {
+        self.until_timed = self.until_timed.checked_sub(1).unwrap_or(TIMED - 1);
+        let begun = (self.until_timed == 0).then(Instant::now);
+        out.clear();
+        match screen(wire, peer) {
+            Screened::Silence(why) => {
+                counter!(metric::DROPPED, "why" => why, "transport" => peer.transport.name())
+                    .increment(1);
+                return false;
+            }
+            Screened::Fault(fault) => self.write_fault(wire, &fault, peer, out),
+            Screened::Query(query) => self.write_answer(wire, &query, peer, out),
+        }
+        if let Some(begun) = begun {
+            metrics::histogram!(metric::QUERY_DURATION).record(begun.elapsed());
+        }
+        true
+    }
+
+    fn write_fault(&self, wire: &[u8], fault: &Fault, peer: Peer, out: &mut Vec<u8>) {
+        self.handler.count(None, fault.code, peer.transport);
+        write_bare(wire, fault, out);
+    }
+
+    fn write_answer(&self, wire: &[u8], query: &Query, peer: Peer, out: &mut Vec<u8>) {
+        let fault = |code| Fault { code, question_end: Some(query.question_end()), opt: query.opt };
+        let protocol = peer.transport.protocol();
+        let Ok(request) = Request::from_bytes(query.normalized(wire), peer.address, protocol)
+        else {
+            return self.write_fault(wire, &fault(ResponseCode::FormErr), peer, out);
+        };
+        let limit = match peer.transport {
+            Transport::Udp => Opt::limit(query.opt),
+            Transport::Tcp => MAX_TCP,
+        };
+        self.capture.lock().prepare(&wire[..query.question_end()], query.name_end, limit);
+        self.handler
+            .handle_request::<_, TokioTime>(&request, self.capture.clone())
+            .now_or_never()
+            .expect("the handler awaits only the capture, which is ready at once");
+        let mut captured = self.capture.lock();
+        if !captured.whole {
+            return self.write_fault(wire, &fault(ResponseCode::ServFail), peer, out);
+        }
+        std::mem::swap(out, &mut captured.bytes);
+        if out[2] & TC != 0 {
+            let flags = [out[2], out[3]];
+            write_bare(wire, &fault(ResponseCode::NoError), out);
+            out[2..4].copy_from_slice(&flags);
+        }
+    }
+}
+
+/// The TC bit in the third byte of a header.
+const TC: u8 = 0x02;
+
+/// Writes a reply without records.
+fn write_bare(wire: &[u8], fault: &Fault, out: &mut Vec<u8>) {
+    let questions = u8::from(fault.question_end.is_some());
+    let opts = u8::from(fault.opt.is_some());
+    out.clear();
+    // QR, the opcode and RD as asked; no other flag.
+    out.extend_from_slice(&[wire[0], wire[1], 0x80 | (wire[2] & 0x79), fault.code.low()]);
+    out.extend_from_slice(&[0, questions, 0, 0, 0, 0, 0, opts]);
+    if let Some(end) = fault.question_end {
+        out.extend_from_slice(&wire[HEADER..end]);
+    }
+    if let Some(opt) = fault.opt {
+        out.extend_from_slice(&opt.record(MAX_UDP, fault.code));
+    }
+}
+
+/// The `ResponseHandler` that keeps a reply's bytes. Its lock is never contended: a responder uses it alone.
+#[derive(Debug, Clone, Default)]
+struct Capture(Arc<Mutex<Captured>>);
+
+#[derive(Debug, Default)]
+struct Captured {
+    bytes: Vec<u8>,
+    /// Header and question as asked, the name in lower case.
+    seed: Vec<u8>,
+    name_end: usize,
+    limit: u16,
+    whole: bool,
+}
+
+impl Capture {
+    fn lock(&self) -> MutexGuard<'_, Captured> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Captured {
+    fn prepare(&mut self, wire: &[u8], name_end: usize, limit: u16) {
+        self.seed.clear();
+        self.seed.extend_from_slice(wire);
+        // Length bytes are at most 63 and so no letters.
+        self.seed[HEADER..name_end].make_ascii_lowercase();
+        self.name_end = name_end;
+        self.limit = limit;
+        self.whole = false;
+    }
+
+    /// An encoder that knows the question's name as a target of compression, and begins at the header.
+    fn encoder(&mut self) -> BinEncoder<'_> {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(&self.seed);
+        let written = u32::try_from(self.seed.len()).expect("a question has at most 271 bytes");
+        let mut encoder = BinEncoder::with_offset(&mut self.bytes, written);
+        encoder.set_max_size(self.limit);
+        let root = self.name_end - 1;
+        let mut label = HEADER;
+        while label < root {
+            encoder.store_label_pointer(label, root);
+            label += 1 + usize::from(self.seed[label]);
+        }
+        encoder.set_offset(0);
+        encoder
+    }
+}
+
+#[async_trait::async_trait]
+impl ResponseHandler for Capture {
+    async fn send_response<'a>(
+        &mut self,
+        response: MessageResponse<
+            '_,
+            'a,
+            impl Iterator<Item = &'a Record> + Send + 'a,
+            impl Iterator<Item = &'a Record> + Send + 'a,
+            impl Iterator<Item = &'a Record> + Send + 'a,
+            impl Iterator<Item = &'a Record> + Send + 'a,
+        >,
+    ) -> Result<ResponseInfo, NetError> {
+        let mut captured = self.lock();
+        let info = response.destructive_emit(&mut captured.encoder())?;
+        captured.whole = true;
+        Ok(info)
+    }
+}

@@ -1,0 +1,223 @@
+//! Looks at a message before hickory does, and says whether it deserves silence, a fault's reply, or an answer.
+//!
+//! A reply (QR=1) always gets silence, malformed or not: two servers that answer each other's errors never stop
+//! (RUSTSEC-2023-0041). So do messages too short for a header, and those from ports that echo or do not exist.
+//! Everything else that is wrong costs one header's reply. What passes is rewritten to the header, the one question
+//! and a plain OPT, so that hickory decodes nothing that was not looked at here.
+//!
+//! Invariant: total on any bytes, and linear in their number. It decides nothing about names.
+
+use hickory_proto::op::ResponseCode;
+
+use crate::limits::{HEADER, MAX_UDP, MIN_UDP, OPT};
+use crate::respond::{Peer, Transport};
+
+/// Source ports that no resolver uses: none, echo, quotd and chargen, with which a forged query would make a loop.
+const DEAF_PORTS: [u16; 4] = [0, 7, 17, 19];
+
+const TYPE_OPT: u16 = 41;
+const TYPE_IXFR: u16 = 251;
+
+/// What is to be done with a message.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Screened {
+    /// Nothing; the word says why, for the metric.
+    Silence(&'static str),
+    /// A reply without records.
+    Fault(Fault),
+    /// An answer.
+    Query(Query),
+}
+
+/// A message that is not a query we answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) code: ResponseCode,
+    /// Where the question ends, when it is one that can be repeated.
+    pub(crate) question_end: Option<usize>,
+    pub(crate) opt: Option<Opt>,
+}
+
+/// A well-formed query of one question.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Query {
+    /// Where the question's name ends, its root included.
+    pub(crate) name_end: usize,
+    pub(crate) opt: Option<Opt>,
+}
+
+/// What an OPT record says (RFC 6891).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Opt {
+    pub(crate) payload: u16,
+    pub(crate) version: u8,
+    pub(crate) dnssec_ok: bool,
+}
+
+impl Opt {
+    /// The most bytes of a reply over UDP.
+    pub(crate) fn limit(opt: Option<Self>) -> u16 {
+        opt.map_or(MIN_UDP, |opt| opt.payload.clamp(MIN_UDP, MAX_UDP))
+    }
+
+    /// Its record in a request for hickory or in a reply: this payload, version 0, no options.
+    pub(crate) fn record(self, payload: u16, code: ResponseCode) -> [u8; OPT] {
+        let [size_high, size_low] = payload.to_be_bytes();
+        let flags = if self.dnssec_ok { 0x80 } else { 0 };
+        [0, 0, 41, size_high, size_low, code.high(), 0, flags, 0, 0, 0]
+    }
+}
+
+impl Query {
+    /// Where the question ends.
+    pub(crate) fn question_end(&self) -> usize {
+        self.name_end + 4
+    }
+
+    /// The message for hickory: id, opcode and RD, the question as it is, and a plain OPT.
+    pub(crate) fn normalized(&self, wire: &[u8]) -> Vec<u8> {
+        let mut message = Vec::with_capacity(self.question_end() + OPT);
+        message.extend_from_slice(&[wire[0], wire[1], wire[2] & 0x79, 0]);
+        message.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, u8::from(self.opt.is_some())]);
+        message.extend_from_slice(&wire[HEADER..self.question_end()]);
+        if let Some(opt) = self.opt {
+            message.extend_from_slice(&opt.record(Opt::limit(Some(opt)), ResponseCode::NoError));
+        }
+        message
+    }
+}
+
+/// Looks at a message.
+pub(crate) fn screen(wire: &[u8], peer: Peer) -> Screened {
+    if wire.len() < HEADER {
+        return Screened::Silence("short");
+    }
+    if wire[2] & 0x80 != 0 {
+        return Screened::Silence("reply");
+    }
+    if peer.transport == Transport::Udp && DEAF_PORTS.contains(&peer.address.port()) {
+        return Screened::Silence("port");
+    }
+    let mut scan = Scan { wire, at: HEADER, question: None, opt: None, fault: false };
+    let whole = scan.records().is_some();
+    let code = scan.verdict(whole);
+    let question_end = scan.question.filter(|_| whole).map(|question| question.name_end + 4);
+    match (code, scan.question) {
+        (ResponseCode::NoError, Some(question)) => {
+            Screened::Query(Query { name_end: question.name_end, opt: scan.opt })
+        }
+        _ => Screened::Fault(Fault { code, question_end, opt: scan.opt }),
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Question {
+    name_end: usize,
+    kind: u16,
+}
+
+/// A walk over a message.
+struct Scan<'a> {
+    wire: &'a [u8],
+    at: usize,
+    /// The question, when there is exactly one.
+    question: Option<Question>,
+    opt: Option<Opt>,
+    /// Something is not as it must be, though the walk could go on.
+    fault: bool,
+}
+
+impl Scan<'_> {
+    /// What is wrong, in the order in which it matters.
+    fn verdict(&self, whole: bool) -> ResponseCode {
+        let opcode = (self.wire[2] >> 3) & 0x0f;
+        let transfer = self.question.is_some_and(|question| question.kind == TYPE_IXFR);
+        let laden = self.count(3) > 0 || (self.count(4) > 0 && !transfer);
+        if opcode != 0 {
+            ResponseCode::NotImp
+        } else if !whole || self.fault || laden || self.question.is_none() {
+            ResponseCode::FormErr
+        } else if self.opt.is_some_and(|opt| opt.version > 0) {
+            ResponseCode::BADVERS
+        } else {
+            ResponseCode::NoError
+        }
+    }
+
+    /// The 16-bit field of the header at this place: 2 counts questions, 3 answers, 4 authorities, 5 additionals.
+    fn count(&self, place: usize) -> u16 {
+        u16::from_be_bytes([self.wire[place * 2], self.wire[place * 2 + 1]])
+    }
+
+    /// Walks all sections; `None` where the message ends too early.
+    fn records(&mut self) -> Option<()> {
+        let questions = self.count(2);
+        for _ in 0..questions {
+            self.skip_name(false)?;
+            let name_end = self.at;
+            let kind = self.read_u16()?;
+            self.read_u16()?;
+            self.question = Some(Question { name_end, kind }).filter(|_| questions == 1);
+        }
+        for _ in 0..u32::from(self.count(3)) + u32::from(self.count(4)) {
+            self.record(false)?;
+        }
+        for _ in 0..self.count(5) {
+            self.record(true)?;
+        }
+        Some(())
+    }
+
+    fn record(&mut self, additional: bool) -> Option<()> {
+        let rooted = self.wire.get(self.at) == Some(&0);
+        self.skip_name(true)?;
+        let kind = self.read_u16()?;
+        let class = self.read_u16()?;
+        let [_, version, flags, _] = *self.take(4)?.first_chunk()?;
+        let length = self.read_u16()?;
+        let data = self.take(usize::from(length))?;
+        if kind == TYPE_OPT {
+            let clean = additional && rooted && self.opt.is_none() && options_fit(data);
+            self.fault |= !clean;
+            let opt = Opt { payload: class, version, dnssec_ok: flags & 0x80 != 0 };
+            self.opt.get_or_insert(opt);
+        }
+        Some(())
+    }
+
+    /// Steps over a name. Pointers are legal in records only, and not followed: nothing but a question's name is used.
+    fn skip_name(&mut self, pointers: bool) -> Option<()> {
+        let start = self.at;
+        loop {
+            let length = *self.take(1)?.first()?;
+            match length & 0xc0 {
+                0 if length == 0 => return (self.at - start <= 255).then_some(()),
+                0 => self.take(usize::from(length)).map(drop)?,
+                0xc0 if pointers => return self.take(1).map(drop),
+                _ => return None,
+            }
+        }
+    }
+
+    fn read_u16(&mut self) -> Option<u16> {
+        self.take(2)?.first_chunk().copied().map(u16::from_be_bytes)
+    }
+}
+
+impl<'a> Scan<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let taken = self.wire.get(self.at..self.at + count)?;
+        self.at += count;
+        Some(taken)
+    }
+}
+
+/// Whether an OPT's options fill it exactly.
+fn options_fit(mut data: &[u8]) -> bool {
+    while let Some((head, rest)) = data.split_first_chunk::<4>() {
+        let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
+        let Some(next) = rest.get(length..) else { return false };
+        data = next;
+    }
+    data.is_empty()
+}

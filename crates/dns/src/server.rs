@@ -1,0 +1,263 @@
+//! Starts the server: reads the last-known-good file, opens the sockets, spreads them over threads, and stops.
+//!
+//! The view on disk is served before the first socket is open, so that a restarted agent never answers with less than
+//! it knows. A damaged file is reported and left as it is, for people to look at; the next view replaces it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::thread;
+
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::bind::{Bound, bind};
+use crate::config::{DnsConfig, DnsError, LastKnownGood};
+use crate::handler::Settings;
+use crate::lkg;
+use crate::lkg_writer::LkgWriter;
+use crate::metric;
+use crate::publish::AnswersSource;
+use crate::respond::{Responder, Transport};
+use crate::tcp::{Admission, TcpLoop};
+use crate::udp::UdpLoop;
+
+/// How far apart the turns of two threads begin.
+const TURN_STRIDE: u32 = 0x9e37_79b9;
+
+/// A running server.
+#[derive(Debug)]
+pub struct DnsServer {
+    addresses: Vec<SocketAddr>,
+    tasks: TaskTracker,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl DnsServer {
+    /// Starts to answer from `source` until `shutdown`. Errors: the configuration is not possible, or a socket or
+    /// thread cannot be had; nothing is left open then.
+    pub async fn start(
+        config: DnsConfig,
+        source: AnswersSource,
+        shutdown: CancellationToken,
+    ) -> Result<Self, DnsError> {
+        config.validate()?;
+        // Reads a file, and may have to drop runtimes that it made: neither belongs on a runtime's own thread.
+        let started = tokio::task::spawn_blocking(move || {
+            let start = Start::new(config, source, shutdown);
+            start.run().inspect_err(|_| start.shutdown.cancel())
+        })
+        .await;
+        started.expect("starting does not panic and is not aborted")
+    }
+
+    /// The addresses that are answered at, over UDP and TCP both, in the order of the configuration.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Waits until everything has stopped after `shutdown`, the last write of the last-known-good file included.
+    pub async fn stopped(self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        let threads = self.threads;
+        let joined = tokio::task::spawn_blocking(move || {
+            threads.into_iter().map(thread::JoinHandle::join).filter(Result::is_err).count()
+        });
+        let panicked = joined.await.unwrap_or(0);
+        if panicked > 0 {
+            tracing::error!(
+                panicked,
+                "dns threads ended by a panic: report this with the log before it"
+            );
+        }
+    }
+}
+
+struct Start {
+    config: DnsConfig,
+    source: AnswersSource,
+    shutdown: CancellationToken,
+    settings: Arc<Settings>,
+    tasks: TaskTracker,
+}
+
+impl Start {
+    fn new(config: DnsConfig, source: AnswersSource, shutdown: CancellationToken) -> Self {
+        let settings = Arc::new(Settings { chaos: config.chaos.clone() });
+        let shutdown = shutdown.child_token();
+        Self { config, source, shutdown, settings, tasks: TaskTracker::new() }
+    }
+
+    fn run(&self) -> Result<DnsServer, DnsError> {
+        metric::describe();
+        if let Some(file) = &self.config.last_known_good {
+            self.restore(file);
+        }
+        let per_address = self.config.threads.max(1);
+        let bound: Vec<Bound> =
+            self.config.listen.iter().map(|at| bind(*at, per_address)).collect::<Result<_, _>>()?;
+        let addresses: Vec<SocketAddr> = bound.iter().map(|bound| bound.address).collect();
+        let threads = if self.config.threads == 0 {
+            self.serve_on(&Handle::current(), bound)?;
+            Vec::new()
+        } else {
+            self.serve_on_threads(bound)?
+        };
+        if let Some(file) = self.config.last_known_good.clone() {
+            let writer = LkgWriter::new(self.source.clone(), file);
+            self.tasks.spawn(writer.run(self.shutdown.clone()));
+        }
+        tracing::info!(?addresses, threads = self.config.threads, "answering dns");
+        Ok(DnsServer { addresses, tasks: self.tasks.clone(), threads })
+    }
+
+    fn restore(&self, file: &LastKnownGood) {
+        match lkg::load(&file.path) {
+            Ok(Some(answers)) => {
+                tracing::info!(
+                    generation = answers.generation,
+                    index = answers.index,
+                    "answering from the last-known-good file until the group has a view"
+                );
+                self.source.restore(Arc::new(answers));
+            }
+            Ok(None) => {
+                tracing::info!("no last-known-good file: SERVFAIL until the group has a view")
+            }
+            Err(error) => {
+                metrics::counter!(metric::LKG_FAILURES).increment(1);
+                tracing::warn!(error = %error, source = ?std::error::Error::source(&error),
+                    "last-known-good file not used: SERVFAIL until the group has a view");
+            }
+        }
+    }
+
+    /// Serves everything on one runtime.
+    fn serve_on(&self, runtime: &Handle, bound: Vec<Bound>) -> Result<(), DnsError> {
+        let admission = Admission::new(self.config.tcp.clone());
+        let _guard = runtime.enter();
+        for (number, bound) in bound.into_iter().enumerate() {
+            for udp in bound.udp {
+                self.spawn_udp(number, bound.address, udp)?;
+            }
+            self.spawn_tcp(number, bound.address, bound.tcp, &admission)?;
+        }
+        Ok(())
+    }
+
+    /// Serves UDP on threads with one socket per address each, and TCP on one more, so that a flood of connections
+    /// does not slow datagrams.
+    fn serve_on_threads(&self, bound: Vec<Bound>) -> Result<Vec<thread::JoinHandle<()>>, DnsError> {
+        let mut parts: Vec<Part> = Vec::new();
+        let admission = Admission::new(self.config.tcp.clone());
+        let tcp = runtime("dns-tcp")?;
+        let udp: Vec<Runtime> = (0..self.config.threads)
+            .map(|number| runtime(&format!("dns-udp-{number}")))
+            .collect::<Result<_, _>>()?;
+        for bound in bound {
+            for (number, (socket, runtime)) in bound.udp.into_iter().zip(&udp).enumerate() {
+                let _guard = runtime.enter();
+                self.spawn_udp(number, bound.address, socket)?;
+            }
+            let _guard = tcp.enter();
+            self.spawn_tcp(udp.len(), bound.address, bound.tcp, &admission)?;
+        }
+        parts.push(Part { name: "dns-tcp".into(), runtime: tcp });
+        for (number, runtime) in udp.into_iter().enumerate() {
+            parts.push(Part { name: format!("dns-udp-{number}"), runtime });
+        }
+        parts
+            .into_iter()
+            .map(|part| part.start(self.tasks.clone(), self.shutdown.clone()))
+            .collect()
+    }
+
+    fn responder(&self, turns: Arc<AtomicU32>) -> Responder {
+        Responder::new(self.source.clone(), Arc::clone(&self.settings), turns)
+    }
+
+    fn spawn_udp(
+        &self,
+        number: usize,
+        address: SocketAddr,
+        socket: std::net::UdpSocket,
+    ) -> Result<(), DnsError> {
+        let transport = Transport::Udp.name();
+        let socket = UdpSocket::from_std(socket).map_err(|source| DnsError::Bind {
+            address,
+            transport,
+            source,
+        })?;
+        let responder = self.responder(turns(number));
+        self.tasks.spawn(UdpLoop::new(socket, responder).run(self.shutdown.clone()));
+        Ok(())
+    }
+
+    fn spawn_tcp(
+        &self,
+        number: usize,
+        address: SocketAddr,
+        listener: std::net::TcpListener,
+        admission: &Arc<Admission>,
+    ) -> Result<(), DnsError> {
+        let transport = Transport::Tcp.name();
+        let listener = TcpListener::from_std(listener).map_err(|source| DnsError::Bind {
+            address,
+            transport,
+            source,
+        })?;
+        let (source, settings, turns) =
+            (self.source.clone(), Arc::clone(&self.settings), turns(number));
+        let responder =
+            move || Responder::new(source.clone(), Arc::clone(&settings), Arc::clone(&turns));
+        let admission = Arc::clone(admission);
+        let connections = self.tasks.clone();
+        let tcp = TcpLoop { listener, admission, responder, connections };
+        self.tasks.spawn(tcp.run(self.shutdown.clone()));
+        Ok(())
+    }
+}
+
+fn turns(number: usize) -> Arc<AtomicU32> {
+    // At most 64 threads and addresses.
+    Arc::new(AtomicU32::new((number as u32).wrapping_mul(TURN_STRIDE)))
+}
+
+fn runtime(name: &str) -> Result<Runtime, DnsError> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| DnsError::Thread { name: name.to_owned(), source })
+}
+
+/// A thread to be.
+struct Part {
+    name: String,
+    runtime: Runtime,
+}
+
+impl Part {
+    /// Drives the runtime on a thread of its own until `shutdown` and until the tasks have ended.
+    fn start(
+        self,
+        tasks: TaskTracker,
+        shutdown: CancellationToken,
+    ) -> Result<thread::JoinHandle<()>, DnsError> {
+        let Self { name, runtime } = self;
+        let drive = move || {
+            runtime.block_on(async move {
+                shutdown.cancelled().await;
+                // Each task sees the same token; the tracker is closed by whoever waits for the server.
+                tasks.close();
+                tasks.wait().await;
+            });
+        };
+        thread::Builder::new()
+            .name(name.clone())
+            .spawn(drive)
+            .map_err(|source| DnsError::Thread { name, source })
+    }
+}

@@ -1,0 +1,81 @@
+//! Serves one UDP socket: take a batch, answer it from one snapshot, take the next.
+//!
+//! The only thing awaited is that the socket has a datagram. A reply that the socket does not take at once is dropped
+//! and counted: the client asks again, and nobody behind it waits.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use metrics::counter;
+use tokio::net::UdpSocket;
+use tokio_util::sync::CancellationToken;
+
+use crate::limits::{BATCH, MAX_UDP, MAX_UDP_QUERY};
+use crate::metric;
+use crate::respond::{Peer, Responder, Transport};
+
+/// The pause after an error of the socket itself, which would otherwise repeat without end.
+const ERROR_PAUSE: Duration = Duration::from_millis(10);
+
+/// One socket and what answers at it.
+pub(crate) struct UdpLoop {
+    socket: UdpSocket,
+    responder: Responder,
+    query: Vec<u8>,
+    reply: Vec<u8>,
+}
+
+impl UdpLoop {
+    pub(crate) fn new(socket: UdpSocket, responder: Responder) -> Self {
+        let (query, reply) = (vec![0; MAX_UDP_QUERY], Vec::with_capacity(usize::from(MAX_UDP)));
+        Self { socket, responder, query, reply }
+    }
+
+    /// Answers until `shutdown`.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                readable = self.socket.readable() => {
+                    let healthy = readable.is_ok() && self.answer_batch();
+                    if !healthy {
+                        counter!(metric::SOCKET_ERRORS, "transport" => "udp", "operation" => "receive")
+                            .increment(1);
+                        tokio::time::sleep(ERROR_PAUSE).await;
+                    }
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Answers what waits, up to a batch. False when the socket failed.
+    fn answer_batch(&mut self) -> bool {
+        self.responder.acquire();
+        let mut healthy = true;
+        for _ in 0..BATCH {
+            match self.socket.try_recv_from(&mut self.query) {
+                Ok((length, address)) => {
+                    let peer = Peer { address, transport: Transport::Udp };
+                    if self.responder.respond(&self.query[..length], peer, &mut self.reply) {
+                        self.send(peer);
+                    }
+                }
+                Err(error) => {
+                    healthy = error.kind() == ErrorKind::WouldBlock;
+                    break;
+                }
+            }
+        }
+        self.responder.release();
+        healthy
+    }
+
+    fn send(&self, peer: Peer) {
+        if let Err(error) = self.socket.try_send_to(&self.reply, peer.address) {
+            counter!(metric::SOCKET_ERRORS, "transport" => "udp", "operation" => "send")
+                .increment(1);
+            tracing::trace!(to = %peer.address, %error, "reply not sent");
+        }
+    }
+}
