@@ -1,0 +1,245 @@
+//! The store in sled 0.34.
+//!
+//! sled's `flush` on Linux writes through `sync_file_range`, which neither flushes the disk's cache nor the file's
+//! size, and it never syncs the files of its `blobs` directory (pages over 128 KiB). So [`SledStore::sync`]
+//! flushes, then syncs blobs that are new, then the `db` file. Damage may show as a panic inside sled, at any
+//! operation: each one is wrapped, so that it becomes an error. That needs a build that unwinds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::ops::{Bound, ControlFlow, RangeInclusive};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::{AuditStore, Order, Visit};
+use crate::StoreError;
+
+const RECORDS: &str = "records";
+const META: &str = "meta";
+const MARK: &str = "mark";
+/// Keys that one batch removes.
+const REMOVE_BATCH: usize = 1024;
+
+/// The store in sled.
+#[derive(Debug)]
+pub struct SledStore {
+    db: ::sled::Db,
+    records: ::sled::Tree,
+    meta: ::sled::Tree,
+    dir: PathBuf,
+    file: File,
+    synced_blobs: Mutex<BTreeSet<OsString>>,
+}
+
+/// Why sled did not open.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// What is on disk is damaged: another directory would do.
+    Damaged(String),
+    /// The directory or the machine does not allow it.
+    Unusable(String),
+}
+
+impl SledStore {
+    /// Opens or creates the store in `dir`, with a page cache of `cache_bytes`.
+    pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, Refusal> {
+        fs::create_dir_all(dir).map_err(|e| Refusal::Unusable(e.to_string()))?;
+        match catch_unwind(AssertUnwindSafe(|| Self::open_unguarded(dir, cache_bytes))) {
+            Ok(Ok(store)) => {
+                store.sync_directories().map_err(|e| Refusal::Unusable(e.to_string()))?;
+                Ok(store)
+            }
+            Ok(Err(error)) => Err(refusal(error)),
+            Err(panic) => Err(Refusal::Damaged(format!("sled panicked: {}", panic_text(&*panic)))),
+        }
+    }
+
+    fn open_unguarded(dir: &Path, cache_bytes: u64) -> ::sled::Result<Self> {
+        let db = ::sled::Config::new()
+            .path(dir)
+            .cache_capacity(cache_bytes)
+            .flush_every_ms(None)
+            .open()?;
+        let records = db.open_tree(RECORDS)?;
+        let meta = db.open_tree(META)?;
+        let file = File::open(dir.join("db"))?;
+        let synced_blobs = Mutex::new(blob_names(dir)?.collect());
+        Ok(Self { db, records, meta, dir: dir.to_path_buf(), file, synced_blobs })
+    }
+
+    /// Makes the names of the files durable; a parent that cannot be opened is none of ours.
+    fn sync_directories(&self) -> io::Result<()> {
+        let conf = self.dir.join("conf");
+        if conf.exists() {
+            File::open(conf)?.sync_all()?;
+        }
+        File::open(&self.dir)?.sync_all()?;
+        if let Some(Ok(parent)) = self.dir.parent().map(File::open) {
+            parent.sync_all()?;
+        }
+        Ok(())
+    }
+
+    fn sync_blobs(&self) -> io::Result<()> {
+        let names: BTreeSet<OsString> = blob_names(&self.dir)?.collect();
+        let mut synced = self.synced_blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if names == *synced {
+            return Ok(());
+        }
+        let blobs = self.dir.join("blobs");
+        for name in names.difference(&synced) {
+            match File::open(blobs.join(name)) {
+                Ok(file) => file.sync_all()?,
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+        }
+        File::open(&blobs)?.sync_all()?;
+        *synced = names;
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn tree(&self) -> &::sled::Tree {
+        &self.records
+    }
+}
+
+fn blob_names(dir: &Path) -> io::Result<impl Iterator<Item = OsString>> {
+    Ok(fs::read_dir(dir.join("blobs"))?.filter_map(|entry| Some(entry.ok()?.file_name())))
+}
+
+/// Damage is told from circumstances: setting a directory aside helps against the first only.
+fn refusal(error: ::sled::Error) -> Refusal {
+    let text = error.to_string();
+    match error {
+        ::sled::Error::Io(io) => match io.kind() {
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::InvalidData
+            | io::ErrorKind::InvalidInput => Refusal::Damaged(text),
+            _ => Refusal::Unusable(text),
+        },
+        ::sled::Error::Corruption { .. }
+        | ::sled::Error::ReportableBug(_)
+        | ::sled::Error::CollectionNotFound(_)
+        | ::sled::Error::Unsupported(_) => Refusal::Damaged(text),
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+}
+
+fn guarded<T>(
+    operation: &'static str,
+    act: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| {
+        Err(StoreError::new(operation, format!("sled panicked: {}", panic_text(&*panic))))
+    })
+}
+
+fn failed(operation: &'static str) -> impl FnOnce(::sled::Error) -> StoreError {
+    move |error| StoreError::new(operation, error)
+}
+
+fn sequence_of(key: &[u8]) -> Option<u64> {
+    key.try_into().ok().map(u64::from_be_bytes)
+}
+
+impl AuditStore for SledStore {
+    fn get(&self, sequence: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        guarded("get", || {
+            let value = self.records.get(sequence.to_be_bytes()).map_err(failed("get"))?;
+            Ok(value.map(|bytes| bytes.to_vec()))
+        })
+    }
+
+    fn scan(
+        &self,
+        range: RangeInclusive<u64>,
+        order: Order,
+        visit: Visit<'_>,
+    ) -> Result<(), StoreError> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        guarded("scan", || {
+            let bounds = (
+                Bound::Included(range.start().to_be_bytes()),
+                Bound::Included(range.end().to_be_bytes()),
+            );
+            let mut iter = self.records.range(bounds);
+            loop {
+                let step = match order {
+                    Order::Ascending => iter.next(),
+                    Order::Descending => iter.next_back(),
+                };
+                let Some(item) = step else { return Ok(()) };
+                let (key, value) = item.map_err(failed("scan"))?;
+                let Some(sequence) = sequence_of(&key) else { continue };
+                if let ControlFlow::Break(()) = visit(sequence, &value) {
+                    return Ok(());
+                }
+            }
+        })
+    }
+
+    fn last(&self) -> Result<Option<u64>, StoreError> {
+        let mut last = None;
+        self.scan(0..=u64::MAX, Order::Descending, &mut |sequence, _| {
+            last = Some(sequence);
+            ControlFlow::Break(())
+        })?;
+        Ok(last)
+    }
+
+    fn mark(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        guarded("read mark", || {
+            let value = self.meta.get(MARK).map_err(failed("read mark"))?;
+            Ok(value.map(|bytes| bytes.to_vec()))
+        })
+    }
+
+    fn write(&self, records: &BTreeMap<u64, Vec<u8>>, mark: &[u8]) -> Result<(), StoreError> {
+        guarded("write", || {
+            let mut batch = ::sled::Batch::default();
+            for (sequence, bytes) in records {
+                batch.insert(&sequence.to_be_bytes(), bytes.as_slice());
+            }
+            self.records.apply_batch(batch).map_err(failed("write"))?;
+            self.meta.insert(MARK, mark).map_err(failed("write"))?;
+            Ok(())
+        })
+    }
+
+    fn remove(&self, range: RangeInclusive<u64>) -> Result<(), StoreError> {
+        loop {
+            let mut batch = ::sled::Batch::default();
+            let mut count = 0;
+            self.scan(range.clone(), Order::Ascending, &mut |sequence, _| {
+                batch.remove(&sequence.to_be_bytes());
+                count += 1;
+                if count < REMOVE_BATCH {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            })?;
+            if count == 0 {
+                return Ok(());
+            }
+            guarded("remove", || self.records.apply_batch(batch).map_err(failed("remove")))?;
+        }
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        guarded("flush", || self.db.flush().map(drop).map_err(failed("flush")))?;
+        self.sync_blobs().map_err(|e| StoreError::new("sync of blobs", e))?;
+        self.file.sync_data().map_err(|e| StoreError::new("sync of db", e))
+    }
+}
