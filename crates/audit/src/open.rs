@@ -8,7 +8,6 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use holdfast_core::audit::Head;
 
@@ -16,12 +15,6 @@ use crate::position::Position;
 use crate::recovery::recover;
 use crate::store::{Refusal, SledStore};
 use crate::{Config, OpenError};
-
-/// What sled says of a directory that is in use.
-const LOCKED: &str = "could not acquire lock";
-/// How often a lock is tried, and the time between: two seconds in all.
-const LOCK_TRIES: u32 = 40;
-const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// What was found at open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,17 +85,7 @@ pub(crate) fn open_directory(
 }
 
 fn attempt(dir: &Path, config: &Config) -> Result<(SledStore, Position), Refusal> {
-    let mut tries = 1;
-    let store = loop {
-        match SledStore::open(dir, config.cache_bytes) {
-            // A process that ends, and sled's own threads after a close, hold the lock a moment longer.
-            Err(Refusal::Unusable(reason)) if tries < LOCK_TRIES && reason.contains(LOCKED) => {
-                tries += 1;
-                std::thread::park_timeout(LOCK_PAUSE);
-            }
-            other => break other?,
-        }
-    };
+    let store = SledStore::open(dir, config.cache_bytes)?;
     let position = recover(&store, config.tail_check)?;
     Ok((store, position))
 }

@@ -13,6 +13,7 @@ use std::ops::{Bound, ControlFlow, RangeInclusive};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::{AuditStore, Order, Visit};
 use crate::StoreError;
@@ -20,6 +21,11 @@ use crate::StoreError;
 const RECORDS: &str = "records";
 const META: &str = "meta";
 const MARK: &str = "mark";
+/// What sled says of a directory that is in use.
+const LOCKED: &str = "could not acquire lock";
+/// How often a lock is tried, and the time between: two seconds in all.
+const LOCK_TRIES: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 /// Keys that one batch removes.
 const REMOVE_BATCH: usize = 1024;
 
@@ -47,6 +53,20 @@ impl SledStore {
     /// Opens or creates the store in `dir`, with a page cache of `cache_bytes`.
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, Refusal> {
         fs::create_dir_all(dir).map_err(|e| Refusal::Unusable(e.to_string()))?;
+        let mut tries = 1;
+        loop {
+            match Self::open_once(dir, cache_bytes) {
+                // A process that ends, and sled's own threads after a close, hold the lock a moment longer.
+                Err(Refusal::Unusable(reason)) if tries < LOCK_TRIES && reason.contains(LOCKED) => {
+                    tries += 1;
+                    std::thread::park_timeout(LOCK_PAUSE);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn open_once(dir: &Path, cache_bytes: u64) -> Result<Self, Refusal> {
         match catch_unwind(AssertUnwindSafe(|| Self::open_unguarded(dir, cache_bytes))) {
             Ok(Ok(store)) => {
                 store.sync_directories().map_err(|e| Refusal::Unusable(e.to_string()))?;
