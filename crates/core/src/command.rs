@@ -10,7 +10,8 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{
-    AgentId, AgentName, BootId, EndpointName, OverrideId, PoolName, RegionName, RequestId, ServiceId,
+    AgentId, AgentName, BootId, EndpointName, OverrideId, PoolName, RegionName, RequestId,
+    ServiceId,
 };
 use crate::name::DnsName;
 use crate::observation::{Report, Target};
@@ -236,7 +237,9 @@ pub enum Rejection {
         name: String,
     },
     /// The stored revision is another one.
-    #[error("{name} is at revision {stored}, not {expected}: somebody changed it since it was read")]
+    #[error(
+        "{name} is at revision {stored}, not {expected}: somebody changed it since it was read"
+    )]
     StaleRevision {
         /// What was to be changed.
         name: String,

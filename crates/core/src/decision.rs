@@ -155,8 +155,12 @@ impl BlockReason {
     pub fn next_step(self) -> &'static str {
         match self {
             Self::Paused => "holdfast resume --reason …",
-            Self::WarmUp | Self::Cooldown | Self::HoldDown => "wait, or holdfast override set SERVICE --pin POOL …",
-            Self::ManualFailback => "holdfast override set SERVICE --pin POOL --for 5m --reason failback",
+            Self::WarmUp | Self::Cooldown | Self::HoldDown => {
+                "wait, or holdfast override set SERVICE --pin POOL …"
+            }
+            Self::ManualFailback => {
+                "holdfast override set SERVICE --pin POOL --for 5m --reason failback"
+            }
             Self::ServiceBudget | Self::GroupBudget => {
                 "find what flaps (holdfast audit search), then holdfast override set SERVICE --pin POOL …"
             }
@@ -251,13 +255,20 @@ pub struct Footing {
     pub forced: Option<Verdict>,
     /// Whether an operator drained it.
     pub drained: bool,
-    /// Since when observers have seen it up without a break.
+    /// Since when it has counted as up without a break.
     pub up_since: Option<Timestamp>,
+    /// Too few opinions are fresh: the judgement is the last one.
+    pub stale: bool,
 }
 
 impl Footing {
-    /// What it counts as: the order, else the judgement.
+    /// What it counts as: the order, else what is known.
     pub fn verdict(&self) -> Verdict {
-        self.forced.unwrap_or(self.judged)
+        self.forced.unwrap_or(self.known())
+    }
+
+    /// What fresh opinions say.
+    pub fn known(&self) -> Verdict {
+        if self.stale { Verdict::Unknown } else { self.judged }
     }
 }

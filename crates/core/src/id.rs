@@ -2,10 +2,11 @@
 //!
 //! Names given by people are DNS labels (1–63 characters of `a-z`, `0-9`, `-`, not at an edge): they appear in
 //! DNS answers (`<endpoint>.<service name>`), metric labels and file names. Numbers are given by the log.
+//! The text of a name is shared: a publication copies maps of them, and must not copy every text.
 
-use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use core::fmt;
 use core::str::FromStr;
 
@@ -46,13 +47,13 @@ macro_rules! label {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $type(String);
+        pub struct $type(Arc<str>);
 
         impl $type {
             /// Parses a name. Errors: not a DNS label (see the module).
             pub fn new(text: &str) -> Result<Self, NameError> {
                 check_label($what, text)?;
-                Ok(Self(text.to_owned()))
+                Ok(Self(text.into()))
             }
             /// The name as text.
             pub fn as_str(&self) -> &str {
@@ -78,7 +79,7 @@ macro_rules! label {
         }
         impl From<$type> for String {
             fn from(name: $type) -> String {
-                name.0
+                name.to_string()
             }
         }
     };
@@ -143,7 +144,7 @@ impl fmt::Display for RequestId {
 /// Identifies a service: `namespace/name`, both DNS labels. Without a namespace, it is `default`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ServiceId(String);
+pub struct ServiceId(Arc<str>);
 
 impl ServiceId {
     /// The namespace of services that name none.
@@ -154,7 +155,7 @@ impl ServiceId {
         let (namespace, name) = text.split_once('/').unwrap_or((Self::DEFAULT_NAMESPACE, text));
         check_label("namespace", namespace)?;
         check_label("service name", name)?;
-        Ok(Self(format!("{namespace}/{name}")))
+        Ok(Self(format!("{namespace}/{name}").into()))
     }
 
     /// The part before the slash.
@@ -164,7 +165,7 @@ impl ServiceId {
 
     /// The part after the slash.
     pub fn name(&self) -> &str {
-        self.0.split_once('/').map_or(self.0.as_str(), |(_, name)| name)
+        self.0.split_once('/').map_or(&*self.0, |(_, name)| name)
     }
 }
 

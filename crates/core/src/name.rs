@@ -4,6 +4,7 @@
 //! in a sorted map: whether a name is an empty non-terminal is one look at its successor.
 
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use core::cmp::Ordering;
 use core::fmt;
 use core::str::FromStr;
@@ -15,7 +16,7 @@ use crate::id::{NameError, name_error};
 /// A fully qualified domain name, lower case, without the final dot; the root is the empty text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct DnsName(String);
+pub struct DnsName(Arc<str>);
 
 impl DnsName {
     /// Parses a host-style name: labels of `a-z`, `0-9`, `-`, `_` (and `*` as the first label), 1–63 octets each,
@@ -35,13 +36,13 @@ impl DnsName {
                 return fail("labels may hold a-z, 0-9, '-' and '_'");
             }
         }
-        Ok(Self(lower))
+        Ok(Self(lower.into()))
     }
 
     /// Takes a name off the wire as it is: already lower case, any printable escaping. Used to look names up,
     /// never to store them.
     pub fn from_query(lower: String) -> Self {
-        Self(lower)
+        Self(lower.into())
     }
 
     /// The name as text, without the final dot.
@@ -51,7 +52,7 @@ impl DnsName {
 
     /// Whether this name is `other` or below it.
     pub fn is_within(&self, other: &Self) -> bool {
-        match self.0.strip_suffix(other.0.as_str()) {
+        match self.0.strip_suffix(&*other.0) {
             Some("") => true,
             Some(rest) => other.0.is_empty() || rest.ends_with('.'),
             None => false,
@@ -63,7 +64,7 @@ impl DnsName {
         if self.0.is_empty() {
             return None;
         }
-        Some(Self(self.0.split_once('.').map_or(String::new(), |(_, rest)| rest.to_string())))
+        Some(Self(self.0.split_once('.').map_or("", |(_, rest)| rest).into()))
     }
 
     /// This name with `label` before it. Errors: the result is too long or the label is not legal.
@@ -101,7 +102,7 @@ impl TryFrom<String> for DnsName {
 }
 impl From<DnsName> for String {
     fn from(name: DnsName) -> String {
-        name.0
+        name.to_string()
     }
 }
 

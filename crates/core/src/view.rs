@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::audit::Head;
 use crate::decision::{Selection, Step};
 use crate::id::{
-    AgentId, AgentName, BootId, CheckName, EndpointName, Epoch, GroupId, OverrideId, RegionName, ServiceId,
+    AgentId, AgentName, BootId, CheckName, EndpointName, Epoch, GroupId, OverrideId, RegionName,
+    ServiceId,
 };
 use crate::name::DnsName;
 use crate::overrides::{Override, Pause};

@@ -15,8 +15,8 @@ pub use check::{
     StatusRange, TcpCheck, TlsCheck, TlsOptions,
 };
 pub use endpoint::{Address, Endpoint, Pool};
-pub use policy::{AllDown, FailoverRules, Failback, Mode, Policy, Quorum, RegionRule};
-pub use service::{ServiceDns, Service};
+pub use policy::{AllDown, Failback, FailoverRules, Mode, Policy, Quorum, RegionRule};
+pub use service::{Service, ServiceDns};
 pub use settings::Settings;
 pub use zone::{NameServer, Record, RecordData, Soa, Zone};
 

@@ -94,7 +94,10 @@ impl Service {
                 return Err(spec_error(format!("pools[{}]", pool.name), "this name is used twice"));
             }
             if pool.min_up == 0 {
-                return Err(spec_error(format!("pools[{}].min_up", pool.name), "must be 1 or more"));
+                return Err(spec_error(
+                    format!("pools[{}].min_up", pool.name),
+                    "must be 1 or more",
+                ));
             }
         }
         Ok(())
@@ -111,11 +114,17 @@ impl Service {
                 return Err(spec_error(format!("{field}.port"), "must be 1 to 65535"));
             }
             if self.dns.name.child(endpoint.name.as_str()).is_err() {
-                return Err(spec_error(field, "endpoint name and dns.name together exceed 253 characters"));
+                return Err(spec_error(
+                    field,
+                    "endpoint name and dns.name together exceed 253 characters",
+                ));
             }
             match &endpoint.address {
                 Address::Name(name) if *name == self.dns.name => {
-                    return Err(spec_error(field, "the address is the service's own name: it would loop"));
+                    return Err(spec_error(
+                        field,
+                        "the address is the service's own name: it would loop",
+                    ));
                 }
                 Address::Ip(ip) if ip.is_unspecified() || ip.is_multicast() => {
                     return Err(spec_error(field, format!("{ip} is not the address of a host")));
@@ -136,7 +145,10 @@ impl Service {
         let mut names = BTreeSet::new();
         for check in &self.checks {
             if !names.insert(&check.name) {
-                return Err(spec_error(format!("checks[{}]", check.name), "this name is used twice"));
+                return Err(spec_error(
+                    format!("checks[{}]", check.name),
+                    "this name is used twice",
+                ));
             }
             validate_check(check)?;
         }
@@ -173,7 +185,8 @@ fn validate_check(check: &Check) -> Result<(), SpecError> {
         Err(spec_error(format!("checks[{}].{part}", check.name), problem))
     };
     if let CheckKind::Heartbeat(heartbeat) = &check.kind {
-        if heartbeat.ttl < Duration::from_millis(500) || heartbeat.ttl > Duration::from_secs(86_400) {
+        if heartbeat.ttl < Duration::from_millis(500) || heartbeat.ttl > Duration::from_secs(86_400)
+        {
             return fail("ttl", format!("{:?} is outside 500ms to 1d", heartbeat.ttl));
         }
         return Ok(());
@@ -184,7 +197,10 @@ fn validate_check(check: &Check) -> Result<(), SpecError> {
     if check.timeout < Duration::from_millis(10) || check.timeout >= check.interval {
         return fail(
             "timeout",
-            format!("{:?} must be at least 10ms and less than the interval of {:?}", check.timeout, check.interval),
+            format!(
+                "{:?} must be at least 10ms and less than the interval of {:?}",
+                check.timeout, check.interval
+            ),
         );
     }
     if check.confirm < Duration::from_millis(10) || check.confirm > check.interval {

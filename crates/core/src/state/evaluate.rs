@@ -1,18 +1,18 @@
-//! Decides for the services that an entry touched: opinions to verdicts, verdicts to a selection, and the events
-//! that say so. At most one change of selection per service and entry, so that an entry's index names its epoch.
+//! Decides for the services that an entry touched: verdicts to a selection, and the events that say so. At most one
+//! change of selection per service and entry, so that an entry's index names its epoch.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use super::{AgentState, CheckState, EndpointState, ServiceState, State, Touch, Work};
+use super::{EndpointState, OpinionState, ServiceState, State, Touch, Work};
 use crate::decision::{Basis, BlockReason, Cause, Footing, Selection};
 use crate::event::Event;
-use crate::id::{AgentId, EndpointName, Epoch, OverrideId, PoolName, ServiceId};
+use crate::id::{EndpointName, Epoch, OverrideId, PoolName, ServiceId};
 use crate::observation::ObserverState;
 use crate::overrides::{Order, Override, Scope};
-use crate::quorum::{self, Evidence, Tally, Verdict};
+use crate::quorum::Verdict;
 use crate::selection::{Blocked, Brakes, Decision, Inputs, decide};
-use crate::spec::{CheckKind, Service};
+use crate::spec::{Service, Settings};
 use crate::time::Timestamp;
 
 /// When a service has something due: the end of what holds its move back.
@@ -23,59 +23,32 @@ pub(super) fn due(service: &ServiceState) -> Option<Timestamp> {
 impl State {
     pub(super) fn evaluate_touched(&mut self, work: &mut Work<'_>) {
         for (id, touch) in core::mem::take(&mut work.touched) {
-            self.judge(work, &id);
-            self.decide(work, &id, touch);
+            let stale = self.judge(work, &id);
+            self.decide(work, &id, touch, &stale);
             self.published.mark(&id);
         }
     }
 
-    /// Brings the verdicts of a service up to date with its opinions.
-    fn judge(&mut self, work: &mut Work<'_>, id: &ServiceId) {
-        let at = self.data.at;
-        let Some(service) = self.data.services.get_mut(id) else { return };
-        let spec = service.spec.clone();
-        for (name, endpoint) in &mut service.endpoints {
-            let before = endpoint.verdict;
-            let mut decisive = None;
-            for (check, state) in &mut endpoint.checks {
-                let was = state.verdict;
-                if let Some(verdict) = tally_of(&spec, state, &self.data.agents).result
-                    && !is_heartbeat(&spec, check)
-                {
-                    state.verdict = verdict;
-                }
-                if state.verdict != was || decisive.is_none() && state.verdict == Verdict::Down {
-                    decisive = Some(check.clone());
-                }
-            }
-            let after = verdict_over(endpoint.checks.values().map(|check| check.verdict));
-            if after == before {
-                continue;
-            }
-            endpoint.verdict = after;
-            endpoint.since = at;
-            let Some(check) = decisive.or_else(|| endpoint.checks.keys().next().cloned()) else { continue };
-            let evidence = evidence_of(&endpoint.checks[&check], &self.data.agents);
-            let endpoint = name.clone();
-            let event = Event::VerdictChanged { endpoint, check, from: before, to: after, evidence };
-            work.say_of_itself(Some(id), event);
-        }
-    }
-
     /// Decides what a service serves.
-    fn decide(&mut self, work: &mut Work<'_>, id: &ServiceId, touch: Touch) {
+    fn decide(
+        &mut self,
+        work: &mut Work<'_>,
+        id: &ServiceId,
+        touch: Touch,
+        stale: &BTreeSet<EndpointName>,
+    ) {
         let at = self.data.at;
         let group_full_until = self.group_full_until();
+        let orders: Vec<Override> = self.orders_of(id).cloned().collect();
         let Some(service) = self.data.services.get_mut(id) else { return };
         forget_old_moves(service, at);
-        let orders: Vec<&Override> =
-            self.data.overrides.values().filter(|order| order.service == *id).collect();
-        let footings = footings_of(service, &orders);
+        let footings = footings_of(service, &orders, stale);
         let inputs = Inputs {
             spec: &service.spec,
+            declared: touch == Touch::Declared,
             automatic: &service.automatic,
             footings: &footings,
-            pin: pin_of(&orders),
+            pin: pin_of(&service.spec, &orders),
             current: &service.selection,
             last_good: service.last_good.as_ref(),
             brakes: Brakes {
@@ -95,42 +68,59 @@ impl State {
         let at = self.data.at;
         let Some(service) = self.data.services.get_mut(id) else { return };
         let Decision { automatic, selection, cause, blocked, steps } = decision;
-        if let Some(due) = due(service) {
-            self.due.remove(&(due, id.clone()));
-        }
         note_blocked(work, id, service.blocked.as_ref(), blocked.as_ref());
-        let cause = cause.unwrap_or(touch.cause());
+        let cause = cause.unwrap_or(match touch {
+            Touch::Declared => Cause::Declared,
+            // Without a cause of its own the answer follows only an order, even one that had to wait for a verdict.
+            Touch::Ordered | Touch::Observed => Cause::Ordered,
+        });
         let changed = !selection.same_answer(&service.selection);
+        let due_before = due(service);
         let from = core::mem::replace(&mut service.selection, selection);
         service.automatic = automatic;
         service.blocked = blocked;
         service.steps = steps;
         service.decided_at = at;
-        if matches!(service.selection.basis, Basis::Healthy | Basis::Ordered) {
+        if is_good(service) {
             service.last_good = Some(service.selection.clone());
         }
-        if let Some(due) = due(service) {
-            self.due.insert((due, id.clone()));
+        let due_after = due(service);
+        if changed {
+            service.epoch = Epoch(work.index);
+            service.selected_at = at;
+            let event = Event::SelectionChanged {
+                epoch: service.epoch,
+                trouble_since: trouble_since(service, &from, cause),
+                from,
+                to: service.selection.clone(),
+                cause,
+            };
+            let name = service.spec.dns.name.clone();
+            if cause.is_automatic() {
+                service.moves.push(at);
+                self.count_move(at);
+            }
+            work.say_of_itself(Some(id), event);
+            self.touch_zone(&name, work.index);
         }
-        if !changed {
-            return;
+        self.reschedule(id, due_before, due_after);
+    }
+
+    fn reschedule(&mut self, id: &ServiceId, before: Option<Timestamp>, after: Option<Timestamp>) {
+        if let Some(before) = before {
+            self.due.remove(&(before, id.clone()));
         }
-        service.epoch = Epoch(work.index);
-        service.selected_at = at;
-        if cause.is_automatic() {
-            service.moves.push(at);
-            self.data.moves.push_back(at);
+        if let Some(after) = after {
+            self.due.insert((after, id.clone()));
         }
-        let event = Event::SelectionChanged {
-            epoch: service.epoch,
-            trouble_since: trouble_since(service, &from, cause),
-            from,
-            to: service.selection.clone(),
-            cause,
-        };
-        let name = service.spec.dns.name.clone();
-        work.say_of_itself(Some(id), event);
-        self.touch_zone(&name, work.index);
+    }
+
+    /// Counts an automatic move against the group's budget, which never looks back further than its own size.
+    fn count_move(&mut self, at: Timestamp) {
+        self.data.moves.push_back(at);
+        if self.data.moves.len() > Settings::MOST_MOVES {
+            self.data.moves.pop_front();
+        }
     }
 
     /// When the group's budget has room again, if it has none.
@@ -147,85 +137,52 @@ impl State {
     }
 }
 
-pub(super) fn is_heartbeat(spec: &Service, check: &crate::id::CheckName) -> bool {
-    spec.checks.iter().any(|c| c.name == *check && matches!(c.kind, CheckKind::Heartbeat(_)))
-}
-
-/// How the opinions on one check add up, over the configured observers.
-pub(super) fn tally_of(
-    spec: &Service,
-    check: &CheckState,
-    agents: &BTreeMap<AgentId, AgentState>,
-) -> Tally {
-    let observers = agents.values().filter(|state| state.agent.observer);
-    let opinions = observers.map(|state| {
-        let opinion = check.opinions.get(&state.agent.id);
-        (&state.agent.region, opinion.map_or(ObserverState::Unknown, |opinion| opinion.state))
-    });
-    quorum::tally(&spec.quorum, opinions)
-}
-
-/// An endpoint is down when any check is, up when all are.
-fn verdict_over(checks: impl Iterator<Item = Verdict>) -> Verdict {
-    let mut all_up = true;
-    let mut any = false;
-    for verdict in checks {
-        any = true;
-        match verdict {
-            Verdict::Down => return Verdict::Down,
-            Verdict::Unknown => all_up = false,
-            Verdict::Up => {}
-        }
-    }
-    if any && all_up { Verdict::Up } else { Verdict::Unknown }
-}
-
-/// The opinions of the configured observers that have one.
-pub(super) fn evidence_of(
-    check: &CheckState,
-    agents: &BTreeMap<AgentId, AgentState>,
-) -> Vec<Evidence> {
-    let evidence = |(agent, opinion): (&AgentId, &super::OpinionState)| {
-        let state = agents.get(agent)?;
-        Some(Evidence {
-            agent: *agent,
-            region: state.agent.region.clone(),
-            boot: opinion.boot,
-            sequence: opinion.sequence,
-            state: opinion.state,
-            failure: opinion.failure.clone(),
-            since: opinion.since,
-            recorded_at: opinion.recorded_at,
-        })
+/// Whether what is served is worth remembering for `last_known_good`: something of it is up.
+fn is_good(service: &ServiceState) -> bool {
+    let up = |name| {
+        service.endpoints.get(name).is_some_and(|e: &EndpointState| e.verdict == Verdict::Up)
     };
-    check.opinions.iter().filter_map(evidence).collect()
+    service.selection.basis != Basis::AllDown
+        && service.selection.served.iter().any(|one| up(&one.endpoint))
 }
 
+/// Keeps the moves that the budget counts, and the last one, which the cooldown counts from.
 fn forget_old_moves(service: &mut ServiceState, at: Timestamp) {
     let rules = &service.spec.failover;
-    let kept = rules.window.max(rules.cooldown);
-    service.moves.retain(|&moved| moved + kept > at);
+    let last = service.moves.last().copied();
+    service.moves.retain(|&moved| {
+        moved + rules.window > at || Some(moved) == last && moved + rules.cooldown > at
+    });
 }
 
 /// What each endpoint counts as.
-fn footings_of(service: &ServiceState, orders: &[&Override]) -> BTreeMap<EndpointName, Footing> {
+fn footings_of(
+    service: &ServiceState,
+    orders: &[Override],
+    stale: &BTreeSet<EndpointName>,
+) -> BTreeMap<EndpointName, Footing> {
     let footing = |(name, state): (&EndpointName, &EndpointState)| {
         let pool = service.spec.endpoint(name).map(|(pool, _)| &pool.name);
+        let stale = stale.contains(name);
+        let up = state.verdict == Verdict::Up && !stale;
         let mut footing = Footing {
             judged: state.verdict,
-            up_since: (state.verdict == Verdict::Up).then_some(state.since),
+            up_since: up.then_some(state.since),
+            stale,
             ..Footing::default()
         };
         for order in orders {
             match &order.order {
                 Order::ForceUp(scope) if covers(scope, name, pool) => {
                     footing.forced = Some(Verdict::Up);
+                    let since = footing.up_since.unwrap_or(order.set_at);
+                    footing.up_since = Some(since.min(order.set_at));
                 }
                 Order::ForceDown(scope) if covers(scope, name, pool) => {
                     footing.forced = Some(Verdict::Down);
                 }
                 Order::Drain(scope) if covers(scope, name, pool) => footing.drained = true,
-                _ => {}
+                Order::Pin(_) | Order::ForceUp(_) | Order::ForceDown(_) | Order::Drain(_) => {}
             }
         }
         (name.clone(), footing)
@@ -240,15 +197,22 @@ fn covers(scope: &Scope, endpoint: &EndpointName, pool: Option<&PoolName>) -> bo
     }
 }
 
-/// The pin in force: the last one set.
-fn pin_of<'a>(orders: &[&'a Override]) -> Option<(&'a PoolName, OverrideId)> {
+/// The pin in force: the last one set on a pool that has an endpoint.
+fn pin_of<'a>(spec: &Service, orders: &'a [Override]) -> Option<(&'a PoolName, OverrideId)> {
+    let populated =
+        |name: &PoolName| spec.pools.iter().any(|p| p.name == *name && !p.endpoints.is_empty());
     orders.iter().rev().find_map(|order| match &order.order {
-        Order::Pin(pool) => Some((pool, order.id)),
-        _ => None,
+        Order::Pin(pool) => populated(pool).then_some((pool, order.id)),
+        Order::ForceUp(_) | Order::ForceDown(_) | Order::Drain(_) => None,
     })
 }
 
-fn note_blocked(work: &mut Work<'_>, id: &ServiceId, before: Option<&Blocked>, now: Option<&Blocked>) {
+fn note_blocked(
+    work: &mut Work<'_>,
+    id: &ServiceId,
+    before: Option<&Blocked>,
+    now: Option<&Blocked>,
+) {
     let Some(now) = now else { return };
     let same = before.is_some_and(|b| b.reason == now.reason && b.wanted.same_answer(&now.wanted));
     if same {
@@ -269,7 +233,7 @@ fn trouble_since(service: &ServiceState, from: &Selection, cause: Cause) -> Opti
     if cause != Cause::Failed {
         return None;
     }
-    let down = |opinion: &&super::OpinionState| opinion.state == ObserverState::Down;
+    let down = |opinion: &&OpinionState| opinion.state == ObserverState::Down;
     from.served
         .iter()
         .filter_map(|one| service.endpoints.get(&one.endpoint))

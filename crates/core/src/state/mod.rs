@@ -12,6 +12,8 @@
 
 mod apply;
 mod evaluate;
+mod judge;
+mod orders;
 mod publish;
 mod snapshot;
 
@@ -25,12 +27,12 @@ use alloc::vec::Vec;
 
 use crate::audit::{Content, Hash, Head, Record};
 use crate::command::{Actor, ActorKind, Command, Entry, Outcome, Rejection, Reply};
-use crate::decision::Cause;
 use crate::event::{Event, Happening};
 use crate::id::{GroupId, RequestId, ServiceId};
 use crate::name::DnsName;
 use crate::time::Timestamp;
 use crate::view::View;
+use orders::OrderIndex;
 use publish::Published;
 
 /// What an entry brought about.
@@ -66,6 +68,7 @@ pub struct State {
     names: BTreeMap<DnsName, Owner>,
     /// When each service has something due.
     due: BTreeSet<(Timestamp, ServiceId)>,
+    orders: OrderIndex,
     published: Published,
 }
 
@@ -97,16 +100,6 @@ enum Touch {
     Declared,
 }
 
-impl Touch {
-    fn cause(self) -> Cause {
-        match self {
-            Self::Observed => Cause::Judged,
-            Self::Ordered => Cause::Ordered,
-            Self::Declared => Cause::Declared,
-        }
-    }
-}
-
 impl Work<'_> {
     fn say(&mut self, service: Option<&ServiceId>, event: Event) {
         self.happenings.push((By::Sender, Happening { service: service.cloned(), event }));
@@ -134,9 +127,11 @@ impl State {
             data: snapshot,
             names: BTreeMap::new(),
             due: BTreeSet::new(),
+            orders: OrderIndex::default(),
             published: Published::default(),
         };
         state.index_names();
+        state.orders = OrderIndex::of(&state.data);
         state.due = state
             .data
             .services
@@ -169,14 +164,15 @@ impl State {
 
     /// The next moment at which something falls due, with its reason: the leader then proposes `AdvanceTime`.
     pub fn next_deadline(&self) -> Option<Deadline> {
-        let service = self.due.first().map(|(at, _)| Deadline { at: *at, reason: "a held move may go on" });
-        let order = self
+        let service =
+            self.due.first().map(|(at, _)| Deadline { at: *at, reason: "a held move may go on" });
+        let order = self.orders.first();
+        let order = order.map(|(at, _)| Deadline { at, reason: "an override expires" });
+        let pause = self
             .data
-            .overrides
-            .values()
-            .map(|order| Deadline { at: order.expires_at, reason: "an override expires" });
-        let pause =
-            self.data.pause.iter().map(|p| Deadline { at: p.expires_at, reason: "the pause expires" });
+            .pause
+            .iter()
+            .map(|p| Deadline { at: p.expires_at, reason: "the pause expires" });
         service.into_iter().chain(order).chain(pause).min_by_key(|deadline| deadline.at)
     }
 
@@ -185,16 +181,22 @@ impl State {
         self.published.refresh(&self.data)
     }
 
-    /// Applies the entry at `index`. Total: a bad command yields a replicated rejection. Time never goes back, and
-    /// a request that was answered before is answered the same again.
+    /// Applies the entry at `index`. Total: a bad command yields a replicated rejection. Time never goes back, an
+    /// entry at or before the last applied index changes nothing, and a request that was answered before is answered
+    /// the same again.
     pub fn apply(&mut self, index: u64, entry: &Entry) -> Applied {
-        self.data.index = self.data.index.max(index);
+        if index <= self.data.index {
+            let text =
+                alloc::format!("entry {index} is past, entry {} is applied", self.data.index);
+            let outcome = Outcome { index, result: Err(Rejection::Superseded(text)) };
+            return Applied { outcome, records: Vec::new() };
+        }
+        self.data.index = index;
         if let Some(known) = entry.request_id.and_then(|id| self.data.replies.get(&id)) {
             return Applied { outcome: known.clone(), records: Vec::new() };
         }
         self.data.at = self.data.at.max(entry.at);
-        let mut work =
-            Work { index, entry, happenings: Vec::new(), touched: BTreeMap::new() };
+        let mut work = Work { index, entry, happenings: Vec::new(), touched: BTreeMap::new() };
         self.expire(&mut work);
         let result = self.execute(&mut work);
         if let Err(rejection) = &result {
@@ -213,7 +215,9 @@ impl State {
             Command::ApplyService { service, if_revision } => {
                 self.apply_service(work, service, *if_revision)
             }
-            Command::DeleteService { id, if_revision } => self.delete_service(work, id, *if_revision),
+            Command::DeleteService { id, if_revision } => {
+                self.delete_service(work, id, *if_revision)
+            }
             Command::RegisterEndpoint { service, pool, endpoint } => {
                 self.register_endpoint(work, service, pool, endpoint)
             }

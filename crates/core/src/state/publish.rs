@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::evaluate::{evidence_of, tally_of};
+use super::judge::{evidence_of, is_heartbeat, tally_of};
 use super::{ServiceState, Snapshot, ZoneState};
 use crate::decision::Served;
 use crate::id::{Epoch, ServiceId};
@@ -14,8 +14,12 @@ use crate::name::DnsName;
 use crate::quorum::Verdict;
 use crate::spec::{Address, Policy, RecordData, Service, Zone};
 use crate::view::{
-    Answers, CheckStatus, EndpointStatus, NameAnswers, Pick, RecordSet, ServiceStatus, View, ZoneAnswers,
+    Answers, CheckStatus, EndpointStatus, NameAnswers, Pick, RecordSet, ServiceStatus, View,
+    ZoneAnswers,
 };
+
+type Services = Arc<BTreeMap<ServiceId, Arc<ServiceStatus>>>;
+type Zones = Arc<BTreeMap<DnsName, (Arc<Zone>, u64)>>;
 
 /// What was published last, and what has changed since.
 #[derive(Debug, Clone, Default)]
@@ -23,12 +27,53 @@ pub(super) struct Published {
     view: Arc<View>,
     services: BTreeSet<ServiceId>,
     zones: BTreeSet<DnsName>,
+    orders: bool,
+    agents: bool,
     /// The names that each service, and each zone, contributes at present.
     owned: BTreeMap<ServiceId, Vec<DnsName>>,
     static_names: BTreeMap<DnsName, Vec<DnsName>>,
     /// How many services of each zone have each TTL: negative answers must not outlive positive ones.
     ttls: BTreeMap<DnsName, BTreeMap<Duration, u32>>,
     counted: BTreeMap<ServiceId, (DnsName, Duration)>,
+}
+
+/// What a publication changes of the names. A name can pass from one owner to another within a batch, so everything
+/// old goes before anything new comes.
+#[derive(Default)]
+struct Renaming {
+    old: Vec<DnsName>,
+    new: Vec<(DnsName, NameAnswers)>,
+}
+
+impl Renaming {
+    /// Replaces what one owner contributes; returns the names of what it contributes from now on.
+    fn replace(
+        &mut self,
+        present: &Answers,
+        old: Vec<DnsName>,
+        new: Vec<(DnsName, NameAnswers)>,
+    ) -> Vec<DnsName> {
+        let names: Vec<DnsName> = new.iter().map(|(name, _)| name.clone()).collect();
+        let same = |(name, now): &(DnsName, NameAnswers)| {
+            present.names.get(name).is_some_and(|was| **was == *now)
+        };
+        if names != old || !new.iter().all(same) {
+            self.old.extend(old);
+            self.new.extend(new);
+        }
+        names
+    }
+
+    fn carry_out(self, answers: &mut Answers) {
+        if self.old.is_empty() && self.new.is_empty() {
+            return;
+        }
+        let names = Arc::make_mut(&mut answers.names);
+        for name in self.old {
+            names.remove(&name);
+        }
+        names.extend(self.new.into_iter().map(|(name, answers)| (name, Arc::new(answers))));
+    }
 }
 
 impl Published {
@@ -40,44 +85,39 @@ impl Published {
         self.zones.insert(zone.clone());
     }
 
+    pub(super) fn mark_orders(&mut self) {
+        self.orders = true;
+    }
+
+    pub(super) fn mark_agents(&mut self) {
+        self.agents = true;
+    }
+
     pub(super) fn mark_all(&mut self, data: &Snapshot) {
         self.services.extend(data.services.keys().cloned());
         self.zones.extend(data.zones.keys().cloned());
+        self.orders = true;
+        self.agents = true;
     }
 
     pub(super) fn refresh(&mut self, data: &Snapshot) -> Arc<View> {
         let mut answers = self.view.answers.as_ref().clone();
-        let mut services = self.view.services.clone();
-        for id in core::mem::take(&mut self.services) {
-            let state = data.services.get(&id);
-            self.count_ttl(data, &id, state);
-            let names = state.map(|state| names_of_service(&id, state)).unwrap_or_default();
-            let old = self.owned.remove(&id).unwrap_or_default();
-            let new = replace_names(&mut answers, old, names);
-            match state {
-                Some(state) => {
-                    self.owned.insert(id.clone(), new);
-                    Arc::make_mut(&mut services).insert(id, Arc::new(status_of(data, state)));
-                }
-                None => {
-                    Arc::make_mut(&mut services).remove(&id);
-                }
-            }
-        }
-        let mut zones = self.view.zones.clone();
-        for apex in core::mem::take(&mut self.zones) {
-            self.refresh_zone(data, &apex, &mut answers, Arc::make_mut(&mut zones));
-        }
+        let mut renaming = Renaming::default();
+        let services = self.refresh_services(data, &mut renaming);
+        let zones = self.refresh_zones(data, &mut answers, &mut renaming);
+        renaming.carry_out(&mut answers);
         answers.group = data.group;
         answers.generation = data.generation;
         answers.index = data.index;
         answers.at = data.at;
+        let agents = || data.agents.iter().map(|(id, a)| (*id, a.agent.clone())).collect();
+        let overrides = || data.overrides.clone();
         self.view = Arc::new(View {
             answers: Arc::new(answers),
             services,
             zones,
-            agents: shared(&self.view.agents, data.agents.iter().map(|(id, a)| (*id, a.agent.clone()))),
-            overrides: shared(&self.view.overrides, data.overrides.iter().map(|(id, o)| (*id, o.clone()))),
+            agents: renewed(&self.view.agents, core::mem::take(&mut self.agents), agents),
+            overrides: renewed(&self.view.overrides, core::mem::take(&mut self.orders), overrides),
             pause: data.pause.clone(),
             settings: data.settings.clone(),
             audit: Some(data.audit),
@@ -88,30 +128,55 @@ impl Published {
         self.view.clone()
     }
 
-    fn refresh_zone(
+    fn refresh_services(&mut self, data: &Snapshot, renaming: &mut Renaming) -> Services {
+        let mut services = self.view.services.clone();
+        for id in core::mem::take(&mut self.services) {
+            let state = data.services.get(&id);
+            self.count_ttl(data, &id, state);
+            let names = state.map(|state| names_of_service(&id, state)).unwrap_or_default();
+            let old = self.owned.remove(&id).unwrap_or_default();
+            let new = renaming.replace(&self.view.answers, old, names);
+            let services = Arc::make_mut(&mut services);
+            match state {
+                Some(state) => {
+                    self.owned.insert(id.clone(), new);
+                    services.insert(id, Arc::new(status_of(data, state)));
+                }
+                None => {
+                    services.remove(&id);
+                }
+            }
+        }
+        services
+    }
+
+    fn refresh_zones(
         &mut self,
         data: &Snapshot,
-        apex: &DnsName,
         answers: &mut Answers,
-        declared: &mut BTreeMap<DnsName, (Arc<Zone>, u64)>,
-    ) {
-        let known = declared.get(apex).map(|(_, revision)| *revision);
-        let Some(state) = data.zones.get(apex) else {
-            let old = self.static_names.remove(apex).unwrap_or_default();
-            replace_names(answers, old, Vec::new());
-            Arc::make_mut(&mut answers.zones).remove(apex);
-            declared.remove(apex);
-            return;
-        };
-        if known != Some(state.revision) {
-            let old = self.static_names.remove(apex).unwrap_or_default();
-            let new = replace_names(answers, old, static_names(&state.zone));
-            self.static_names.insert(apex.clone(), new);
-            declared.insert(apex.clone(), (state.zone.clone(), state.revision));
+        renaming: &mut Renaming,
+    ) -> Zones {
+        let mut zones = self.view.zones.clone();
+        for apex in core::mem::take(&mut self.zones) {
+            let declared = Arc::make_mut(&mut zones);
+            let served = Arc::make_mut(&mut answers.zones);
+            let Some(state) = data.zones.get(&apex) else {
+                let old = self.static_names.remove(&apex).unwrap_or_default();
+                renaming.replace(&self.view.answers, old, Vec::new());
+                served.remove(&apex);
+                declared.remove(&apex);
+                continue;
+            };
+            if declared.get(&apex).map(|(_, revision)| *revision) != Some(state.revision) {
+                let old = self.static_names.remove(&apex).unwrap_or_default();
+                let new = renaming.replace(&self.view.answers, old, static_names(&state.zone));
+                self.static_names.insert(apex.clone(), new);
+                declared.insert(apex.clone(), (state.zone.clone(), state.revision));
+            }
+            let smallest = self.ttls.get(&apex).and_then(|ttls| ttls.keys().next().copied());
+            served.insert(apex, Arc::new(zone_answers(state, smallest)));
         }
-        let smallest = self.ttls.get(apex).and_then(|ttls| ttls.keys().next().copied());
-        let zone = Arc::new(zone_answers(state, smallest));
-        Arc::make_mut(&mut answers.zones).insert(apex.clone(), zone);
+        zones
     }
 
     /// Keeps the count of TTLs per zone in step with a service.
@@ -155,37 +220,25 @@ pub(super) fn zone_of(data: &Snapshot, name: &DnsName) -> Option<DnsName> {
     None
 }
 
-/// The old map if it holds the same, else a new one.
-fn shared<K: Ord + Clone, V: PartialEq + Clone>(
+/// The old map, or a new one where something changed.
+fn renewed<K, V>(
     old: &Arc<BTreeMap<K, V>>,
-    new: impl Iterator<Item = (K, V)>,
+    changed: bool,
+    new: impl FnOnce() -> BTreeMap<K, V>,
 ) -> Arc<BTreeMap<K, V>> {
-    let new: BTreeMap<K, V> = new.collect();
-    if **old == new { old.clone() } else { Arc::new(new) }
-}
-
-/// Puts `new` in the place of `old`; returns the new names.
-fn replace_names(
-    answers: &mut Answers,
-    old: Vec<DnsName>,
-    new: Vec<(DnsName, NameAnswers)>,
-) -> Vec<DnsName> {
-    let names: Vec<DnsName> = new.iter().map(|(name, _)| name.clone()).collect();
-    let unchanged = names == old
-        && new.iter().all(|(name, now)| answers.names.get(name).is_some_and(|was| **was == *now));
-    if unchanged {
-        return names;
-    }
-    let map = Arc::make_mut(&mut answers.names);
-    for name in old {
-        map.remove(&name);
-    }
-    map.extend(new.into_iter().map(|(name, answers)| (name, Arc::new(answers))));
-    names
+    if changed { Arc::new(new()) } else { old.clone() }
 }
 
 fn zone_answers(state: &ZoneState, smallest_ttl: Option<Duration>) -> ZoneAnswers {
-    let zone = Zone { records: Vec::new(), ..state.zone.as_ref().clone() };
+    // Field by field: a clone would copy every static record only to drop it.
+    let Zone { name, soa, name_servers, ttl, records: _ } = state.zone.as_ref();
+    let zone = Zone {
+        name: name.clone(),
+        soa: soa.clone(),
+        name_servers: name_servers.clone(),
+        ttl: *ttl,
+        records: Vec::new(),
+    };
     let negative_ttl = zone.soa.negative_ttl.min(smallest_ttl.unwrap_or(zone.soa.negative_ttl));
     // Serial arithmetic (RFC 1982) wants 32 bits that grow.
     ZoneAnswers { negative_ttl, serial: (state.touched & 0xffff_ffff) as u32, zone }
@@ -204,7 +257,9 @@ fn static_names(zone: &Zone) -> Vec<(DnsName, NameAnswers)> {
     }
     names
         .into_iter()
-        .map(|(name, sets)| (name, NameAnswers { service: None, epoch: Epoch(0), refused: false, sets }))
+        .map(|(name, sets)| {
+            (name, NameAnswers { service: None, epoch: Epoch(0), refused: false, sets })
+        })
         .collect()
 }
 
@@ -249,8 +304,10 @@ fn service_sets(spec: &Service, served: &[Served]) -> Vec<RecordSet> {
         Policy::Weighted => Pick::Weighted,
         Policy::Multivalue { max } => Pick::Rotate(max),
     };
-    let set = |pick, records: Vec<(RecordData, u32)>| RecordSet { ttl: spec.dns.ttl, pick, records };
-    let aliases: Vec<&Served> = served.iter().filter(|s| matches!(s.address, Address::Name(_))).collect();
+    let set =
+        |pick, records: Vec<(RecordData, u32)>| RecordSet { ttl: spec.dns.ttl, pick, records };
+    let aliases: Vec<&Served> =
+        served.iter().filter(|s| matches!(s.address, Address::Name(_))).collect();
     if served.first().is_some_and(|first| matches!(first.address, Address::Name(_))) {
         // A CNAME stands alone (RFC 1034, 3.6.2) and there can be only one in an answer.
         let pick = if spec.policy == Policy::Failover { Pick::Rotate(1) } else { pick };
@@ -275,7 +332,8 @@ fn service_sets(spec: &Service, served: &[Served]) -> Vec<RecordSet> {
         sets.push(set(Pick::All, records));
     }
     if !spec.dns.txt.is_empty() {
-        let text = |text: &alloc::string::String| (RecordData::Txt(Vec::from([text.to_string()])), 1);
+        let text =
+            |text: &alloc::string::String| (RecordData::Txt(Vec::from([text.to_string()])), 1);
         sets.push(set(Pick::All, spec.dns.txt.iter().map(text).collect()));
     }
     sets
@@ -310,11 +368,13 @@ fn status_of(data: &Snapshot, state: &ServiceState) -> ServiceStatus {
                 opinions: evidence_of(state_of_check, &data.agents),
             })
             .collect();
-        let probed = checks.iter().filter(|check| !check.opinions.is_empty() || check.verdict == Verdict::Unknown);
+        let probed = checks.iter().filter(|check| !is_heartbeat(&state.spec, &check.check));
         EndpointStatus {
             endpoint: name.clone(),
             verdict: endpoint.verdict,
-            stale: probed.clone().any(|check| check.tally.stale && check.verdict != Verdict::Unknown),
+            stale: probed
+                .clone()
+                .any(|check| check.tally.stale && check.verdict != Verdict::Unknown),
             partial: probed.clone().any(|check| check.tally.partial),
             since: endpoint.since,
             checks,

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::audit::Head;
 use crate::command::Outcome;
 use crate::decision::{Selection, Step};
-use crate::id::{AgentId, BootId, CheckName, EndpointName, Epoch, GroupId, OverrideId, RequestId, ServiceId};
+use crate::id::{
+    AgentId, BootId, CheckName, EndpointName, Epoch, GroupId, OverrideId, RequestId, ServiceId,
+};
 use crate::name::DnsName;
 use crate::observation::ObserverState;
 use crate::overrides::{Override, Pause};
@@ -71,6 +73,13 @@ pub struct AgentState {
     pub boot: Option<BootId>,
     /// The last report of that boot.
     pub sequence: u64,
+    /// The boots before it, the latest last, at most [`AgentState::RETIRED`]: what they still send is refused.
+    pub retired: Vec<BootId>,
+}
+
+impl AgentState {
+    /// How many past boots of an agent are remembered. A report waits in flight for seconds, a restart takes longer.
+    pub const RETIRED: usize = 16;
 }
 
 /// A zone.

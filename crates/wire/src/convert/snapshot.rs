@@ -105,6 +105,7 @@ fn agent(state: &AgentState) -> pb::AgentState {
         heard: state.agent.heard.map(|boot| boot.0),
         boot: state.boot.map(|boot| boot.0),
         sequence: state.sequence,
+        retired: state.retired.iter().map(|boot| boot.0).collect(),
     }
 }
 
@@ -117,7 +118,8 @@ fn from_agent(proto: pb::AgentState) -> Result<(AgentId, AgentState), DecodeErro
         heard: proto.heard.map(BootId),
     };
     let boot = proto.boot.map(BootId);
-    Ok((agent.id, AgentState { agent, boot, sequence: proto.sequence }))
+    let retired = proto.retired.into_iter().map(BootId).collect();
+    Ok((agent.id, AgentState { agent, boot, sequence: proto.sequence, retired }))
 }
 
 fn zone(state: &ZoneState) -> pb::ZoneState {
@@ -205,6 +207,7 @@ impl Convert for Automatic {
         };
         pb::Automatic {
             active: self.active.as_ref().map(ToString::to_string),
+            detour: self.detour.as_ref().map(ToString::to_string),
             admission: self.admission.iter().map(admitted).collect(),
         }
     }
@@ -215,6 +218,7 @@ impl Convert for Automatic {
         };
         Ok(Self {
             active: parse_option("active", proto.active.as_ref())?,
+            detour: parse_option("detour", proto.detour.as_ref())?,
             admission: each("admission", proto.admission, admitted)?,
         })
     }

@@ -1,6 +1,7 @@
 //! `AdmitAgent`: makes an agent known. An observer is counted in quorums from then on, heard or not.
 
 use alloc::format;
+use alloc::vec::Vec;
 
 use crate::command::{Rejection, Reply};
 use crate::event::Event;
@@ -26,20 +27,30 @@ impl State {
         if same {
             return Ok(Reply::Done);
         }
-        if let Some(other) = self.data.agents.values().find(|s| s.agent.name == *name && s.agent.id != id) {
+        if let Some(other) =
+            self.data.agents.values().find(|s| s.agent.name == *name && s.agent.id != id)
+        {
             return Err(Rejection::NameInUse {
                 name: format!("agent name {name}"),
                 owner: format!("agent {}", other.agent.id),
             });
         }
         if stored.is_none() && self.data.agents.len() >= MAX_AGENTS {
-            return Err(Rejection::LimitReached { what: "agents".into(), limit: MAX_AGENTS as u64 });
+            return Err(Rejection::LimitReached {
+                what: "agents".into(),
+                limit: MAX_AGENTS as u64,
+            });
         }
         let heard = stored.and_then(|s| s.agent.heard);
-        let (boot, sequence) = stored.map_or((None, 0), |s| (s.boot, s.sequence));
         let agent = Agent { id, name: name.clone(), region: region.clone(), observer, heard };
-        self.data.agents.insert(id, AgentState { agent, boot, sequence });
-        work.say(None, Event::AgentAdmitted { agent: id, description: format!("{name} in {region}") });
+        let fresh =
+            || AgentState { agent: agent.clone(), boot: None, sequence: 0, retired: Vec::new() };
+        self.data.agents.entry(id).or_insert_with(fresh).agent = agent.clone();
+        self.published.mark_agents();
+        work.say(
+            None,
+            Event::AgentAdmitted { agent: id, description: format!("{name} in {region}") },
+        );
         self.touch_all(work);
         Ok(Reply::Done)
     }

@@ -16,6 +16,13 @@ impl State {
         if self.data.term == Some((term, leader)) {
             return Ok(Reply::Done);
         }
+        if let Some((latest, known)) = self.data.term
+            && latest == term
+        {
+            return Err(Rejection::Superseded(alloc::format!(
+                "term {term} was begun by agent {known}"
+            )));
+        }
         self.data.term = Some((term, leader));
         self.data.warm_up_until = self.data.at + self.data.settings.warm_up;
         work.say(None, Event::TermBegan { term, leader });

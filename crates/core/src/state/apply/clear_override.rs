@@ -1,7 +1,6 @@
 //! `ClearOverride`, and the expiry of overrides: the computed state is there again at once.
 
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 
 use super::not_found;
 use crate::command::{Rejection, Reply};
@@ -25,8 +24,14 @@ impl State {
     }
 
     /// Ends an override, in the sender's name or in the group's own.
-    pub(super) fn end_override(&mut self, work: &mut Work<'_>, id: OverrideId, reason: &str, by_sender: bool) {
-        let Some(order) = self.data.overrides.remove(&id) else { return };
+    pub(super) fn end_override(
+        &mut self,
+        work: &mut Work<'_>,
+        id: OverrideId,
+        reason: &str,
+        by_sender: bool,
+    ) {
+        let Some(order) = self.remove_order(id) else { return };
         let service = order.service.clone();
         let by = if by_sender { work.entry.actor.name.clone() } else { String::from("holdfast") };
         let event = Event::OverrideEnded { order, by, reason: reason.to_string() };
@@ -40,9 +45,9 @@ impl State {
 
     /// Ends the overrides and the pause whose time is up.
     pub(in crate::state) fn expire_orders(&mut self, work: &mut Work<'_>, at: Timestamp) {
-        let expired: Vec<OverrideId> =
-            self.data.overrides.values().filter(|order| order.expires_at <= at).map(|order| order.id).collect();
-        for id in expired {
+        while let Some((expires_at, id)) = self.orders.first()
+            && expires_at <= at
+        {
             self.end_override(work, id, "expired", false);
         }
         if self.data.pause.as_ref().is_some_and(|pause| pause.expires_at <= at) {

@@ -19,8 +19,7 @@ impl State {
         let state = self.service(id)?;
         check_revision(id, if_revision, state.revision)?;
         let (spec, due) = (state.spec.clone(), due(state));
-        let orders: Vec<OverrideId> =
-            self.data.overrides.values().filter(|o| o.service == *id).map(|o| o.id).collect();
+        let orders: Vec<OverrideId> = self.orders_of(id).map(|order| order.id).collect();
         for order in orders {
             self.end_override(work, order, "the service was deleted", true);
         }

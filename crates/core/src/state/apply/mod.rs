@@ -43,7 +43,9 @@ fn check_order(reason: &str, lasting: Duration) -> Result<(), Rejection> {
         return invalid("the reason is longer than 500 bytes");
     }
     if lasting < Duration::from_secs(1) || lasting > LONGEST_ORDER {
-        return invalid("an order must last 1s to 30d; what lasts longer belongs in the declaration");
+        return invalid(
+            "an order must last 1s to 30d; what lasts longer belongs in the declaration",
+        );
     }
     Ok(())
 }
@@ -53,7 +55,11 @@ fn not_found(kind: &str, name: impl ToString) -> Rejection {
 }
 
 /// Says whether the stored revision is the one that the request expects; 0 stands for "not stored".
-fn check_revision(name: impl ToString, expected: Option<u64>, stored: u64) -> Result<(), Rejection> {
+fn check_revision(
+    name: impl ToString,
+    expected: Option<u64>,
+    stored: u64,
+) -> Result<(), Rejection> {
     match expected {
         Some(expected) if expected != stored => {
             Err(Rejection::StaleRevision { name: name.to_string(), expected, stored })

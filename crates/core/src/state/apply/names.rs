@@ -17,13 +17,15 @@ const GENERATION_LABEL: &str = "_holdfast";
 /// The names that a service answers for: its own, and one per endpoint.
 pub(super) fn names_of_service(service: &Service) -> Vec<DnsName> {
     let own = core::iter::once(service.dns.name.clone());
-    own.chain(service.endpoints().filter_map(|(_, e)| service.dns.name.child(e.name.as_str()).ok())).collect()
+    own.chain(service.endpoints().filter_map(|(_, e)| service.dns.name.child(e.name.as_str()).ok()))
+        .collect()
 }
 
 fn names_of_zone(zone: &Zone) -> Vec<DnsName> {
     let records = zone.records.iter().map(|record| record.name.clone());
     let servers = zone.name_servers.iter().map(|server| server.name.clone());
-    let mut names: Vec<DnsName> = records.chain(servers.filter(|n| n.is_within(&zone.name))).collect();
+    let mut names: Vec<DnsName> =
+        records.chain(servers.filter(|n| n.is_within(&zone.name))).collect();
     names.sort();
     names.dedup();
     names
@@ -34,10 +36,14 @@ impl State {
     pub(in crate::state) fn index_names(&mut self) {
         let mut names = BTreeMap::new();
         for (id, state) in &self.data.services {
-            names.extend(names_of_service(&state.spec).into_iter().map(|n| (n, Owner::Service(id.clone()))));
+            names.extend(
+                names_of_service(&state.spec).into_iter().map(|n| (n, Owner::Service(id.clone()))),
+            );
         }
         for (apex, state) in &self.data.zones {
-            names.extend(names_of_zone(&state.zone).into_iter().map(|n| (n, Owner::Zone(apex.clone()))));
+            names.extend(
+                names_of_zone(&state.zone).into_iter().map(|n| (n, Owner::Zone(apex.clone()))),
+            );
         }
         self.names = names;
     }
@@ -46,13 +52,18 @@ impl State {
     pub(super) fn check_service_names(&self, service: &Service) -> Result<(), Rejection> {
         let name = &service.dns.name;
         let Some(zone) = zone_of(&self.data, name) else {
-            return Err(Rejection::OutsideZones { name: name.to_string(), zones: self.zone_list() });
+            return Err(Rejection::OutsideZones {
+                name: name.to_string(),
+                zones: self.zone_list(),
+            });
         };
         let alias = service.endpoints().any(|(_, e)| matches!(e.address, Address::Name(_)));
         if *name == zone && alias {
             return Err(Rejection::NameInUse {
                 name: name.to_string(),
-                owner: String::from("the zone's apex, where a CNAME cannot stand (RFC 1034, 3.6.2)"),
+                owner: String::from(
+                    "the zone's apex, where a CNAME cannot stand (RFC 1034, 3.6.2)",
+                ),
             });
         }
         let owner = Owner::Service(service.id.clone());
@@ -67,7 +78,11 @@ impl State {
 
     fn check_name(&self, name: &DnsName, zone: &DnsName, owner: &Owner) -> Result<(), Rejection> {
         let taken = |owner: String| Err(Rejection::NameInUse { name: name.to_string(), owner });
-        if name.as_str().strip_suffix(zone.as_str()).is_some_and(|rest| rest.trim_end_matches('.') == GENERATION_LABEL) {
+        if name
+            .as_str()
+            .strip_suffix(zone.as_str())
+            .is_some_and(|rest| rest.trim_end_matches('.') == GENERATION_LABEL)
+        {
             return taken(String::from("the view's generation"));
         }
         match self.names.get(name) {

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::check_order;
 use crate::command::{Rejection, Reply};
+use crate::decision::BlockReason;
 use crate::event::Event;
 use crate::overrides;
 use crate::state::{State, Work};
@@ -24,6 +25,7 @@ impl State {
         };
         work.say(None, Event::AutomationPaused(pause.clone()));
         self.data.pause = Some(pause);
+        self.touch_held(work, BlockReason::Paused);
         Ok(Reply::Done)
     }
 }

@@ -5,6 +5,7 @@
 use crate::command::{Rejection, Reply};
 use crate::observation::Target;
 use crate::quorum::Verdict;
+use crate::state::judge::is_heartbeat;
 use crate::state::{State, Touch, Work};
 
 impl State {
@@ -17,15 +18,16 @@ impl State {
         self.check_term(term)?;
         for (target, reports) in beats {
             let Some(service) = self.data.services.get_mut(&target.service) else { continue };
-            if !crate::state::evaluate::is_heartbeat(&service.spec, &target.check) {
+            if !is_heartbeat(&service.spec, &target.check) {
                 continue;
             }
             let check = service
                 .endpoints
                 .get_mut(&target.endpoint)
                 .and_then(|endpoint| endpoint.checks.get_mut(&target.check));
-            if let Some(check) = check {
-                check.verdict = if *reports { Verdict::Up } else { Verdict::Down };
+            let verdict = if *reports { Verdict::Up } else { Verdict::Down };
+            if let Some(check) = check.filter(|check| check.verdict != verdict) {
+                check.verdict = verdict;
                 work.touch(&target.service, Touch::Observed);
             }
         }

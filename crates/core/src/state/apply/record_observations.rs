@@ -1,14 +1,18 @@
 //! `RecordObservations`: takes note of what an observer says.
 //!
 //! A report of a new boot, or a full one, replaces everything that the observer said before. A report that is older
-//! than the last one is refused, and an opinion on something that is declared differently by now is ignored.
+//! than the last one, or of a boot that another has followed, is refused, and an opinion on something that is
+//! declared differently by now is ignored. An opinion that is merely said again changes nothing: the observers'
+//! periodic digests cost no decisions.
+
+use alloc::collections::BTreeSet;
 
 use super::not_found;
 use crate::command::{Rejection, Reply};
 use crate::event::Event;
-use crate::id::{AgentId, ServiceId};
+use crate::id::{AgentId, CheckName, EndpointName, ServiceId};
 use crate::observation::{Observation, ObserverState, Report};
-use crate::state::{OpinionState, State, Touch, Work};
+use crate::state::{AgentState, OpinionState, State, Touch, Work};
 
 impl State {
     pub(in crate::state) fn record_observations(
@@ -20,29 +24,26 @@ impl State {
             return Err(not_found("agent", report.agent));
         };
         let same_boot = state.boot == Some(report.boot);
-        if same_boot && report.sequence <= state.sequence {
-            return Err(Rejection::Superseded(alloc::format!(
-                "report {} of this boot is recorded already",
-                state.sequence
-            )));
-        }
-        state.boot = Some(report.boot);
-        state.sequence = report.sequence;
+        accept(state, report)?;
         if state.agent.heard.replace(report.boot) != Some(report.boot) {
+            self.published.mark_agents();
             work.say_of_itself(None, Event::ObserverHeard { agent: report.agent });
         }
-        if report.full || !same_boot {
-            self.void_opinions(work, report.agent, |opinion| {
-                opinion.boot != report.boot || report.full
-            });
-        }
+        let mut said = BTreeSet::new();
         for observation in &report.observations {
-            self.record(work, report, observation);
+            if self.record(work, report, observation) {
+                let target = &observation.target;
+                said.insert((&target.service, &target.endpoint, &target.check));
+            }
+        }
+        if report.full || !same_boot {
+            self.void_opinions(work, report.agent, |target, _| !said.contains(&target));
         }
         Ok(Reply::Done)
     }
 
-    fn record(&mut self, work: &mut Work<'_>, report: &Report, observation: &Observation) {
+    /// Records one opinion; returns whether it is one on something that is declared.
+    fn record(&mut self, work: &mut Work<'_>, report: &Report, observation: &Observation) -> bool {
         let target = &observation.target;
         let check = self
             .data
@@ -51,7 +52,14 @@ impl State {
             .and_then(|service| service.endpoints.get_mut(&target.endpoint))
             .and_then(|endpoint| endpoint.checks.get_mut(&target.check))
             .filter(|check| check.fingerprint == observation.fingerprint);
-        let Some(check) = check else { return };
+        let Some(check) = check else { return false };
+        if check
+            .opinions
+            .get(&report.agent)
+            .is_some_and(|known| says_again(known, report, observation))
+        {
+            return true;
+        }
         let opinion = OpinionState {
             state: observation.state,
             failure: observation.failure.clone(),
@@ -62,6 +70,7 @@ impl State {
         };
         check.opinions.insert(report.agent, opinion);
         work.touch(&target.service, Touch::Observed);
+        true
     }
 
     /// Forgets the opinions of an observer that `which` names.
@@ -69,22 +78,58 @@ impl State {
         &mut self,
         work: &mut Work<'_>,
         agent: AgentId,
-        which: impl Fn(&OpinionState) -> bool,
+        which: impl Fn((&ServiceId, &EndpointName, &CheckName), &OpinionState) -> bool,
     ) {
         for (id, service) in &mut self.data.services {
             let mut voided = false;
-            for check in service.endpoints.values_mut().flat_map(|e| e.checks.values_mut()) {
-                if check.opinions.get(&agent).is_some_and(&which) {
-                    voided |= check.opinions.remove(&agent).is_some_and(|o| o.state != ObserverState::Unknown);
+            let endpoints = service.endpoints.iter_mut();
+            let checks =
+                endpoints.flat_map(|(name, e)| e.checks.iter_mut().map(move |(c, s)| (name, c, s)));
+            for (endpoint, check, state) in checks {
+                let gone =
+                    state.opinions.get(&agent).is_some_and(|o| which((id, endpoint, check), o));
+                if gone && let Some(opinion) = state.opinions.remove(&agent) {
+                    voided |= opinion.state != ObserverState::Unknown;
                 }
             }
             if voided {
-                touch_observed(work, id);
+                work.touch(id, Touch::Observed);
             }
         }
     }
 }
 
-fn touch_observed(work: &mut Work<'_>, id: &ServiceId) {
-    work.touch(id, Touch::Observed);
+/// Takes note of how far an observer's reports have come. Errors: this one comes too late.
+fn accept(state: &mut AgentState, report: &Report) -> Result<(), Rejection> {
+    if state.boot == Some(report.boot) {
+        if report.sequence <= state.sequence {
+            return Err(Rejection::Superseded(alloc::format!(
+                "report {} of this boot is recorded already",
+                state.sequence
+            )));
+        }
+    } else if state.retired.contains(&report.boot) {
+        return Err(Rejection::Superseded(alloc::format!(
+            "agent {} has been started anew since boot {}",
+            report.agent,
+            report.boot
+        )));
+    } else if let Some(before) = state.boot.replace(report.boot) {
+        if state.retired.len() == AgentState::RETIRED {
+            state.retired.remove(0);
+        }
+        state.retired.push(before);
+    }
+    state.sequence = report.sequence;
+    Ok(())
+}
+
+/// Whether an observation says what its observer has said before.
+fn says_again(known: &OpinionState, report: &Report, observation: &Observation) -> bool {
+    let kind =
+        |failure: &Option<crate::sample::Failure>| failure.as_ref().map(|f| (f.phase, f.kind));
+    known.boot == report.boot
+        && known.state == observation.state
+        && known.since == observation.since
+        && kind(&known.failure) == kind(&observation.failure)
 }

@@ -15,7 +15,8 @@ impl State {
         if self.data.agents.remove(&agent).is_none() {
             return Err(not_found("agent", agent));
         }
-        self.void_opinions(work, agent, |_| true);
+        self.published.mark_agents();
+        self.void_opinions(work, agent, |_, _| true);
         work.say(None, Event::AgentRemoved { agent });
         self.touch_all(work);
         Ok(Reply::Done)

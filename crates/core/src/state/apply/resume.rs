@@ -1,14 +1,12 @@
 //! `Resume`, and the expiry of a pause: every service whose move it held back is decided anew.
 
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
 
 use super::not_found;
 use crate::command::{Rejection, Reply};
 use crate::decision::BlockReason;
 use crate::event::Event;
-use crate::id::ServiceId;
-use crate::state::{State, Touch, Work};
+use crate::state::{ServiceState, State, Touch, Work};
 
 impl State {
     pub(in crate::state) fn resume(
@@ -33,15 +31,14 @@ impl State {
         } else {
             work.say_of_itself(None, event);
         }
-        let held: Vec<ServiceId> = self
-            .data
-            .services
-            .iter()
-            .filter(|(_, s)| s.blocked.as_ref().is_some_and(|b| b.reason == BlockReason::Paused))
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in held {
-            work.touch(&id, Touch::Observed);
+        self.touch_held(work, BlockReason::Paused);
+    }
+
+    /// Decides anew for every service whose move this holds back.
+    pub(super) fn touch_held(&self, work: &mut Work<'_>, by: BlockReason) {
+        let held = |state: &ServiceState| state.blocked.as_ref().is_some_and(|b| b.reason == by);
+        for (id, _) in self.data.services.iter().filter(|(_, state)| held(state)) {
+            work.touch(id, Touch::Observed);
         }
     }
 }

@@ -12,10 +12,10 @@ use crate::decision::Selection;
 use crate::event::Event;
 use crate::id::{EndpointName, Epoch};
 use crate::observation::fingerprint;
-use crate::quorum::Verdict;
 use crate::selection::Automatic;
 use crate::spec::{Endpoint, Service};
 use crate::state::{CheckState, EndpointState, ServiceState, State, Touch, Work};
+use crate::time::Timestamp;
 
 /// The most services of a group.
 const MAX_SERVICES: usize = 100_000;
@@ -37,7 +37,10 @@ impl State {
         }
         self.check_service_names(service)?;
         if stored.is_none() && self.data.services.len() >= MAX_SERVICES {
-            return Err(Rejection::LimitReached { what: "services".into(), limit: MAX_SERVICES as u64 });
+            return Err(Rejection::LimitReached {
+                what: "services".into(),
+                limit: MAX_SERVICES as u64,
+            });
         }
         let digest = Hash::of_value(service).to_string();
         work.say(Some(&service.id), Event::ServiceApplied { digest });
@@ -72,40 +75,43 @@ impl State {
             endpoints: BTreeMap::new(),
         });
         state.revision = work.index;
-        fit_endpoints(state, &spec);
+        fit_endpoints(state, &spec, at);
         state.spec = spec;
         work.touch(&id, Touch::Declared);
     }
 }
 
 /// Keeps what was learnt about endpoints and checks that are declared as before, forgets the rest.
-fn fit_endpoints(state: &mut ServiceState, spec: &Service) {
+fn fit_endpoints(state: &mut ServiceState, spec: &Service, at: Timestamp) {
     let mut known = core::mem::take(&mut state.endpoints);
     for (_, endpoint) in spec.endpoints() {
         let before = known.remove(&endpoint.name);
-        let after = fit_endpoint(before, spec, endpoint);
-        if after.verdict == Verdict::Unknown && address_changed(state, endpoint) {
+        if address_changed(state, endpoint) {
             state.automatic.admission.remove(&endpoint.name);
         }
-        state.endpoints.insert(endpoint.name.clone(), after);
+        state.endpoints.insert(endpoint.name.clone(), fit_endpoint(before, spec, endpoint, at));
     }
     let gone = |name: &EndpointName| !state.endpoints.contains_key(name);
     state.automatic.admission.retain(|name, _| !gone(name));
 }
 
-fn fit_endpoint(before: Option<EndpointState>, spec: &Service, endpoint: &Endpoint) -> EndpointState {
-    let mut before = before.unwrap_or_default();
+/// Keeps the opinions on checks that are asked as before. The verdict over all checks is counted anew by `judge`.
+fn fit_endpoint(
+    before: Option<EndpointState>,
+    spec: &Service,
+    endpoint: &Endpoint,
+    at: Timestamp,
+) -> EndpointState {
+    let mut before = before.unwrap_or(EndpointState { since: at, ..EndpointState::default() });
     let mut checks = BTreeMap::new();
-    let mut renewed = false;
     for check in &spec.checks {
         let fingerprint = fingerprint(endpoint, check);
-        let state = before.checks.remove(&check.name).filter(|state| state.fingerprint == fingerprint);
-        renewed |= state.is_none();
+        let state =
+            before.checks.remove(&check.name).filter(|state| state.fingerprint == fingerprint);
         let fresh = CheckState { fingerprint, ..CheckState::default() };
         checks.insert(check.name.clone(), state.unwrap_or(fresh));
     }
-    let verdict = if renewed { Verdict::Unknown } else { before.verdict };
-    EndpointState { verdict, since: before.since, checks }
+    EndpointState { verdict: before.verdict, since: before.since, checks }
 }
 
 /// Whether an endpoint is reached elsewhere than before: then it has yet to be found up.

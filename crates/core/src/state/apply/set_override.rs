@@ -27,7 +27,10 @@ impl State {
         check_scope(spec, order)?;
         check_order(reason, lasting)?;
         if self.data.overrides.len() >= MAX_OVERRIDES {
-            return Err(Rejection::LimitReached { what: "overrides".into(), limit: MAX_OVERRIDES as u64 });
+            return Err(Rejection::LimitReached {
+                what: "overrides".into(),
+                limit: MAX_OVERRIDES as u64,
+            });
         }
         let id = OverrideId(work.index);
         let expires_at = self.data.at + lasting;
@@ -41,7 +44,7 @@ impl State {
             expires_at,
         };
         work.say(Some(service), Event::OverrideSet(order.clone()));
-        self.data.overrides.insert(id, order);
+        self.add_order(order);
         work.touch(service, Touch::Ordered);
         Ok(Reply::Ordered { id, expires_at })
     }
@@ -50,11 +53,18 @@ impl State {
 fn check_scope(spec: &Service, order: &Order) -> Result<(), Rejection> {
     let has_pool = |name: &crate::id::PoolName| spec.pools.iter().any(|pool| pool.name == *name);
     match order {
-        Order::Pin(pool) | Order::ForceUp(Scope::Pool(pool)) | Order::ForceDown(Scope::Pool(pool))
+        Order::Pin(pool)
+        | Order::ForceUp(Scope::Pool(pool))
+        | Order::ForceDown(Scope::Pool(pool))
         | Order::Drain(Scope::Pool(pool)) => {
-            if has_pool(pool) { Ok(()) } else { Err(not_found("pool", format!("{pool} of service {}", spec.id))) }
+            if has_pool(pool) {
+                Ok(())
+            } else {
+                Err(not_found("pool", format!("{pool} of service {}", spec.id)))
+            }
         }
-        Order::ForceUp(Scope::Endpoint(name)) | Order::ForceDown(Scope::Endpoint(name))
+        Order::ForceUp(Scope::Endpoint(name))
+        | Order::ForceDown(Scope::Endpoint(name))
         | Order::Drain(Scope::Endpoint(name)) => match spec.endpoint(name) {
             Some(_) => Ok(()),
             None => Err(not_found("endpoint", format!("{name} of service {}", spec.id))),

@@ -16,13 +16,18 @@ impl State {
         boot: BootId,
     ) -> Result<Reply, Rejection> {
         self.check_term(term)?;
-        let Some(state) = self.data.agents.get_mut(&agent) else { return Err(not_found("agent", agent)) };
+        let Some(state) = self.data.agents.get_mut(&agent) else {
+            return Err(not_found("agent", agent));
+        };
         if state.agent.heard != Some(boot) {
-            return Err(Rejection::Superseded(alloc::format!("agent {agent} is not heard under boot {boot}")));
+            return Err(Rejection::Superseded(alloc::format!(
+                "agent {agent} is not heard under boot {boot}"
+            )));
         }
         state.agent.heard = None;
+        self.published.mark_agents();
         work.say(None, Event::ObserverSilenced { agent });
-        self.void_opinions(work, agent, |_| true);
+        self.void_opinions(work, agent, |_, _| true);
         Ok(Reply::Done)
     }
 }
