@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The DNS server of an agent.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct DnsConfig {
     /// The addresses to answer at, over UDP and TCP both; 1–64. With port 0, one free port is taken for the two.
     pub listen: Vec<SocketAddr>,
@@ -22,18 +22,6 @@ pub struct DnsConfig {
     pub chaos: ChaosConfig,
     /// Where the last view is kept for a restart without quorum; `None` keeps none.
     pub last_known_good: Option<LastKnownGood>,
-}
-
-impl Default for DnsConfig {
-    fn default() -> Self {
-        Self {
-            listen: Vec::new(),
-            threads: 0,
-            tcp: TcpConfig::default(),
-            chaos: ChaosConfig::default(),
-            last_known_good: None,
-        }
-    }
 }
 
 /// Limits of TCP.

@@ -22,6 +22,7 @@ use holdfast_core::view::ZoneAnswers;
 
 use crate::config::ChaosConfig;
 use crate::limits::{HEADER, MAX_TCP, MAX_UDP, MIN_UDP, OPT};
+use crate::metric::QueryCounters;
 use crate::publish::Published;
 use crate::record::{Records, core_name, room_of};
 use crate::respond::Transport;
@@ -82,9 +83,11 @@ impl Handler {
 
     /// Counts a reply that needed no snapshot's answer.
     pub(crate) fn count(&self, zone: Option<&DnsName>, code: ResponseCode, transport: Transport) {
-        if let Some(published) = &self.published {
-            published.counters().count(zone, code, transport);
-        }
+        let counters = match &self.published {
+            Some(published) => published.counters(),
+            None => QueryCounters::without_view(),
+        };
+        counters.count(zone, code, transport);
     }
 
     /// The next turn. A bijection of the counter rather than the counter: clients ask in patterns (A, then AAAA), and

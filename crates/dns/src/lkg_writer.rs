@@ -94,3 +94,94 @@ impl LkgWriter {
         written.unwrap_or_else(|panicked| Err(LkgError::Encode { why: panicked.to_string() }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use holdfast_core::view::Answers;
+
+    use super::*;
+    use crate::publish::{Publisher, channel};
+
+    const INTERVAL: Duration = Duration::from_secs(10);
+
+    struct Bench {
+        _directory: tempfile::TempDir,
+        path: PathBuf,
+        publisher: Publisher,
+        shutdown: CancellationToken,
+        running: tokio::task::JoinHandle<()>,
+    }
+
+    fn bench() -> Bench {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("data").join("lkg");
+        let (publisher, source) = channel();
+        let file = LastKnownGood { path: path.clone(), min_interval: INTERVAL };
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(LkgWriter::new(source, file).run(shutdown.clone()));
+        Bench { _directory: directory, path, publisher, shutdown, running }
+    }
+
+    impl Bench {
+        fn publish(&self, index: u64) {
+            self.publisher.publish(Arc::new(Answers { index, ..Answers::default() }));
+        }
+
+        fn on_disk(&self) -> Option<u64> {
+            lkg::load(&self.path).ok().flatten().map(|answers| answers.index)
+        }
+
+        /// Waits until an index is on disk, and says how long that took by the paused clock.
+        async fn until_on_disk(&self, index: u64) -> Duration {
+            let begun = Instant::now();
+            while self.on_disk() != Some(index) {
+                assert!(begun.elapsed() < 100 * LAST_RETRY, "{index} is never written");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            begun.elapsed()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_storm_costs_one_write_per_interval_and_the_latest_wins() {
+        let bench = bench();
+        bench.publish(1);
+        assert!(bench.until_on_disk(1).await < INTERVAL, "the first is written at once");
+        for index in 2..=100 {
+            bench.publish(index);
+            tokio::task::yield_now().await;
+            assert_eq!(bench.on_disk(), Some(1));
+        }
+        let waited = bench.until_on_disk(100).await;
+        assert!(
+            waited > INTERVAL - Duration::from_secs(1)
+                && waited <= INTERVAL + Duration::from_secs(1)
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failing_disk_is_tried_again_until_it_works() {
+        let bench = bench();
+        let directory = bench.path.parent().expect("has one").to_owned();
+        fs::write(&directory, b"a file where the directory should be").expect("writes");
+        bench.publish(1);
+        tokio::time::sleep(3 * LAST_RETRY).await;
+        assert_eq!(bench.on_disk(), None);
+        fs::remove_file(&directory).expect("removes");
+        bench.until_on_disk(1).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_yet_written_is_written_at_the_end() {
+        let bench = bench();
+        bench.publish(1);
+        bench.until_on_disk(1).await;
+        bench.publish(2);
+        bench.shutdown.cancel();
+        let path = bench.path.clone();
+        bench.running.await.expect("ends");
+        assert_eq!(lkg::load(&path).expect("whole").map(|answers| answers.index), Some(2));
+    }
+}

@@ -93,6 +93,12 @@ impl QueryCounters {
         }
     }
 
+    /// The counters while there is no view.
+    pub(crate) fn without_view() -> &'static Self {
+        static WITHOUT_VIEW: OnceLock<QueryCounters> = OnceLock::new();
+        WITHOUT_VIEW.get_or_init(|| Self::of(&Answers::default()))
+    }
+
     /// Whether these are the counters of that view's zones too.
     pub(crate) fn fit(&self, answers: &Answers) -> bool {
         self.zones.keys().eq(answers.zones.keys().take(MAX_ZONES))
@@ -101,5 +107,48 @@ impl QueryCounters {
     /// Counts a query.
     pub(crate) fn count(&self, zone: Option<&DnsName>, code: ResponseCode, transport: Transport) {
         zone.and_then(|zone| self.zones.get(zone)).unwrap_or(&self.other).count(code, transport);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use holdfast_core::spec::{Soa, Zone};
+    use holdfast_core::view::ZoneAnswers;
+
+    use super::*;
+
+    fn view(zones: usize) -> Answers {
+        let names =
+            (0..zones).map(|number| DnsName::new(&format!("z{number}.test")).expect("valid"));
+        let zone = |name: &DnsName| Zone {
+            name: name.clone(),
+            soa: Soa {
+                mailbox: name.clone(),
+                refresh: Duration::ZERO,
+                retry: Duration::ZERO,
+                expire: Duration::ZERO,
+                negative_ttl: Duration::ZERO,
+            },
+            name_servers: vec![],
+            ttl: Duration::ZERO,
+            records: vec![],
+        };
+        let answers =
+            |zone| Arc::new(ZoneAnswers { zone, serial: 0, negative_ttl: Duration::ZERO });
+        let zones = names.map(|name| (name.clone(), answers(zone(&name)))).collect();
+        Answers { zones: Arc::new(zones), ..Answers::default() }
+    }
+
+    #[test]
+    fn labels_are_bounded_and_kept_while_the_zones_are_the_same() {
+        let counters = QueryCounters::of(&view(MAX_ZONES + 50));
+        assert_eq!(counters.zones.len(), MAX_ZONES);
+        assert!(counters.fit(&view(MAX_ZONES + 50)));
+        assert!(!counters.fit(&view(MAX_ZONES - 1)));
+        assert!(QueryCounters::of(&view(2)).fit(&view(2)));
+        assert!(!QueryCounters::of(&view(2)).fit(&view(3)));
     }
 }

@@ -192,7 +192,9 @@ impl Start {
             source,
         })?;
         let responder = self.responder(turns(number));
-        self.tasks.spawn(UdpLoop::new(socket, responder).run(self.shutdown.clone()));
+        // A token of its own: waiting on one takes its lock, and threads need not share it.
+        let shutdown = self.shutdown.child_token();
+        self.tasks.spawn(UdpLoop::new(socket, responder).run(shutdown));
         Ok(())
     }
 

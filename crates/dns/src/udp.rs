@@ -33,9 +33,11 @@ impl UdpLoop {
 
     /// Answers until `shutdown`.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        let stop = shutdown.cancelled();
+        tokio::pin!(stop);
         loop {
             tokio::select! {
-                () = shutdown.cancelled() => return,
+                () = &mut stop => return,
                 readable = self.socket.readable() => {
                     let healthy = readable.is_ok() && self.answer_batch();
                     if !healthy {

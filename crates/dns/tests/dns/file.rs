@@ -1,0 +1,88 @@
+//! The last-known-good file, whole and damaged.
+
+use std::fs;
+use std::path::PathBuf;
+
+use holdfast_dns::{LkgError, lkg};
+use tempfile::TempDir;
+
+use crate::fixture::view;
+
+fn written() -> (TempDir, PathBuf, Vec<u8>) {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("data").join("last-known-good");
+    lkg::save(&path, &view(7)).expect("writes");
+    let bytes = fs::read(&path).expect("reads");
+    (directory, path, bytes)
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let (_directory, path, _) = written();
+    assert_eq!(lkg::load(&path).expect("whole"), Some(view(7)));
+    lkg::save(&path, &view(8)).expect("writes over it");
+    assert_eq!(lkg::load(&path).expect("whole"), Some(view(8)));
+    let beside = fs::read_dir(path.parent().expect("has one")).expect("reads").count();
+    assert_eq!(beside, 1, "nothing is left beside it");
+}
+
+#[test]
+fn no_file_is_no_error() {
+    let (_directory, path, _) = written();
+    fs::remove_file(&path).expect("removes");
+    assert_eq!(lkg::load(&path).expect("no error"), None);
+}
+
+#[test]
+fn a_half_written_file_beside_changes_nothing() {
+    let (_directory, path, bytes) = written();
+    fs::write(path.with_file_name("last-known-good.new"), &bytes[..100]).expect("writes");
+    assert_eq!(lkg::load(&path).expect("whole"), Some(view(7)));
+    lkg::save(&path, &view(8)).expect("writes over both");
+    assert_eq!(lkg::load(&path).expect("whole"), Some(view(8)));
+}
+
+#[test]
+fn every_flipped_bit_is_found() {
+    let (_directory, path, bytes) = written();
+    for place in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 1 << (place % 8);
+        fs::write(&path, &damaged).expect("writes");
+        let error = lkg::load(&path).expect_err("a flipped bit");
+        let proper = match place {
+            0..8 => matches!(error, LkgError::Foreign { .. }),
+            8..12 => matches!(error, LkgError::Version { .. }),
+            12..20 => matches!(error, LkgError::Truncated { .. } | LkgError::Damaged { .. }),
+            _ => matches!(error, LkgError::Damaged { .. }),
+        };
+        assert!(proper, "byte {place}: {error:?}");
+    }
+}
+
+#[test]
+fn every_cut_is_found_and_so_is_a_tail() {
+    let (_directory, path, bytes) = written();
+    for length in 0..bytes.len() {
+        fs::write(&path, &bytes[..length]).expect("writes");
+        let error = lkg::load(&path).expect_err("a cut file");
+        assert!(
+            matches!(error, LkgError::Truncated { found, .. } if found == length as u64),
+            "{error:?}"
+        );
+    }
+    fs::write(&path, [bytes.as_slice(), b"!"].concat()).expect("writes");
+    assert!(matches!(lkg::load(&path), Err(LkgError::Damaged { .. })));
+}
+
+#[test]
+fn errors_say_what_why_and_what_to_do() {
+    let (_directory, path, mut bytes) = written();
+    bytes[8] = 9;
+    fs::write(&path, &bytes).expect("writes");
+    let error = lkg::load(&path).expect_err("another version").to_string();
+    assert!(error.contains("version 9") && error.contains("remove it"), "{error}");
+    let inside_a_file = path.join("x");
+    let error = lkg::save(&inside_a_file, &view(7)).expect_err("a file is no directory");
+    assert!(error.to_string().contains("check the disk"), "{error}");
+}

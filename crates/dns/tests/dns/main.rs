@@ -1,0 +1,7 @@
+//! The server from outside: bytes in and out, publications, the file, and real sockets.
+
+mod file;
+mod fixture;
+mod publication;
+mod sockets;
+mod wire;

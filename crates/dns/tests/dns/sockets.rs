@@ -1,0 +1,315 @@
+//! Real sockets: both transports, the limits of TCP, restarts and refusals.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::{RData, RecordType};
+use holdfast_dns::{
+    DnsConfig, DnsError, DnsServer, LastKnownGood, Publisher, TcpConfig, channel, lkg,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::fixture::{decode, query, view};
+
+/// Far longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Running {
+    server: DnsServer,
+    publisher: Publisher,
+    shutdown: CancellationToken,
+}
+
+impl Running {
+    fn address(&self) -> SocketAddr {
+        self.server.local_addrs()[0]
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        timeout(PATIENCE, self.server.stopped()).await.expect("stops");
+    }
+}
+
+fn loopback() -> DnsConfig {
+    DnsConfig { listen: vec!["127.0.0.1:0".parse().expect("an address")], ..DnsConfig::default() }
+}
+
+async fn start(config: DnsConfig) -> Result<Running, DnsError> {
+    let (publisher, source) = channel();
+    let shutdown = CancellationToken::new();
+    let server = DnsServer::start(config, source, shutdown.clone()).await?;
+    Ok(Running { server, publisher, shutdown })
+}
+
+async fn started(config: DnsConfig) -> Running {
+    let running = start(config).await.expect("starts");
+    running.publisher.publish(Arc::new(view(7)));
+    running
+}
+
+/// Sends a datagram and waits for the next one.
+async fn exchange_udp(server: SocketAddr, wires: &[Vec<u8>]) -> Message {
+    let socket = UdpSocket::bind((server.ip(), 0)).await.expect("a socket");
+    socket.connect(server).await.expect("connects");
+    for wire in wires {
+        socket.send(wire).await.expect("sends");
+    }
+    let mut reply = vec![0; 4096];
+    let length =
+        timeout(PATIENCE, socket.recv(&mut reply)).await.expect("in time").expect("a reply");
+    decode(&reply[..length])
+}
+
+async fn ask(server: SocketAddr, owner: &str) -> Message {
+    exchange_udp(server, &[query(owner, RecordType::TXT, Some(1232))]).await
+}
+
+fn framed(wire: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(wire.len()).expect("fits");
+    [length.to_be_bytes().as_slice(), wire].concat()
+}
+
+async fn read_tcp(stream: &mut TcpStream) -> io::Result<Message> {
+    let read = async {
+        let length = stream.read_u16().await?;
+        let mut reply = vec![0; usize::from(length)];
+        stream.read_exact(&mut reply).await?;
+        Ok(decode(&reply))
+    };
+    timeout(PATIENCE, read).await.expect("in time")
+}
+
+async fn closed(stream: &mut TcpStream) -> bool {
+    let end = timeout(PATIENCE, stream.read(&mut [0; 1])).await.expect("closed in time");
+    matches!(end, Ok(0) | Err(_))
+}
+
+fn text_of(reply: &Message) -> String {
+    match reply.answers.first().map(|record| &record.data) {
+        Some(RData::TXT(text)) => text.to_string(),
+        _ => reply.metadata.response_code.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn both_transports_answer_on_the_callers_runtime_and_on_threads() {
+    for threads in [0, 2] {
+        let running = started(DnsConfig { threads, ..loopback() }).await;
+        let server = running.address();
+        assert_eq!(text_of(&ask(server, "at.index.example.test.").await), "7");
+        running.publisher.publish(Arc::new(view(8)));
+        for _ in 0..16 {
+            assert_eq!(text_of(&ask(server, "at.index.example.test.").await), "8");
+        }
+        let mut stream = TcpStream::connect(server).await.expect("connects");
+        let wire = framed(&query("huge.example.test.", RecordType::TXT, None));
+        stream.write_all(&wire).await.expect("sends");
+        assert_eq!(read_tcp(&mut stream).await.expect("a reply").answers.len(), 40);
+        running.stop().await;
+        assert!(TcpStream::connect(server).await.is_err(), "the port is free after the stop");
+    }
+}
+
+#[tokio::test]
+async fn several_addresses_answer_from_the_address_that_was_asked() {
+    let listen = ["127.0.0.1:0", "127.0.0.9:0"].map(|text| text.parse().expect("an address"));
+    let running = started(DnsConfig { listen: listen.to_vec(), ..DnsConfig::default() }).await;
+    assert_eq!(running.server.local_addrs().len(), 2);
+    for server in running.server.local_addrs() {
+        // The client's socket is connected, so a reply from elsewhere would not arrive.
+        assert_eq!(text_of(&ask(*server, "at.index.example.test.").await), "7");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn replies_and_fragments_get_silence() {
+    let running = started(loopback()).await;
+    let mut reply = query("shop.example.test.", RecordType::A, None);
+    reply[2] |= 0x80;
+    let good = query("at.index.example.test.", RecordType::TXT, None);
+    let wires = [reply, vec![1, 2, 3], vec![], good];
+    assert_eq!(
+        text_of(&exchange_udp(running.address(), &wires).await),
+        "7",
+        "the first reply is the query's"
+    );
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn tcp_takes_pipelined_and_trickling_queries_and_a_half_close() {
+    let running = started(loopback()).await;
+    let mut stream = TcpStream::connect(running.address()).await.expect("connects");
+    let names = ["shop.example.test.", "huge.example.test.", "at.index.example.test."];
+    let all: Vec<u8> = (0..30)
+        .flat_map(|number| framed(&query(names[number % 3], RecordType::TXT, None)))
+        .collect();
+    stream.write_all(&all).await.expect("sends");
+    for number in 0..30 {
+        let reply = read_tcp(&mut stream).await.expect("a reply");
+        assert_eq!(reply.queries[0].name().to_ascii(), names[number % 3], "in order");
+    }
+    for byte in framed(&query(names[2], RecordType::TXT, None)) {
+        stream.write_all(&[byte]).await.expect("sends");
+        stream.flush().await.expect("sends");
+    }
+    assert_eq!(text_of(&read_tcp(&mut stream).await.expect("a reply")), "7");
+    stream.write_all(&framed(&query(names[2], RecordType::TXT, None))).await.expect("sends");
+    stream.shutdown().await.expect("closes its half");
+    assert_eq!(text_of(&read_tcp(&mut stream).await.expect("a reply")), "7");
+    assert!(closed(&mut stream).await);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn tcp_peers_that_send_no_query_are_disconnected() {
+    let tcp = TcpConfig {
+        first_query_timeout: Duration::from_millis(200),
+        idle_timeout: Duration::from_millis(200),
+        ..TcpConfig::default()
+    };
+    let running = started(DnsConfig { tcp, ..loopback() }).await;
+    let mut reply = query("shop.example.test.", RecordType::A, None);
+    reply[2] |= 0x80;
+    let partial = framed(&query("shop.example.test.", RecordType::A, None))[..9].to_vec();
+    for (what, bytes) in [
+        ("a reply", framed(&reply)),
+        ("nothing", vec![]),
+        ("a part", partial),
+        ("an empty message", vec![0, 0]),
+    ] {
+        let mut stream = TcpStream::connect(running.address()).await.expect("connects");
+        stream.write_all(&bytes).await.expect("sends");
+        assert!(closed(&mut stream).await, "{what}");
+    }
+    let mut idle = TcpStream::connect(running.address()).await.expect("connects");
+    idle.write_all(&framed(&query("shop.example.test.", RecordType::A, None)))
+        .await
+        .expect("sends");
+    read_tcp(&mut idle).await.expect("a reply");
+    assert!(closed(&mut idle).await, "idle");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn connections_are_bounded_and_places_come_back() {
+    let limits = [
+        TcpConfig { max_connections: 20, max_per_prefix: 2, ..TcpConfig::default() },
+        TcpConfig { max_connections: 2, max_per_prefix: 20, ..TcpConfig::default() },
+    ];
+    for tcp in limits {
+        let running = started(DnsConfig { tcp, ..loopback() }).await;
+        let wire = framed(&query("shop.example.test.", RecordType::A, None));
+        let open = || async {
+            let mut stream = TcpStream::connect(running.address()).await.expect("connects");
+            // A refused connection may be reset before or after this.
+            let _ = stream.write_all(&wire).await;
+            read_tcp(&mut stream).await.map(|_| stream)
+        };
+        let first = open().await.expect("a place");
+        // Idle connections leave early when places are short, so more than one may get the second place in turn.
+        let mut held = Vec::new();
+        let refused = async {
+            while let Ok(stream) = open().await {
+                held.push(stream);
+            }
+        };
+        timeout(PATIENCE, refused).await.expect("one is too many");
+        assert!(!held.is_empty(), "there are two places");
+        drop(first);
+        let again = async {
+            while open().await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, again).await.expect("the place comes back");
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_is_disconnected() {
+    let tcp = TcpConfig { write_timeout: Duration::from_millis(300), ..TcpConfig::default() };
+    let running = started(DnsConfig { tcp, ..loopback() }).await;
+    let mut stream = TcpStream::connect(running.address()).await.expect("connects");
+    let wire = framed(&query("huge.example.test.", RecordType::TXT, None)).repeat(64);
+    let flood = async { while stream.write_all(&wire).await.is_ok() {} };
+    timeout(PATIENCE, flood).await.expect("the server stops reading and then disconnects");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_restart_answers_from_the_file_until_there_is_a_view() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("last-known-good");
+    let file = LastKnownGood { path: path.clone(), min_interval: Duration::from_millis(10) };
+    let config = DnsConfig { last_known_good: Some(file), ..loopback() };
+    let empty = start(config.clone()).await.expect("starts without a file");
+    assert_eq!(
+        text_of(&ask(empty.address(), "at.index.example.test.").await),
+        ResponseCode::ServFail.to_string()
+    );
+    empty.publisher.publish(Arc::new(view(7)));
+    empty.stop().await;
+    assert_eq!(
+        lkg::load(&path).expect("whole"),
+        Some(view(7)),
+        "written at the latest when stopping"
+    );
+
+    let restarted = start(config.clone()).await.expect("starts from the file");
+    assert_eq!(text_of(&ask(restarted.address(), "at.index.example.test.").await), "7");
+    let status = text_of(&ask(restarted.address(), "_holdfast.example.test.").await);
+    assert!(status.ends_with("source=disk"), "{status}");
+    restarted.publisher.publish(Arc::new(view(6)));
+    assert_eq!(
+        text_of(&ask(restarted.address(), "at.index.example.test.").await),
+        "7",
+        "an older view is ignored"
+    );
+    restarted.publisher.publish(Arc::new(view(9)));
+    assert_eq!(text_of(&ask(restarted.address(), "at.index.example.test.").await), "9");
+    restarted.stop().await;
+
+    std::fs::write(&path, b"HOLDFLKG and then nonsense").expect("writes");
+    let damaged = start(config).await.expect("starts in spite of the file");
+    assert_eq!(
+        text_of(&ask(damaged.address(), "at.index.example.test.").await),
+        ResponseCode::ServFail.to_string()
+    );
+    damaged.stop().await;
+}
+
+#[tokio::test]
+async fn impossible_configurations_are_refused_with_the_reason() {
+    let taken = started(loopback()).await;
+    let listen =
+        |text: &str| DnsConfig { listen: vec![text.parse().expect("an address")], ..loopback() };
+    let in_use = DnsConfig { listen: vec![taken.address()], ..loopback() };
+    let mut long = loopback();
+    long.chaos.version = Some("x".repeat(256));
+    let no_places = TcpConfig { max_connections: 0, ..TcpConfig::default() };
+    for (config, expected) in [
+        (listen("0.0.0.0:0"), "0.0.0.0:0 is a wildcard"),
+        (listen("[::]:0"), "[::]:0 is a wildcard"),
+        (listen("192.0.2.1:0"), "check that the address is one of this host's"),
+        (DnsConfig::default(), "list 1 to 64 addresses"),
+        (in_use.clone(), "the port is in use by another process"),
+        (DnsConfig { threads: 2, ..in_use }, "the port is in use by another process"),
+        (DnsConfig { threads: 65, ..loopback() }, "at most 64"),
+        (DnsConfig { tcp: no_places, ..loopback() }, "tcp.max_connections"),
+        (long, "at most 255 bytes"),
+    ] {
+        let error = start(config).await.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains(expected), "{expected:?} is not in {error:?}");
+    }
+    taken.stop().await;
+}
