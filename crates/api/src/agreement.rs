@@ -1,0 +1,175 @@
+//! What the API needs of agreement: to propose, to read what is agreed, and to change who agrees.
+//!
+//! A seam, so that the services can be tested without Raft. The group of `consensus` is the one that runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use holdfast_core::audit::{Hash, Head};
+use holdfast_core::{AgentId, AgentName, GroupId, Outcome, RegionName, View};
+use holdfast_wire::command::Proposal;
+use tokio::sync::watch;
+
+/// What the API needs of agreement.
+#[async_trait]
+pub trait Agreement: Send + Sync + 'static {
+    /// Has a command agreed on, by the leader wherever it is. Safe to repeat with the same request id. Errors: it was
+    /// not, or it is not known whether it was; see [`AgreementErrorKind`].
+    async fn propose(
+        &self,
+        proposal: Proposal,
+        within: Duration,
+    ) -> Result<Outcome, AgreementError>;
+
+    /// Waits until the local view includes everything that was acknowledged before. Errors: as `propose`.
+    async fn read_index(&self, within: Duration) -> Result<u64, AgreementError>;
+
+    /// The state as this node knows it.
+    fn view(&self) -> watch::Receiver<Arc<View>>;
+
+    /// How the group stands, as this node sees it.
+    fn standing(&self) -> Standing;
+
+    /// Changes who is in the group. Errors: as `propose`, or the change is not possible.
+    async fn change_membership(
+        &self,
+        change: Membership,
+        within: Duration,
+    ) -> Result<(), AgreementError>;
+}
+
+/// A change of who is in the group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Membership {
+    /// Lets a node in as a learner.
+    Add(NewMember),
+    /// Lets a learner vote.
+    Promote(AgentId),
+    /// Removes a node.
+    Remove(AgentId),
+    /// Hands leadership to this voter, or to any.
+    Transfer(Option<AgentId>),
+}
+
+/// A node that is let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewMember {
+    /// Its number, never used before.
+    pub id: AgentId,
+    /// Its name.
+    pub name: AgentName,
+    /// Where it is.
+    pub region: RegionName,
+    /// Where other agents reach it.
+    pub peer_address: String,
+    /// Where clients reach it.
+    pub api_address: String,
+    /// What its data directory is bound to.
+    pub directory: u128,
+}
+
+/// What part a node takes in the group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Receives the log and does not vote.
+    Learner,
+    /// Follows a leader.
+    Follower,
+    /// Asks for votes.
+    Candidate,
+    /// Leads.
+    Leader,
+    /// Takes no part any more.
+    Stopped,
+}
+
+/// A member of the group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its number.
+    pub id: AgentId,
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub region: String,
+    /// Where other agents reach it.
+    pub peer_address: String,
+    /// Where clients reach it.
+    pub api_address: String,
+    /// Whether it votes.
+    pub voter: bool,
+    /// How far its log is known to match; on the leader.
+    pub matched_index: Option<u64>,
+    /// How long ago it was last heard; on the leader.
+    pub last_heard: Option<Duration>,
+}
+
+/// How the group stands, as a node sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The group.
+    pub group: GroupId,
+    /// Raised when the group is recovered by force.
+    pub generation: u64,
+    /// The part this node takes.
+    pub role: Role,
+    /// The leader, where it is known.
+    pub leader: Option<AgentId>,
+    /// The term.
+    pub term: u64,
+    /// Whether this node is in contact with a quorum.
+    pub quorum: bool,
+    /// The members.
+    pub members: Vec<Member>,
+    /// The last index of the log.
+    pub last_log_index: u64,
+    /// The last index that is agreed on.
+    pub committed_index: u64,
+    /// The last index that is applied.
+    pub applied_index: u64,
+    /// The last index of the newest snapshot.
+    pub snapshot_index: u64,
+    /// Hash of the state at `applied_index`, where it is known.
+    pub state_hash: Option<Hash>,
+    /// The replicated audit chain.
+    pub audit_head: Head,
+}
+
+impl Standing {
+    /// Where clients reach the leader, where it is known.
+    pub fn leader_address(&self) -> Option<&str> {
+        let leader = self.leader?;
+        let member = self.members.iter().find(|member| member.id == leader)?;
+        Some(member.api_address.as_str())
+    }
+}
+
+/// Why something was not agreed on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct AgreementError {
+    /// The kind.
+    pub kind: AgreementErrorKind,
+    /// What happened, and which members were tried.
+    pub message: String,
+}
+
+/// The kinds of reasons for which something was not agreed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgreementErrorKind {
+    /// Nobody leads; nothing happened.
+    NoLeader,
+    /// The leader cannot reach a quorum; nothing happened.
+    NoQuorum,
+    /// Too much is being asked; nothing happened.
+    Overloaded,
+    /// The audit store takes nothing; nothing happened.
+    AuditUnavailable,
+    /// It is not known whether it happened: ask again with the same request id.
+    Unknown,
+    /// This node has stopped taking part.
+    Stopped,
+    /// The change of membership is not possible.
+    Membership,
+}

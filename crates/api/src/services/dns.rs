@@ -1,0 +1,169 @@
+//! DnsService: what DNS answers, by the same function and from the same view.
+
+use std::ops::Bound;
+
+use holdfast_core::answer::{self, AnswerData, AnswerRecord, Code, Kind};
+use holdfast_core::name::DnsName;
+use holdfast_core::spec::RecordData;
+use holdfast_core::time::millis;
+use holdfast_core::view::{Answers, NameAnswers};
+use holdfast_wire::pb::v1 as pb;
+use holdfast_wire::pb::v1::dns_service_server::DnsService;
+use tonic::{Request, Response, Status};
+
+use super::{named, page_size};
+use crate::caller::Call;
+use crate::context::{Context, at};
+use crate::refusal::Refusal;
+
+/// DnsService.
+#[derive(Debug)]
+pub(crate) struct Dns(pub(crate) Context);
+
+#[tonic::async_trait]
+impl DnsService for Dns {
+    async fn preview_answer(
+        &self,
+        request: Request<pb::PreviewAnswerRequest>,
+    ) -> Result<Response<pb::PreviewAnswerResponse>, Status> {
+        let call = Call::of(request)?;
+        let name: DnsName = named("name", &call.body.name)?;
+        let kind = kind_of(&call.body.r#type)?;
+        let view = self.0.latest();
+        let answers = &view.answers;
+        let answer = answer::answer(answers, &name, kind, call.body.turn);
+        let decided = answers.names.get(&name);
+        let service = decided.and_then(|name| name.service.as_ref()).map(ToString::to_string);
+        let records = |records: &[AnswerRecord]| records.iter().map(presented).collect();
+        let response = pb::PreviewAnswerResponse {
+            rcode: rcode(answer.code).to_owned(),
+            authoritative: answer.authoritative,
+            answers: records(&answer.answers),
+            authority: records(&answer.authority),
+            additional: records(&answer.additional),
+            index: answers.index,
+            generation: answers.generation,
+            service: service.unwrap_or_default(),
+            epoch: decided.map_or(0, |name| name.epoch.0),
+        };
+        Ok(at(answers.index, response))
+    }
+
+    async fn dump_answers(
+        &self,
+        request: Request<pb::DumpAnswersRequest>,
+    ) -> Result<Response<pb::DumpAnswersResponse>, Status> {
+        let call = Call::of(request)?;
+        let view = self.0.latest();
+        let response = dump(&view.answers, &call.body)?;
+        Ok(at(view.answers.index, response))
+    }
+}
+
+fn dump(
+    answers: &Answers,
+    request: &pb::DumpAnswersRequest,
+) -> Result<pb::DumpAnswersResponse, Refusal> {
+    let zone: Option<DnsName> = match request.zone.as_str() {
+        "" => None,
+        zone => Some(named("zone", zone)?),
+    };
+    let after: Bound<DnsName> = match request.page_token.as_str() {
+        "" => Bound::Unbounded,
+        token => Bound::Excluded(named("page_token", token)?),
+    };
+    let mut found = answers
+        .names
+        .range((after, Bound::Unbounded))
+        .filter(|(name, _)| zone.as_ref().is_none_or(|zone| name.is_within(zone)));
+    let page: Vec<_> = found.by_ref().take(page_size(request.page_size)).collect();
+    let more = found.next().is_some();
+    let last = page.last().filter(|_| more).map(|(name, _)| name.to_string());
+    Ok(pb::DumpAnswersResponse {
+        names: page.into_iter().map(|(name, here)| dumped(name, here)).collect(),
+        next_page_token: last.unwrap_or_default(),
+        index: answers.index,
+        at_ms: answers.at.0,
+    })
+}
+
+fn dumped(name: &DnsName, here: &NameAnswers) -> pb::NameAnswers {
+    let records = here.sets.iter().flat_map(|set| {
+        set.records.iter().map(|(data, _)| {
+            let data = AnswerData::Record(data.clone());
+            presented(&AnswerRecord { name: name.clone(), ttl: set.ttl, data })
+        })
+    });
+    pb::NameAnswers {
+        name: name.to_string(),
+        service: here.service.as_ref().map(ToString::to_string).unwrap_or_default(),
+        epoch: here.epoch.0,
+        refused: here.refused,
+        records: records.collect(),
+    }
+}
+
+fn kind_of(text: &str) -> Result<Kind, Refusal> {
+    match text.to_ascii_uppercase().as_str() {
+        "" | "A" => Ok(Kind::A),
+        "AAAA" => Ok(Kind::Aaaa),
+        "CNAME" => Ok(Kind::Cname),
+        "SRV" => Ok(Kind::Srv),
+        "TXT" => Ok(Kind::Txt),
+        "NS" => Ok(Kind::Ns),
+        "SOA" => Ok(Kind::Soa),
+        "ANY" => Ok(Kind::Any),
+        "CAA" | "DS" | "HTTPS" | "MX" | "NAPTR" | "PTR" | "SVCB" => Ok(Kind::Other),
+        _ => Err(Refusal::field("type", format!("{text:.20?} is no record type that we know"))),
+    }
+}
+
+fn rcode(code: Code) -> &'static str {
+    match code {
+        Code::NoError => "NOERROR",
+        Code::NameError => "NXDOMAIN",
+        Code::Refused => "REFUSED",
+        Code::ServerFailure => "SERVFAIL",
+    }
+}
+
+/// A record in presentation form (RFC 1035, 5.1).
+fn presented(record: &AnswerRecord) -> pb::AnswerRecord {
+    let (kind, data) = match &record.data {
+        AnswerData::Record(data) => data_text(data),
+        AnswerData::Soa { primary, soa, serial, minimum } => {
+            let seconds = |duration: &std::time::Duration| duration.as_secs();
+            let text = format!(
+                "{primary}. {}. {serial} {} {} {} {}",
+                soa.mailbox,
+                seconds(&soa.refresh),
+                seconds(&soa.retry),
+                seconds(&soa.expire),
+                seconds(minimum),
+            );
+            ("SOA", text)
+        }
+    };
+    pb::AnswerRecord {
+        name: format!("{}.", record.name),
+        ttl_ms: millis(record.ttl),
+        r#type: kind.to_owned(),
+        data,
+    }
+}
+
+fn data_text(data: &RecordData) -> (&'static str, String) {
+    match data {
+        RecordData::A(ip) => ("A", ip.to_string()),
+        RecordData::Aaaa(ip) => ("AAAA", ip.to_string()),
+        RecordData::Cname(name) => ("CNAME", format!("{name}.")),
+        RecordData::Srv { priority, weight, port, target } => {
+            ("SRV", format!("{priority} {weight} {port} {target}."))
+        }
+        RecordData::Txt(texts) => {
+            let quoted = texts.iter().map(|text| format!("{text:?}"));
+            ("TXT", quoted.collect::<Vec<_>>().join(" "))
+        }
+        RecordData::Ns(name) => ("NS", format!("{name}.")),
+    }
+}

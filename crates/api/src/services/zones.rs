@@ -1,0 +1,64 @@
+//! Zones of RegistryService.
+
+use holdfast_core::spec::Zone;
+use holdfast_core::{Command, Rejection};
+use holdfast_wire::Convert as _;
+use holdfast_wire::pb::v1 as pb;
+use tonic::Status;
+
+use super::registry::{Registry, inside};
+use super::{count, named};
+use crate::caller::Call;
+use crate::refusal::Refusal;
+
+impl Registry {
+    pub(super) async fn write_zone(
+        &self,
+        call: Call<pb::ApplyZoneRequest>,
+    ) -> Result<pb::ApplyZoneResponse, Status> {
+        let zone = declared(call.body.zone.clone());
+        if call.body.validate_only {
+            zone?;
+            let index = self.0.latest().answers.index;
+            return Ok(pb::ApplyZoneResponse { index, revision: 0, changed: false });
+        }
+        let if_revision = call.body.if_revision;
+        let command = zone.map(|zone| Command::ApplyZone { zone, if_revision });
+        let changed = self.0.change(&call, &call.body.request_id, command).await?;
+        let (revision, new) = changed.stored();
+        Ok(pb::ApplyZoneResponse { index: changed.index, revision, changed: new })
+    }
+
+    pub(super) async fn read_zone(
+        &self,
+        call: Call<pb::GetZoneRequest>,
+    ) -> Result<pb::GetZoneResponse, Status> {
+        let name = named("zone", &call.body.zone)?;
+        let view = self.0.view(call.body.consistency, call.within).await?;
+        let found = view.zones.get(&name);
+        let (zone, revision) = found.ok_or_else(|| Refusal::not_found("zone", &call.body.zone))?;
+        let index = view.answers.index;
+        Ok(pb::GetZoneResponse { zone: Some(zone.to_proto()), revision: *revision, index })
+    }
+
+    pub(super) async fn read_zones(
+        &self,
+        call: Call<pb::ListZonesRequest>,
+    ) -> Result<pb::ListZonesResponse, Status> {
+        let view = self.0.view(call.body.consistency, call.within).await?;
+        let zones = view.zones.iter().map(|(name, (zone, revision))| pb::ZoneEntry {
+            name: name.to_string(),
+            revision: *revision,
+            records: count(zone.records.len()),
+            serial: view.answers.zones.get(name).map_or(0, |answers| answers.serial),
+        });
+        Ok(pb::ListZonesResponse { zones: zones.collect(), index: view.answers.index })
+    }
+}
+
+fn declared(proto: Option<pb::Zone>) -> Result<Zone, Refusal> {
+    let proto = proto.ok_or_else(|| Refusal::field("zone", "it is missing"))?;
+    let zone = Zone::from_proto(proto).map_err(inside("zone"))?;
+    zone.validate().map_err(|error| Refusal::from(Rejection::InvalidSpec(error)))?;
+    Ok(zone)
+}
