@@ -1,1 +1,37 @@
-//! Placeholder.
+//! Runs: the composition root. Everything meets here and nowhere else.
+//!
+//! ```text
+//! start ▼  dns (last-known-good) · http · audit · group · peers · tasks · api      stop ▲
+//! ```
+//!
+//! [`run`] is a whole agent on real sockets and disks. [`Agent`] is its inside, with the world passed in through
+//! seams, which is what the simulation runs. What happens in the background is a supervised task with a name.
+//!
+//! What must never become true: two leaves that meet anywhere else; DNS that waits for anything else to start or
+//! that stops before everything else has.
+
+mod agent;
+mod agreement;
+mod audit_bridge;
+pub mod config;
+mod facts;
+mod http;
+mod observe;
+mod peers;
+mod probe_once;
+mod probing;
+mod replicas;
+mod run;
+mod seams;
+mod tasks;
+pub mod telemetry;
+
+pub use agent::{Agent, AgentSeams, AuditStorage};
+pub use config::{Config, ConfigError};
+pub use facts::Facts;
+pub use holdfast_probe::{AddressPolicy, ProbeReport};
+pub use http::Part;
+pub use probe_once::probe_once;
+pub use run::{StartError, run};
+pub use seams::{SystemClock, SystemEntropy};
+pub use tasks::{TaskStatus, Tasks};

@@ -1,0 +1,126 @@
+//! Between `apply` and the audit store: records are handed over in order, and nobody who applies ever waits.
+//!
+//! `apply` puts records into a bounded buffer; a task carries them to the store and waits there for room. When the
+//! buffer fills, mutations are refused; when it is full all the same (observations still come), the store is halted
+//! rather than the group: its records are then fetched from a peer after a restart. DNS knows nothing of all this.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use holdfast_audit::{AuditLog, Health};
+use holdfast_consensus::AuditSink;
+use holdfast_core::audit::{Head, Record};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// Batches that wait at the most.
+const BUFFER_BATCHES: usize = 20_000;
+/// With more than this waiting, mutations are refused.
+const CONGESTED_BATCHES: usize = BUFFER_BATCHES / 4;
+
+/// What is on its way to the store.
+#[derive(Debug)]
+enum Parcel {
+    Records(Vec<Record>),
+    Reach(Head),
+}
+
+/// The audit sink of a group. Clones share it.
+#[derive(Debug, Clone)]
+pub struct AuditBridge {
+    log: AuditLog,
+    buffer: Arc<Mutex<VecDeque<Parcel>>>,
+    filled: Arc<Notify>,
+}
+
+impl AuditBridge {
+    /// A bridge to `log`; [`AuditBridge::run`] carries.
+    pub fn new(log: AuditLog) -> Self {
+        Self { log, buffer: Arc::default(), filled: Arc::default() }
+    }
+
+    /// Carries what arrives to the store, until cancelled and empty.
+    pub async fn run(self, cancel: CancellationToken) {
+        loop {
+            let parcel = self.lock().front().map(Parcel::copy);
+            match parcel {
+                Some(parcel) => {
+                    self.carry(parcel).await;
+                    self.lock().pop_front();
+                }
+                None if cancel.is_cancelled() => return,
+                None => tokio::select! {
+                    biased;
+                    () = self.filled.notified() => {}
+                    () = cancel.cancelled() => {}
+                },
+            }
+        }
+    }
+
+    async fn carry(&self, parcel: Parcel) {
+        let result = match parcel {
+            Parcel::Records(records) => {
+                let through = records.last().map_or(0, |record| record.content.index);
+                self.log.append(records, through).await.map_err(|error| error.to_string())
+            }
+            Parcel::Reach(head) => {
+                self.log.set_head(head, 0).await.map_err(|halted| halted.reason)
+            }
+        };
+        if let Err(why) = result {
+            tracing::error!(why, "audit records could not be stored; mutations are refused, DNS goes on");
+        }
+    }
+
+    fn put(&self, parcel: Parcel) {
+        let mut buffer = self.lock();
+        if buffer.len() >= BUFFER_BATCHES {
+            drop(buffer);
+            self.log.halt("the audit store is too slow: its buffer is full");
+            return;
+        }
+        buffer.push_back(parcel);
+        metrics::gauge!("holdfast_audit_spool_batches").set(buffer.len() as f64);
+        drop(buffer);
+        self.filled.notify_one();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Parcel>> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Parcel {
+    /// A copy to work on: the original stays at the front until it is stored, so that a restarted task repeats it.
+    fn copy(&self) -> Self {
+        match self {
+            Self::Records(records) => Self::Records(records.clone()),
+            Self::Reach(head) => Self::Reach(*head),
+        }
+    }
+}
+
+impl AuditSink for AuditBridge {
+    fn append(&self, records: Vec<Record>) {
+        if !records.is_empty() {
+            self.put(Parcel::Records(records));
+        }
+    }
+
+    fn durable_index(&self) -> u64 {
+        self.log.durable().borrow().index
+    }
+
+    fn refuse_mutations(&self) -> Option<String> {
+        if let Health::Halted { reason } = self.log.health() {
+            return Some(format!("the audit store is halted: {reason}"));
+        }
+        let congested = self.log.is_congested() || self.lock().len() > CONGESTED_BATCHES;
+        congested.then(|| "the audit store is behind; try again in a moment".to_owned())
+    }
+
+    fn reset(&self, head: Head) {
+        self.put(Parcel::Reach(head));
+    }
+}

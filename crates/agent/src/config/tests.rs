@@ -1,0 +1,60 @@
+use super::*;
+
+const GOOD: &str = r#"
+[node]
+name = "eu-1"
+data_dir = "data"
+[listen]
+peer = "127.0.0.1:7443"
+api = "127.0.0.1:7444"
+dns = ["127.0.0.1:5353"]
+http = "127.0.0.1:7480"
+[cluster]
+id = "prod-eu"
+members = [
+  { name = "eu-1", region = "eu", peer = "127.0.0.1:7443", api = "127.0.0.1:7444" },
+  { name = "eu-2", region = "eu", peer = "127.0.0.1:7543", api = "127.0.0.1:7544" },
+]
+[tls]
+insecure_plaintext = true
+"#;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("/etc/holdfast/holdfast.toml"))
+}
+
+#[test]
+fn reads_a_whole_file() {
+    let config = parse(GOOD).expect("valid");
+    assert_eq!(config.node.id, AgentId(1));
+    assert_eq!(config.node.data_dir, Path::new("/etc/holdfast/data"));
+    assert_eq!(config.raft.election_max, Duration::from_millis(300));
+    assert_eq!(config.cluster.members.len(), 2);
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_place() {
+    let error = parse(&GOOD.replace("data_dir", "datadir")).expect_err("refused").to_string();
+    assert!(error.contains("line 4, column 1") && error.contains("datadir"), "{error}");
+}
+
+#[test]
+fn says_what_is_wrong_with_a_value() {
+    for (from, to, expected) in [
+        ("name = \"eu-1\"\ndata", "name = \"eu-9\"\ndata", "holdfast cluster add"),
+        ("127.0.0.1:7443\"\napi", "10.0.0.1:7443\"\napi", "loopback only"),
+        ("insecure_plaintext = true", "cert = \"a\"", "are needed together"),
+        ("insecure_plaintext = true", "", "holdfast ca init"),
+        ("dns = [\"127.0.0.1:5353\"]", "dns = [\"0.0.0.0:53\"]", "list each address"),
+        ("name = \"eu-2\"", "name = \"eu-1\"", "used twice"),
+        ("127.0.0.1:7543", "agent.example:7543", "not an IP address"),
+        ("[tls]", "[raft]\nheartbeat = \"1 fortnight\"\n[tls]", "not a duration"),
+        ("[tls]", "[raft]\nelection_timeout_min = \"10ms\"\n[tls]", "two heartbeats"),
+        ("[tls]", "[probe]\nallow = [\"10.0.0.0/33\"]\n[tls]", "not a network"),
+        ("[tls]", "[telemetry]\nlog = \"xml\"\n[tls]", "neither json nor pretty"),
+    ] {
+        assert!(GOOD.contains(from), "{from}");
+        let error = parse(&GOOD.replacen(from, to, 1)).expect_err(expected).to_string();
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+}

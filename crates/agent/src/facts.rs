@@ -1,0 +1,142 @@
+//! What this node knows of itself: for `/readyz`, `cluster status` and `doctor`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use holdfast_audit::{AuditLog, Health};
+use holdfast_consensus::Group;
+use holdfast_core::Timestamp;
+use holdfast_dns::AnswersSource;
+
+use crate::config::Config;
+use crate::http::Part;
+use crate::tasks::Tasks;
+
+/// What this node knows of itself. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: Config,
+    tasks: Tasks,
+    group: Group,
+    audit: AuditLog,
+    answers: AnswersSource,
+    dns: Vec<SocketAddr>,
+    started_at: Timestamp,
+    certificate_expires: Option<Timestamp>,
+}
+
+/// What facts are made of.
+#[derive(Debug)]
+pub struct Sources {
+    /// The configuration.
+    pub config: Config,
+    /// The background tasks.
+    pub tasks: Tasks,
+    /// The group.
+    pub group: Group,
+    /// The audit log.
+    pub audit: AuditLog,
+    /// What DNS serves.
+    pub answers: AnswersSource,
+    /// Where DNS is answered.
+    pub dns: Vec<SocketAddr>,
+    /// When the process started.
+    pub started_at: Timestamp,
+    /// When the certificate ends.
+    pub certificate_expires: Option<Timestamp>,
+}
+
+impl Facts {
+    /// Facts of these sources.
+    pub fn new(sources: Sources) -> Self {
+        let Sources { config, tasks, group, audit, answers, dns, started_at, certificate_expires } = sources;
+        let inner =
+            Inner { config, tasks, group, audit, answers, dns, started_at, certificate_expires };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// The background tasks.
+    pub fn tasks(&self) -> &Tasks {
+        &self.inner.tasks
+    }
+
+    /// What DNS serves.
+    pub fn answers(&self) -> &AnswersSource {
+        &self.inner.answers
+    }
+
+    /// Where DNS is answered.
+    pub fn dns(&self) -> &[SocketAddr] {
+        &self.inner.dns
+    }
+
+    /// When the process started.
+    pub fn started_at(&self) -> Timestamp {
+        self.inner.started_at
+    }
+
+    /// When the certificate ends.
+    pub fn certificate_expires(&self) -> Option<Timestamp> {
+        self.inner.certificate_expires
+    }
+
+    /// Which parts are ready. Serving DNS and being in quorum are different answers.
+    pub fn readiness(&self) -> Vec<Part> {
+        vec![self.dns_part(), self.quorum_part(), self.audit_part(), self.tasks_part()]
+    }
+
+    fn dns_part(&self) -> Part {
+        let detail = match self.inner.answers.current() {
+            Some(published) => format!("answers from index {}", published.position().index),
+            None => "nothing to answer from yet: no view, and no last-known-good file".into(),
+        };
+        Part { part: "dns", ready: self.inner.answers.current().is_some(), detail }
+    }
+
+    fn quorum_part(&self) -> Part {
+        let status = self.inner.group.status();
+        let status = status.borrow();
+        let detail = match (status.leader, status.quorum_ok) {
+            (Some(leader), true) => format!("agent {leader} leads in term {}", status.term),
+            (Some(leader), false) => format!("agent {leader} led in term {}, and no quorum answers", status.term),
+            (None, _) => "no leader: answers go on, changes are refused".into(),
+        };
+        Part { part: "quorum", ready: status.leader.is_some() && status.quorum_ok, detail }
+    }
+
+    fn audit_part(&self) -> Part {
+        let head = self.inner.audit.head();
+        let (ready, detail) = match self.inner.audit.health() {
+            Health::Writable => (true, format!("{} records", head.length)),
+            Health::Backfilling { missing } => {
+                (true, format!("fetching records {}..{} from peers", missing.start(), missing.end()))
+            }
+            Health::Halted { reason } => (false, format!("halted: {reason}; changes are refused")),
+        };
+        Part { part: "audit", ready, detail }
+    }
+
+    fn tasks_part(&self) -> Part {
+        let stopped: Vec<&str> = self
+            .inner
+            .tasks
+            .statuses()
+            .iter()
+            .filter(|task| !task.running)
+            .map(|task| task.name)
+            .collect();
+        let ready = stopped.is_empty();
+        let detail = if ready { "all run".into() } else { format!("not running: {}", stopped.join(", ")) };
+        Part { part: "tasks", ready, detail }
+    }
+}

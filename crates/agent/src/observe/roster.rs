@@ -1,0 +1,76 @@
+//! Keeps the observers that the group counts in step with its members: the leader admits who joined and removes who
+//! left. Quorums are counted over this configured set, so a member that is cut off still counts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast_consensus::Group;
+use holdfast_core::{Actor, AgentId, AgentName, Command, RegionName};
+use tokio_util::sync::CancellationToken;
+
+/// The pause after a proposal that did not go through.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// Keeps the roster while this agent leads.
+#[derive(Debug)]
+pub struct Roster {
+    /// This agent.
+    pub agent: AgentId,
+    /// The group.
+    pub group: Group,
+}
+
+impl Roster {
+    /// Runs until cancelled.
+    pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
+        let mut status = self.group.status();
+        let mut view = self.group.view();
+        loop {
+            status.borrow_and_update();
+            view.borrow_and_update();
+            let settled = self.settle().await;
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return,
+                changed = status.changed() => if changed.is_err() { return },
+                changed = view.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(RETRY_PAUSE), if !settled => {}
+            }
+        }
+    }
+
+    /// Proposes what is missing; returns whether nothing is left to do.
+    async fn settle(&self) -> bool {
+        for command in self.differences() {
+            if let Err(error) = self.group.propose(None, Actor::system(), command).await {
+                tracing::debug!(%error, "the roster could not be brought up to date; it is tried again");
+                return false;
+            }
+        }
+        true
+    }
+
+    fn differences(&self) -> Vec<Command> {
+        let status = self.group.status();
+        let status = status.borrow();
+        if status.leader != Some(self.agent) {
+            return Vec::new();
+        }
+        let view = self.group.view();
+        let view = view.borrow();
+        let mut commands = Vec::new();
+        for member in &status.members {
+            let (Ok(name), Ok(region)) = (AgentName::new(&member.name), RegionName::new(&member.region)) else {
+                tracing::error!(agent = %member.id, "a member's name or region is no label; it is not counted");
+                continue;
+            };
+            let known = view.agents.get(&member.id);
+            if !known.is_some_and(|agent| agent.name == name && agent.region == region) {
+                commands.push(Command::AdmitAgent { id: member.id, name, region, observer: true });
+            }
+        }
+        let gone = view.agents.keys().filter(|id| !status.members.iter().any(|m| m.id == **id));
+        commands.extend(gone.map(|id| Command::RemoveAgent { id: *id }));
+        commands
+    }
+}

@@ -1,0 +1,194 @@
+//! The way to the other members of the group, and what arrives from them.
+//!
+//! Peers are found by the committed membership, which holds IP addresses: no path between agents needs the names
+//! that they serve. What is Raft's goes to the group; what is about observing goes to the leader's side or the prober.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use holdfast_audit::AuditLog;
+use holdfast_consensus::{Group, Groups};
+use holdfast_core::AgentId;
+use holdfast_wire::agent::{
+    Bulletin, decode_audit_range, decode_beats, decode_confirm, encode_audit_records,
+};
+use holdfast_wire::peer::{
+    Message, MessageKind, PeerAddress, PeerHandler, Refusal, RefusalReason, Wire, WireError,
+};
+
+use crate::observe::heartbeats::Heartbeats;
+use crate::observe::hub::Hub;
+use crate::probing::Probing;
+use crate::replicas::standing_of;
+
+/// Bytes of audit records in one answer to a peer.
+const AUDIT_BYTES: usize = 4 * 1024 * 1024;
+
+/// The way to the other members. Clones share it.
+#[derive(Clone)]
+pub struct Peers {
+    cluster: String,
+    agent: AgentId,
+    group: Group,
+    wire: Arc<dyn Wire>,
+}
+
+impl std::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peers").field("cluster", &self.cluster).field("agent", &self.agent).finish()
+    }
+}
+
+impl Peers {
+    /// The way of `agent` to the members of `group`.
+    pub fn new(cluster: String, agent: AgentId, group: Group, wire: Arc<dyn Wire>) -> Self {
+        Self { cluster, agent, group, wire }
+    }
+
+    /// The other members.
+    pub fn others(&self) -> Vec<AgentId> {
+        let status = self.group.status();
+        let status = status.borrow();
+        status.members.iter().map(|member| member.id).filter(|id| *id != self.agent).collect()
+    }
+
+    /// How many members there are.
+    pub fn count(&self) -> usize {
+        self.group.status().borrow().members.len()
+    }
+
+    /// Sends a message and waits for the answer. Errors: `to` is no member, or see [`WireError`].
+    pub async fn call(
+        &self,
+        to: AgentId,
+        kind: MessageKind,
+        body: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<Bytes, WireError> {
+        let (address, generation) = {
+            let status = self.group.status();
+            let status = status.borrow();
+            let member = status.members.iter().find(|member| member.id == to);
+            let member = member
+                .ok_or_else(|| WireError::Unreachable(format!("agent {to} is not a member")))?;
+            (member.address.clone(), status.generation)
+        };
+        let message = Message {
+            cluster: self.cluster.clone(),
+            generation,
+            group: self.group.id(),
+            from: self.agent,
+            to,
+            kind,
+            body: body.into(),
+        };
+        self.wire.call(&PeerAddress { id: to, address }, message, timeout).await
+    }
+}
+
+/// What this agent does with messages that are not Raft's; set once the parts are there.
+#[derive(Debug)]
+pub struct Parts {
+    /// The leader's side of observing.
+    pub hub: Arc<Hub>,
+    /// The prober that confirms.
+    pub confirm: Arc<Probing>,
+    /// Heartbeat checks.
+    pub heartbeats: Arc<Heartbeats>,
+    /// The audit log, for peers that lack records.
+    pub audit: AuditLog,
+    /// The group.
+    pub group: Group,
+}
+
+/// Takes messages of other agents.
+#[derive(Debug)]
+pub struct Switchboard {
+    cluster: String,
+    agent: AgentId,
+    groups: Groups,
+    parts: OnceLock<Parts>,
+}
+
+impl Switchboard {
+    /// Takes Raft's messages at once, the others once [`Switchboard::connect`] was called.
+    pub fn new(cluster: String, agent: AgentId, groups: Groups) -> Self {
+        Self { cluster, agent, groups, parts: OnceLock::new() }
+    }
+
+    /// Connects the parts; once.
+    pub fn connect(&self, parts: Parts) {
+        if self.parts.set(parts).is_err() {
+            tracing::error!("the parts of an agent are connected once");
+        }
+    }
+
+    fn check(&self, message: &Message) -> Result<&Parts, Refusal> {
+        if message.cluster != self.cluster {
+            let why = format!("this is cluster {}, not {}", self.cluster, message.cluster);
+            return Err(Refusal::new(RefusalReason::WrongCluster, why));
+        }
+        if message.to != self.agent {
+            let why = format!("this is agent {}, not {}", self.agent, message.to);
+            return Err(Refusal::new(RefusalReason::WrongNode, why));
+        }
+        self.parts.get().ok_or_else(|| {
+            Refusal::new(RefusalReason::StartingUp, "the agent is starting; try again in a moment")
+        })
+    }
+}
+
+fn malformed(error: impl std::fmt::Display) -> Refusal {
+    Refusal::new(RefusalReason::Malformed, error.to_string())
+}
+
+#[async_trait]
+impl PeerHandler for Switchboard {
+    async fn handle(&self, message: Message) -> Result<Bytes, Refusal> {
+        match message.kind {
+            MessageKind::Report => {
+                let parts = self.check(&message)?;
+                let bulletin = Bulletin::decode(&message.body).map_err(malformed)?;
+                if bulletin.agent != message.from {
+                    return Err(malformed("an observer reports for itself only"));
+                }
+                Ok(parts.hub.take(bulletin).await?.encode().into())
+            }
+            MessageKind::Confirm => {
+                let parts = self.check(&message)?;
+                parts.confirm.confirm(&decode_confirm(&message.body).map_err(malformed)?);
+                Ok(Bytes::new())
+            }
+            MessageKind::Heartbeat => {
+                let parts = self.check(&message)?;
+                parts.heartbeats.take(decode_beats(&message.body).map_err(malformed)?)?;
+                Ok(Bytes::new())
+            }
+            MessageKind::AuditHead => {
+                let parts = self.check(&message)?;
+                Ok(standing_of(&parts.group, &parts.audit).encode().into())
+            }
+            MessageKind::AuditRead => {
+                let parts = self.check(&message)?;
+                let (from, to) = decode_audit_range(&message.body).map_err(malformed)?;
+                let records = parts.audit.read(from..=to, AUDIT_BYTES).map_err(|error| {
+                    Refusal::new(RefusalReason::Internal, error.to_string())
+                })?;
+                let records = records.iter().map(holdfast_core::audit::Record::to_bytes).collect();
+                Ok(encode_audit_records(records).into())
+            }
+            _ => self.groups.handle(message).await,
+        }
+    }
+
+    async fn handle_snapshot(
+        &self,
+        head: Message,
+        chunks: BoxStream<'static, Result<Bytes, WireError>>,
+    ) -> Result<Bytes, Refusal> {
+        self.groups.handle_snapshot(head, chunks).await
+    }
+}

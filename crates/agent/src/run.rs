@@ -1,0 +1,287 @@
+//! A whole agent on real sockets and disks: opens what the configuration names, starts [`Agent`] in the middle of it,
+//! and ends everything in good order when told to.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use holdfast_api::node::{Addresses, HeartbeatSink, NodeFacts, NodeIdentity, ReadinessPart, Task};
+use holdfast_api::{ApiConfig, Deps};
+use holdfast_consensus::{Fatal, Storage};
+use holdfast_core::Timestamp;
+use holdfast_core::observation::Target;
+use holdfast_core::seam::Clock;
+use holdfast_dns::{ChaosConfig, DnsConfig, DnsError, DnsServer, LastKnownGood};
+use holdfast_probe::NetProber;
+use holdfast_wire::peer::{GrpcWire, GrpcWireConfig};
+use holdfast_wire::tls::{TlsError, TlsFiles, TlsMaterial};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::agreement::GroupAgreement;
+use crate::agent::{Agent, AgentSeams, AuditStorage};
+use crate::config::{Config, Tls};
+use crate::facts::{Facts, Sources};
+use crate::http;
+use crate::observe::heartbeats::Heartbeats;
+use crate::seams::{SystemClock, SystemEntropy};
+use crate::telemetry;
+
+/// The last-known-good view is written at most this often.
+const LKG_EVERY: Duration = Duration::from_millis(500);
+
+/// Why an agent does not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error("node.data_dir: {path}: {source}; the agent needs to read and write there")]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// An address cannot be listened on.
+    #[error("{key}: cannot listen on {address}: {source}; is another process using it? (ss -ltnp)")]
+    Listen {
+        /// The key.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The certificates cannot be used.
+    #[error("tls: {0}")]
+    Tls(#[source] TlsError),
+    /// DNS cannot be served.
+    #[error("dns: {0}")]
+    Dns(#[source] DnsError),
+    /// The audit store cannot be opened.
+    #[error("audit: {0}")]
+    Audit(#[source] holdfast_audit::OpenError),
+    /// The group cannot be started.
+    #[error("raft: {0}")]
+    Group(#[source] holdfast_consensus::StartError),
+    /// A listener ended by itself.
+    #[error("{0}")]
+    Ended(String),
+}
+
+/// Runs an agent until `shutdown`. Errors: why it does not start, or what ended by itself.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), StartError> {
+    let clock = Arc::new(SystemClock);
+    let started_at = clock.now();
+    prepare_data_dir(&config)?;
+    let tls = load_tls(&config, started_at)?;
+    let peer_listener = listen("listen.peer", config.listen.peer).await?;
+    let api_listener = listen("listen.api", config.listen.api).await?;
+    let http_listener = match config.listen.http {
+        Some(address) => Some(listen("listen.http", address).await?),
+        None => None,
+    };
+
+    // DNS is first to start and last to stop: it answers from disk while everything else is still on its way.
+    let (publisher, answers) = holdfast_dns::channel();
+    let dns_stop = CancellationToken::new();
+    let dns = start_dns(&config, &answers, dns_stop.clone()).await?;
+    let dns_addresses = dns.as_ref().map(|dns| dns.local_addrs().to_vec()).unwrap_or_default();
+
+    let wire = Arc::new(GrpcWire::new(GrpcWireConfig { tls: tls.as_ref().map(|tls| tls.client(None)) }));
+    let data_dir = config.node.data_dir.clone();
+    let seams = AgentSeams {
+        wire,
+        clock: clock.clone(),
+        entropy: Arc::new(SystemEntropy),
+        prober: Arc::new(NetProber::new(config.probe.policy.clone(), clock.clone())),
+        storage: Storage::Directory(data_dir.join("raft")),
+        audit: AuditStorage::Directory(data_dir.join("audit")),
+        fatal: Fatal::abort(),
+        publisher,
+        answers: answers.clone(),
+    };
+    let serving = CancellationToken::new();
+    let agent = Agent::start(&config, seams).await?;
+    let facts = Facts::new(Sources {
+        config: config.clone(),
+        tasks: agent.tasks.clone(),
+        group: agent.group.clone(),
+        audit: agent.audit.clone(),
+        answers,
+        dns: dns_addresses,
+        started_at,
+        certificate_expires: tls.as_ref().map(TlsMaterial::expires),
+    });
+    let peers_stop = CancellationToken::new();
+    let _stops = [dns_stop.clone().drop_guard(), serving.clone().drop_guard(), peers_stop.clone().drop_guard()];
+    let peers = serve_peers(peer_listener, &agent, tls.as_ref(), peers_stop.clone());
+    let api = serve_api(api_listener, &agent, &facts, (tls.as_ref(), clock), serving.clone());
+    if let Some(listener) = http_listener {
+        let served = http::serve(listener, facts.clone(), telemetry::metrics(), serving.clone());
+        tokio::spawn(served);
+    }
+    tracing::info!(agent = %config.node.name, cluster = config.cluster.id, "the agent runs");
+
+    let ended = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => Ok(()),
+        ended = peers => ended,
+        ended = api => ended,
+    };
+    tracing::info!("the agent stops: the API first, DNS last");
+    serving.cancel();
+    agent.stop().await;
+    peers_stop.cancel();
+    dns_stop.cancel();
+    if let Some(dns) = dns {
+        dns.stopped().await;
+    }
+    ended
+}
+
+fn prepare_data_dir(config: &Config) -> Result<(), StartError> {
+    let path = config.node.data_dir.clone();
+    let probe = path.join(".writable");
+    let prepared = std::fs::create_dir_all(&path)
+        .and_then(|()| std::fs::write(&probe, b""))
+        .and_then(|()| std::fs::remove_file(&probe));
+    prepared.map_err(|source| StartError::DataDir { path, source })
+}
+
+fn load_tls(config: &Config, now: Timestamp) -> Result<Option<TlsMaterial>, StartError> {
+    match &config.tls {
+        Tls::Plaintext => Ok(None),
+        Tls::Mutual { cert, key, ca } => {
+            let files = TlsFiles { cert: cert.clone(), key: key.clone(), ca: vec![ca.clone()] };
+            TlsMaterial::load(&files, now).map(Some).map_err(StartError::Tls)
+        }
+    }
+}
+
+async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { key, address, source })
+}
+
+async fn start_dns(
+    config: &Config,
+    answers: &holdfast_dns::AnswersSource,
+    stop: CancellationToken,
+) -> Result<Option<DnsServer>, StartError> {
+    if config.listen.dns.is_empty() {
+        return Ok(None);
+    }
+    let dns = DnsConfig {
+        listen: config.listen.dns.clone(),
+        threads: config.dns.threads,
+        chaos: ChaosConfig {
+            version: config.dns.version.clone(),
+            hostname: config.dns.hostname.clone(),
+        },
+        last_known_good: Some(LastKnownGood {
+            path: config.node.data_dir.join("answers.lkg"),
+            min_interval: LKG_EVERY,
+        }),
+        ..DnsConfig::default()
+    };
+    DnsServer::start(dns, answers.clone(), stop).await.map(Some).map_err(StartError::Dns)
+}
+
+/// Serves other agents until told to stop; its own task, so that a slow client of the API costs it nothing.
+async fn serve_peers(
+    listener: TcpListener,
+    agent: &Agent,
+    tls: Option<&TlsMaterial>,
+    stop: CancellationToken,
+) -> Result<(), StartError> {
+    let server_tls = tls.map(TlsMaterial::server);
+    let served = tokio::spawn(holdfast_wire::peer::serve(
+        listener,
+        agent.handler(),
+        server_tls,
+        stop.cancelled_owned(),
+    ));
+    match served.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(StartError::Ended(error.to_string())),
+        Err(error) => Err(StartError::Ended(error.to_string())),
+    }
+}
+
+async fn serve_api(
+    listener: TcpListener,
+    agent: &Agent,
+    facts: &Facts,
+    (tls, clock): (Option<&TlsMaterial>, Arc<SystemClock>),
+    stop: CancellationToken,
+) -> Result<(), StartError> {
+    let deps = Deps {
+        agreement: Arc::new(GroupAgreement(agent.group.clone())),
+        audit: agent.audit.clone(),
+        facts: Arc::new(facts.clone()),
+        heartbeats: Arc::new(Beats(agent.heartbeats.clone())),
+        clock,
+    };
+    let config = ApiConfig { tls: tls.map(TlsMaterial::server), ..ApiConfig::default() };
+    let served = tokio::spawn(holdfast_api::serve(listener, config, deps, stop.cancelled_owned()));
+    match served.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(StartError::Ended(error.to_string())),
+        Err(error) => Err(StartError::Ended(error.to_string())),
+    }
+}
+
+struct Beats(Arc<Heartbeats>);
+
+#[async_trait]
+impl HeartbeatSink for Beats {
+    async fn beat(&self, targets: Vec<Target>) -> Result<(), String> {
+        self.0.beat(targets).await
+    }
+}
+
+impl NodeFacts for Facts {
+    fn identity(&self) -> NodeIdentity {
+        let config = self.config();
+        let dns: Vec<String> = self.dns().iter().map(SocketAddr::to_string).collect();
+        NodeIdentity {
+            cluster: config.cluster.id.clone(),
+            id: config.node.id,
+            name: config.node.name.to_string(),
+            region: config.node.region.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            addresses: Addresses {
+                peer: config.listen.peer.to_string(),
+                api: config.listen.api.to_string(),
+                dns: dns.join(", "),
+                http: config.listen.http.map(|http| http.to_string()).unwrap_or_default(),
+            },
+            started_at: self.started_at(),
+        }
+    }
+
+    fn tasks(&self) -> Vec<Task> {
+        let task = |status: crate::tasks::TaskStatus| Task {
+            name: status.name.to_owned(),
+            state: if status.running { "running" } else { "restarting" }.to_owned(),
+            restarts: status.restarts,
+            last_error: status.last_error,
+        };
+        Facts::tasks(self).statuses().into_iter().map(task).collect()
+    }
+
+    fn readiness(&self) -> Vec<ReadinessPart> {
+        let part = |part: http::Part| ReadinessPart {
+            name: part.part.to_owned(),
+            ready: part.ready,
+            detail: part.detail,
+        };
+        Facts::readiness(self).into_iter().map(part).collect()
+    }
+
+    fn certificate_expires(&self) -> Option<Timestamp> {
+        Facts::certificate_expires(self)
+    }
+}

@@ -1,0 +1,62 @@
+//! Logs and metrics: set up once per process, before anything else runs.
+
+use std::sync::OnceLock;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::Telemetry;
+
+/// hickory logs every query at INFO; under a flood its log would be the outage.
+const ALWAYS: &str = "hickory_server=warn,hickory_net=warn,hickory_proto=warn,openraft=warn,sled=warn,h2=warn";
+
+/// Buckets for everything measured in seconds, from 100 µs to 30 s.
+const SECONDS: [f64; 17] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+
+/// Why telemetry cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("telemetry.{key}: {problem}")]
+pub struct TelemetryError {
+    key: &'static str,
+    problem: String,
+}
+
+/// Sends logs to standard error. Errors: the filter is not one.
+pub fn start_logs(config: &Telemetry) -> Result<(), TelemetryError> {
+    let problem = |problem: String| TelemetryError { key: "filter", problem };
+    let directives = format!("{ALWAYS},{}", config.filter);
+    let filter = EnvFilter::try_new(directives).map_err(|error| problem(error.to_string()))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let result = if config.json {
+        builder.json().flatten_event(true).try_init()
+    } else {
+        builder.with_target(false).try_init()
+    };
+    result.map_err(|error| problem(error.to_string()))
+}
+
+/// Set once, by the process that runs one agent.
+static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// What `/metrics` shows, if this process collects metrics.
+pub fn metrics() -> Option<PrometheusHandle> {
+    METRICS.get().cloned()
+}
+
+/// Collects metrics for `/metrics`. Errors: the process collects them already.
+pub fn start_metrics() -> Result<(), TelemetryError> {
+    let problem = |error: &dyn std::fmt::Display| TelemetryError { key: "metrics", problem: error.to_string() };
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
+        .map_err(|error| problem(&error))?
+        .install_recorder()
+        .map_err(|error| problem(&error))?;
+    metrics::gauge!("holdfast_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    holdfast_probe::describe_metrics();
+    if METRICS.set(handle).is_err() {
+        return Err(problem(&"the process collects metrics already"));
+    }
+    Ok(())
+}
