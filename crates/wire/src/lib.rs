@@ -25,3 +25,6 @@ pub mod tls;
 pub use codec::{command, entry, outcome, records, report, snapshot};
 pub use convert::Convert;
 pub use error::DecodeError;
+
+#[cfg(test)]
+mod tests;
