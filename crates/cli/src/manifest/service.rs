@@ -1,0 +1,373 @@
+//! `kind: Service`: the shape of its manifest, the defaults, and the way there and back.
+
+use std::path::Path;
+use std::time::Duration;
+
+use holdfast_core::spec::{
+    AllDown, Endpoint, Failback, FailoverRules, Mode, Policy, Pool, Quorum, RegionRule, Service,
+    ServiceDns, SpecError,
+};
+use holdfast_core::{DnsName, EndpointName, PoolName, RegionName, ServiceId};
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+
+use super::check::CheckForm;
+use super::duration::Span;
+use super::text::Place;
+
+const TTL: Duration = Duration::from_secs(30);
+const HOLD_DOWN: Duration = Duration::from_secs(300);
+const COOLDOWN: Duration = Duration::from_secs(300);
+const MAX_MOVES: u16 = 6;
+const WINDOW: Duration = Duration::from_secs(3600);
+const VETO_PERCENT: u8 = 33;
+const MULTIVALUE_MAX: u8 = 8;
+/// Between the priorities of pools that give none, so that one fits in between later.
+const PRIORITY_STEP: u16 = 10;
+
+/// `spec` of a service.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ServiceForm {
+    dns: DnsForm,
+    #[serde(default)]
+    policy: PolicyForm,
+    pools: Vec<PoolForm>,
+    checks: Vec<CheckForm>,
+    #[serde(default)]
+    quorum: QuorumForm,
+    #[serde(default)]
+    failover: FailoverForm,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DnsForm {
+    name: DnsName,
+    #[serde(default = "default_ttl")]
+    ttl: Span,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    txt: Vec<String>,
+}
+
+fn default_ttl() -> Span {
+    Span(TTL)
+}
+
+const POLICIES: &[&str] = &["failover", "weighted", "multivalue"];
+
+/// `failover`, `weighted`, `multivalue` or `{multivalue: {max: 3}}`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum PolicyForm {
+    #[default]
+    Failover,
+    Weighted,
+    Multivalue(Multivalue),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Multivalue {
+    #[serde(default = "default_max")]
+    max: u8,
+}
+
+fn default_max() -> u8 {
+    MULTIVALUE_MAX
+}
+
+impl<'de> Deserialize<'de> for PolicyForm {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PolicyReader)
+    }
+}
+
+struct PolicyReader;
+
+impl<'de> Visitor<'de> for PolicyReader {
+    type Value = PolicyForm;
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("failover, weighted, multivalue or {multivalue: {max: 3}}")
+    }
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<PolicyForm, E> {
+        match text {
+            "failover" => Ok(PolicyForm::Failover),
+            "weighted" => Ok(PolicyForm::Weighted),
+            "multivalue" => Ok(PolicyForm::Multivalue(Multivalue { max: MULTIVALUE_MAX })),
+            other => Err(E::unknown_variant(other, POLICIES)),
+        }
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PolicyForm, A::Error> {
+        let mut policy = None;
+        while let Some(key) = map.next_key::<String>()? {
+            if key != "multivalue" {
+                return Err(de::Error::unknown_field(&key, &["multivalue"]));
+            }
+            policy = Some(PolicyForm::Multivalue(map.next_value()?));
+        }
+        policy.ok_or_else(|| de::Error::missing_field("multivalue"))
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PoolForm {
+    name: PoolName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<RegionName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<u16>,
+    #[serde(default = "one")]
+    weight: u16,
+    #[serde(default = "one")]
+    min_up: u16,
+    #[serde(default)]
+    endpoints: Vec<EndpointForm>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndpointForm {
+    name: EndpointName,
+    address: Place,
+    #[serde(default = "one")]
+    weight: u16,
+}
+
+fn one() -> u16 {
+    1
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct QuorumForm {
+    regions: Regions,
+    veto_percent: u8,
+}
+
+/// `any`, `majority`, `all`, `{at_least: 2}` or `{percent: 60}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Regions {
+    Any,
+    Majority,
+    All,
+    AtLeast(u8),
+    Percent(u8),
+}
+
+impl Default for QuorumForm {
+    fn default() -> Self {
+        Self { regions: Regions::Majority, veto_percent: VETO_PERCENT }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FailoverForm {
+    mode: ModeWord,
+    failback: FailbackWord,
+    hold_down: Span,
+    cooldown: Span,
+    max_moves: u16,
+    window: Span,
+    all_down: AllDownForm,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ModeWord {
+    Enforce,
+    Observe,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum FailbackWord {
+    Auto,
+    Manual,
+}
+
+/// `fail_open`, `last_known_good`, `fail_closed` or `{fallback: POOL}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum AllDownForm {
+    FailOpen,
+    LastKnownGood,
+    FailClosed,
+    Fallback(PoolName),
+}
+
+impl Default for FailoverForm {
+    fn default() -> Self {
+        Self {
+            mode: ModeWord::Enforce,
+            failback: FailbackWord::Auto,
+            hold_down: Span(HOLD_DOWN),
+            cooldown: Span(COOLDOWN),
+            max_moves: MAX_MOVES,
+            window: Span(WINDOW),
+            all_down: AllDownForm::FailOpen,
+        }
+    }
+}
+
+impl ServiceForm {
+    /// The service, with defaults, and found possible by the core's own rules.
+    pub(super) fn into_service(self, id: ServiceId, base: &Path) -> Result<Service, SpecError> {
+        let checks: Result<_, SpecError> =
+            self.checks.into_iter().map(|c| c.into_check(base)).collect();
+        let service = Service {
+            id,
+            dns: ServiceDns { name: self.dns.name, ttl: self.dns.ttl.0, txt: self.dns.txt },
+            policy: match self.policy {
+                PolicyForm::Failover => Policy::Failover,
+                PolicyForm::Weighted => Policy::Weighted,
+                PolicyForm::Multivalue(Multivalue { max }) => Policy::Multivalue { max },
+            },
+            pools: self
+                .pools
+                .into_iter()
+                .enumerate()
+                .map(|(place, pool)| pool.into_pool(place))
+                .collect(),
+            checks: checks?,
+            quorum: self.quorum.into(),
+            failover: self.failover.into(),
+        };
+        service.validate()?;
+        Ok(service)
+    }
+}
+
+impl PoolForm {
+    fn into_pool(self, place: usize) -> Pool {
+        let position = u16::try_from(place + 1).unwrap_or(u16::MAX);
+        let endpoint = |form: EndpointForm| Endpoint {
+            name: form.name,
+            address: form.address.address,
+            port: form.address.port,
+            weight: form.weight,
+        };
+        Pool {
+            name: self.name,
+            region: self.region,
+            priority: self.priority.unwrap_or(position.saturating_mul(PRIORITY_STEP)),
+            weight: self.weight,
+            min_up: self.min_up,
+            endpoints: self.endpoints.into_iter().map(endpoint).collect(),
+        }
+    }
+}
+
+impl From<QuorumForm> for Quorum {
+    fn from(form: QuorumForm) -> Self {
+        let regions = match form.regions {
+            Regions::Any => RegionRule::Any,
+            Regions::Majority => RegionRule::Majority,
+            Regions::All => RegionRule::All,
+            Regions::AtLeast(count) => RegionRule::AtLeast(count),
+            Regions::Percent(share) => RegionRule::Percent(share),
+        };
+        Self { regions, veto_percent: form.veto_percent }
+    }
+}
+
+impl From<FailoverForm> for FailoverRules {
+    fn from(form: FailoverForm) -> Self {
+        Self {
+            mode: match form.mode {
+                ModeWord::Enforce => Mode::Enforce,
+                ModeWord::Observe => Mode::Observe,
+            },
+            failback: match form.failback {
+                FailbackWord::Auto => Failback::Auto,
+                FailbackWord::Manual => Failback::Manual,
+            },
+            hold_down: form.hold_down.0,
+            cooldown: form.cooldown.0,
+            max_moves: form.max_moves,
+            window: form.window.0,
+            all_down: match form.all_down {
+                AllDownForm::FailOpen => AllDown::FailOpen,
+                AllDownForm::LastKnownGood => AllDown::LastKnownGood,
+                AllDownForm::FailClosed => AllDown::FailClosed,
+                AllDownForm::Fallback(pool) => AllDown::Fallback(pool),
+            },
+        }
+    }
+}
+
+impl From<&Service> for ServiceForm {
+    fn from(service: &Service) -> Self {
+        Self {
+            dns: DnsForm {
+                name: service.dns.name.clone(),
+                ttl: Span(service.dns.ttl),
+                txt: service.dns.txt.clone(),
+            },
+            policy: match service.policy {
+                Policy::Failover => PolicyForm::Failover,
+                Policy::Weighted => PolicyForm::Weighted,
+                Policy::Multivalue { max } => PolicyForm::Multivalue(Multivalue { max }),
+            },
+            pools: service.pools.iter().map(PoolForm::from).collect(),
+            checks: service.checks.iter().map(CheckForm::from).collect(),
+            quorum: QuorumForm {
+                regions: match service.quorum.regions {
+                    RegionRule::Any => Regions::Any,
+                    RegionRule::Majority => Regions::Majority,
+                    RegionRule::All => Regions::All,
+                    RegionRule::AtLeast(count) => Regions::AtLeast(count),
+                    RegionRule::Percent(share) => Regions::Percent(share),
+                },
+                veto_percent: service.quorum.veto_percent,
+            },
+            failover: FailoverForm::from(&service.failover),
+        }
+    }
+}
+
+impl From<&Pool> for PoolForm {
+    fn from(pool: &Pool) -> Self {
+        let endpoint = |endpoint: &Endpoint| EndpointForm {
+            name: endpoint.name.clone(),
+            address: Place { address: endpoint.address.clone(), port: endpoint.port },
+            weight: endpoint.weight,
+        };
+        Self {
+            name: pool.name.clone(),
+            region: pool.region.clone(),
+            priority: Some(pool.priority),
+            weight: pool.weight,
+            min_up: pool.min_up,
+            endpoints: pool.endpoints.iter().map(endpoint).collect(),
+        }
+    }
+}
+
+impl From<&FailoverRules> for FailoverForm {
+    fn from(rules: &FailoverRules) -> Self {
+        Self {
+            mode: match rules.mode {
+                Mode::Enforce => ModeWord::Enforce,
+                Mode::Observe => ModeWord::Observe,
+            },
+            failback: match rules.failback {
+                Failback::Auto => FailbackWord::Auto,
+                Failback::Manual => FailbackWord::Manual,
+            },
+            hold_down: Span(rules.hold_down),
+            cooldown: Span(rules.cooldown),
+            max_moves: rules.max_moves,
+            window: Span(rules.window),
+            all_down: match &rules.all_down {
+                AllDown::FailOpen => AllDownForm::FailOpen,
+                AllDown::LastKnownGood => AllDownForm::LastKnownGood,
+                AllDown::FailClosed => AllDownForm::FailClosed,
+                AllDown::Fallback(pool) => AllDownForm::Fallback(pool.clone()),
+            },
+        }
+    }
+}

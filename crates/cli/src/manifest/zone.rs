@@ -1,0 +1,230 @@
+//! `kind: Zone`: the shape of its manifest, the defaults, and the way there and back.
+//!
+//! Names are absolute everywhere, with or without the final dot; `@` is the apex. Data are in presentation form.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use holdfast_core::DnsName;
+use holdfast_core::spec::{NameServer, Record, RecordData, Soa, SpecError, Zone};
+use serde::{Deserialize, Serialize};
+
+use super::duration::Span;
+
+const TTL: Duration = Duration::from_secs(300);
+const REFRESH: Duration = Duration::from_secs(3600);
+const RETRY: Duration = Duration::from_secs(600);
+const EXPIRE: Duration = Duration::from_secs(14 * 86_400);
+/// Short, so that an answer of "no such name" does not outlive the mistake behind it.
+const NEGATIVE_TTL: Duration = Duration::from_secs(30);
+const MAILBOX: &str = "hostmaster";
+
+/// `spec` of a zone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ZoneForm {
+    #[serde(default)]
+    soa: SoaForm,
+    #[serde(default = "default_ttl")]
+    ttl: Span,
+    name_servers: Vec<NameServerForm>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    records: Vec<RecordForm>,
+}
+
+fn default_ttl() -> Span {
+    Span(TTL)
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SoaForm {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mailbox: Option<DnsName>,
+    refresh: Span,
+    retry: Span,
+    expire: Span,
+    negative_ttl: Span,
+}
+
+impl Default for SoaForm {
+    fn default() -> Self {
+        Self {
+            mailbox: None,
+            refresh: Span(REFRESH),
+            retry: Span(RETRY),
+            expire: Span(EXPIRE),
+            negative_ttl: Span(NEGATIVE_TTL),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NameServerForm {
+    name: DnsName,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    addresses: Vec<IpAddr>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "FlatRecord", into = "FlatRecord")]
+struct RecordForm {
+    name: String,
+    ttl: Option<Span>,
+    data: RecordData,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FlatRecord {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl: Option<Span>,
+    #[serde(rename = "type")]
+    kind: Type,
+    data: Texts,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum Type {
+    A,
+    Aaaa,
+    Cname,
+    Srv,
+    Txt,
+    Ns,
+}
+
+/// One text, or a list of them for TXT.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Texts {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl TryFrom<FlatRecord> for RecordForm {
+    type Error = String;
+
+    fn try_from(flat: FlatRecord) -> Result<Self, String> {
+        if flat.name != "@" {
+            DnsName::new(&flat.name).map_err(|e| e.to_string())?;
+        }
+        let text = match flat.data {
+            Texts::Many(texts) if flat.kind == Type::Txt => {
+                let data = RecordData::Txt(texts);
+                return Ok(Self { name: flat.name, ttl: flat.ttl, data });
+            }
+            Texts::Many(_) => {
+                return Err("only TXT has a list of data; write one record for each".into());
+            }
+            Texts::One(text) => text,
+        };
+        let name = |text: &str| DnsName::new(text).map_err(|e| e.to_string());
+        let data = match flat.kind {
+            Type::A => RecordData::A(text.parse().map_err(|_| format!("{text:?} is no IPv4 address"))?),
+            Type::Aaaa => RecordData::Aaaa(text.parse().map_err(|_| format!("{text:?} is no IPv6 address"))?),
+            Type::Cname => RecordData::Cname(name(&text)?),
+            Type::Ns => RecordData::Ns(name(&text)?),
+            Type::Txt => RecordData::Txt(vec![text]),
+            Type::Srv => parse_srv(&text).ok_or_else(|| {
+                format!("{text:?} is no SRV data; write \"priority weight port target\", such as \"10 5 443 a.example\"")
+            })?,
+        };
+        Ok(Self { name: flat.name, ttl: flat.ttl, data })
+    }
+}
+
+fn parse_srv(text: &str) -> Option<RecordData> {
+    let mut parts = text.split_ascii_whitespace();
+    let mut number = || parts.next()?.parse().ok();
+    let (priority, weight, port) = (number()?, number()?, number()?);
+    let target = DnsName::new(parts.next()?).ok()?;
+    parts.next().is_none().then_some(RecordData::Srv { priority, weight, port, target })
+}
+
+impl From<RecordForm> for FlatRecord {
+    fn from(form: RecordForm) -> Self {
+        let (kind, data) = match form.data {
+            RecordData::A(ip) => (Type::A, Texts::One(ip.to_string())),
+            RecordData::Aaaa(ip) => (Type::Aaaa, Texts::One(ip.to_string())),
+            RecordData::Cname(name) => (Type::Cname, Texts::One(name.to_string())),
+            RecordData::Ns(name) => (Type::Ns, Texts::One(name.to_string())),
+            RecordData::Txt(texts) => (Type::Txt, Texts::Many(texts)),
+            RecordData::Srv { priority, weight, port, target } => {
+                (Type::Srv, Texts::One(format!("{priority} {weight} {port} {target}")))
+            }
+        };
+        Self { name: form.name, ttl: form.ttl, kind, data }
+    }
+}
+
+impl ZoneForm {
+    /// The zone, with defaults, and found possible by the core's own rules.
+    pub(super) fn into_zone(self, name: DnsName) -> Result<Zone, SpecError> {
+        let at = |field: String| {
+            move |e: &dyn std::fmt::Display| SpecError { field, problem: e.to_string() }
+        };
+        let mailbox = match self.soa.mailbox {
+            Some(mailbox) => mailbox,
+            None => name.child(MAILBOX).map_err(|e| at("soa.mailbox".into())(&e))?,
+        };
+        let mut records = Vec::with_capacity(self.records.len());
+        for form in self.records {
+            let owner = match form.name.as_str() {
+                "@" => name.clone(),
+                text => DnsName::new(text).map_err(|e| at(format!("records[{text}]"))(&e))?,
+            };
+            records.push(Record {
+                name: owner,
+                ttl: form.ttl.unwrap_or(self.ttl).0,
+                data: form.data,
+            });
+        }
+        let server =
+            |form: NameServerForm| NameServer { name: form.name, addresses: form.addresses };
+        let zone = Zone {
+            name,
+            soa: Soa {
+                mailbox,
+                refresh: self.soa.refresh.0,
+                retry: self.soa.retry.0,
+                expire: self.soa.expire.0,
+                negative_ttl: self.soa.negative_ttl.0,
+            },
+            name_servers: self.name_servers.into_iter().map(server).collect(),
+            ttl: self.ttl.0,
+            records,
+        };
+        zone.validate()?;
+        Ok(zone)
+    }
+}
+
+impl From<&Zone> for ZoneForm {
+    fn from(zone: &Zone) -> Self {
+        let server = |server: &NameServer| NameServerForm {
+            name: server.name.clone(),
+            addresses: server.addresses.clone(),
+        };
+        let record = |record: &Record| RecordForm {
+            name: record.name.to_string(),
+            ttl: Some(Span(record.ttl)),
+            data: record.data.clone(),
+        };
+        Self {
+            soa: SoaForm {
+                mailbox: Some(zone.soa.mailbox.clone()),
+                refresh: Span(zone.soa.refresh),
+                retry: Span(zone.soa.retry),
+                expire: Span(zone.soa.expire),
+                negative_ttl: Span(zone.soa.negative_ttl),
+            },
+            ttl: Span(zone.ttl),
+            name_servers: zone.name_servers.iter().map(server).collect(),
+            records: zone.records.iter().map(record).collect(),
+        }
+    }
+}
