@@ -31,6 +31,9 @@ pub trait Agreement: Send + Sync + 'static {
     /// How the group stands, as this node sees it.
     fn standing(&self) -> Standing;
 
+    /// The applied index and the hash of the state at it. Hashes everything, so it is asked for on purpose.
+    fn state_hash(&self) -> (u64, Hash);
+
     /// Changes who is in the group. Errors: as `propose`, or the change is not possible.
     async fn change_membership(
         &self,
@@ -65,8 +68,6 @@ pub struct NewMember {
     pub peer_address: String,
     /// Where clients reach it.
     pub api_address: String,
-    /// What its data directory is bound to.
-    pub directory: u128,
 }
 
 /// What part a node takes in the group.
@@ -130,8 +131,6 @@ pub struct Standing {
     pub applied_index: u64,
     /// The last index of the newest snapshot.
     pub snapshot_index: u64,
-    /// Hash of the state at `applied_index`, where it is known.
-    pub state_hash: Option<Hash>,
     /// The replicated audit chain.
     pub audit_head: Head,
 }
@@ -168,6 +167,10 @@ pub enum AgreementErrorKind {
     AuditUnavailable,
     /// It is not known whether it happened: ask again with the same request id.
     Unknown,
+    /// The command cannot be stored.
+    Invalid,
+    /// This node does not catch up with the leader in time.
+    Behind,
     /// This node has stopped taking part.
     Stopped,
     /// The change of membership is not possible.

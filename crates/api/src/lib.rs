@@ -16,6 +16,7 @@ pub mod agreement;
 mod caller;
 mod context;
 mod feed;
+mod group;
 mod limit;
 mod metrics;
 pub mod node;

@@ -193,6 +193,14 @@ impl From<AgreementError> for Refusal {
                 "OUTCOME_UNKNOWN",
                 "ask again with the same request id: it is then done once, whatever has happened",
             ),
+            AgreementErrorKind::Invalid => (
+                Code::InvalidArgument,
+                "CANNOT_BE_STORED",
+                "make the request smaller, or correct it",
+            ),
+            AgreementErrorKind::Behind => {
+                (Code::Unavailable, "BEHIND", "ask again, or ask the leader")
+            }
             AgreementErrorKind::Stopped => (
                 Code::Unavailable,
                 "STOPPED",
@@ -207,9 +215,10 @@ impl From<AgreementError> for Refusal {
         let refusal = Self::new(code, reason, error.message, next_step);
         match error.kind {
             AgreementErrorKind::NoLeader | AgreementErrorKind::Unknown => refusal.after(ELECTION),
-            AgreementErrorKind::Overloaded => refusal.after(BREATH),
+            AgreementErrorKind::Overloaded | AgreementErrorKind::Behind => refusal.after(BREATH),
             AgreementErrorKind::NoQuorum
             | AgreementErrorKind::AuditUnavailable
+            | AgreementErrorKind::Invalid
             | AgreementErrorKind::Stopped
             | AgreementErrorKind::Membership => refusal,
         }

@@ -59,10 +59,16 @@ impl ClusterService for Cluster {
         &self,
         request: Request<pb::GetClusterRequest>,
     ) -> Result<Response<pb::GetClusterResponse>, Status> {
-        let _: Call<pb::GetClusterRequest> = Call::of(request)?;
+        let call = Call::of(request)?;
         let standing = self.0.deps.agreement.standing();
         let view = self.0.latest();
-        Ok(at(standing.applied_index, page(&self.0, &standing, &view)))
+        let mut page = page(&self.0, &standing, &view);
+        if call.body.with_state_hash {
+            let (index, hash) = self.0.deps.agreement.state_hash();
+            page.state_hash = hash.to_string();
+            page.state_hash_index = index;
+        }
+        Ok(at(standing.applied_index, page))
     }
 
     async fn add_member(
@@ -121,21 +127,12 @@ fn new_member(body: &pb::AddMemberRequest) -> Result<NewMember, Refusal> {
             Refusal::field(field, format!("{text:.80?} is not IP:PORT; agents are reached by IP"))
         })
     };
-    let directory = match body.directory.as_str() {
-        "" => 0,
-        text => {
-            let wrong =
-                |_| Refusal::field("directory", "it is no UUID; the node prints it at its start");
-            request_id(text).map_err(wrong)?.0
-        }
-    };
     Ok(NewMember {
         id: member_id(body.id)?,
         name: named("name", &body.name)?,
         region: named("region", &body.region)?,
         peer_address: address("peer_address", &body.peer_address)?,
         api_address: address("api_address", &body.api_address)?,
-        directory,
     })
 }
 
@@ -162,7 +159,8 @@ fn page(context: &Context, standing: &Standing, view: &Arc<View>) -> pb::GetClus
         applied_index: standing.applied_index,
         snapshot_index: standing.snapshot_index,
         logic_version: view.logic_version,
-        state_hash: standing.state_hash.map(|hash| hash.to_string()).unwrap_or_default(),
+        state_hash: String::new(),
+        state_hash_index: 0,
         audit_head: Some(standing.audit_head.to_proto()),
         audit_stored: Some(audit.head().to_proto()),
         audit_problem,

@@ -1,0 +1,173 @@
+//! The group of `consensus` as the API's [`Agreement`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use holdfast_consensus::{
+    Attempts, ChangeError, Group, GroupStatus, Member as GroupMember, MemberStatus, ProposeError,
+    ReadError, Role as GroupRole,
+};
+use holdfast_core::audit::Hash;
+use holdfast_core::{AgentId, Outcome, View};
+use holdfast_wire::command::Proposal;
+use tokio::sync::watch;
+
+use crate::agreement::{
+    Agreement, AgreementError, AgreementErrorKind, Member, Membership, NewMember, Role, Standing,
+};
+
+#[async_trait]
+impl Agreement for Group {
+    async fn propose(
+        &self,
+        proposal: Proposal,
+        within: Duration,
+    ) -> Result<Outcome, AgreementError> {
+        self.propose_within(proposal, within).await.map_err(not_proposed)
+    }
+
+    async fn read_index(&self, within: Duration) -> Result<u64, AgreementError> {
+        match tokio::time::timeout(within, Self::read_index(self)).await {
+            Ok(read) => read.map_err(not_read),
+            Err(_) => {
+                let leader = self.status().borrow().leader;
+                let attempts = Attempts { leader, tried: Vec::new(), waited: within };
+                Err(not_read(ReadError::Unavailable(attempts)))
+            }
+        }
+    }
+
+    fn view(&self) -> watch::Receiver<Arc<View>> {
+        Self::view(self)
+    }
+
+    fn standing(&self) -> Standing {
+        let (_, audit_head) = self.audit_head();
+        let status = self.status();
+        let status = status.borrow();
+        Standing {
+            group: self.id(),
+            generation: status.generation,
+            role: role(status.role),
+            leader: status.leader,
+            term: status.term,
+            quorum: status.quorum_ok,
+            members: status.members.iter().map(member).collect(),
+            last_log_index: status.last_log_index,
+            committed_index: status.committed,
+            applied_index: status.applied,
+            snapshot_index: status.snapshot_index,
+            audit_head,
+        }
+    }
+
+    fn state_hash(&self) -> (u64, Hash) {
+        let (index, hash, _) = Self::state_hash(self);
+        (index, hash)
+    }
+
+    async fn change_membership(
+        &self,
+        change: Membership,
+        within: Duration,
+    ) -> Result<(), AgreementError> {
+        let changing = async {
+            match change {
+                Membership::Add(new) => self.add_learner(&joining(new)).await,
+                Membership::Promote(agent) => self.promote(agent).await,
+                Membership::Remove(agent) => self.remove(agent).await,
+                Membership::Transfer(Some(agent)) => self.transfer_leader(agent).await,
+                Membership::Transfer(None) => {
+                    let heir = heir(&self.status().borrow()).ok_or_else(nobody);
+                    self.transfer_leader(heir?).await
+                }
+            }
+        };
+        match tokio::time::timeout(within, changing).await {
+            Ok(changed) => changed.map_err(not_changed),
+            Err(_) => {
+                let leader = self.status().borrow().leader;
+                let attempts = Attempts { leader, tried: Vec::new(), waited: within };
+                Err(not_changed(ChangeError::Unavailable(attempts)))
+            }
+        }
+    }
+}
+
+fn joining(new: NewMember) -> GroupMember {
+    GroupMember {
+        id: new.id,
+        name: new.name.to_string(),
+        region: new.region.to_string(),
+        address: new.peer_address,
+        api_address: new.api_address,
+    }
+}
+
+/// The voter that lags least behind the leader, as far as is known here.
+fn heir(status: &GroupStatus) -> Option<AgentId> {
+    let others = status.members.iter().filter(|m| m.voter && Some(m.id) != status.leader);
+    others.max_by_key(|member| member.matched).map(|member| member.id)
+}
+
+fn nobody() -> ChangeError {
+    ChangeError::Refused("there is no other voter to hand leadership to".to_owned())
+}
+
+fn role(role: GroupRole) -> Role {
+    match role {
+        GroupRole::Leader => Role::Leader,
+        GroupRole::Follower => Role::Follower,
+        GroupRole::Candidate => Role::Candidate,
+        GroupRole::Learner => Role::Learner,
+        GroupRole::Stopped => Role::Stopped,
+    }
+}
+
+fn member(status: &MemberStatus) -> Member {
+    Member {
+        id: status.id,
+        name: status.name.clone(),
+        region: status.region.clone(),
+        peer_address: status.address.clone(),
+        api_address: status.api_address.clone(),
+        voter: status.voter,
+        matched_index: status.matched,
+        last_heard: status.acknowledged_ago,
+    }
+}
+
+fn not_proposed(error: ProposeError) -> AgreementError {
+    let kind = match &error {
+        ProposeError::NoLeader(_) => AgreementErrorKind::NoLeader,
+        ProposeError::NoQuorum(_) => AgreementErrorKind::NoQuorum,
+        ProposeError::Overloaded(_) => AgreementErrorKind::Overloaded,
+        ProposeError::AuditRefused(_) => AgreementErrorKind::AuditUnavailable,
+        ProposeError::Unknown(_) => AgreementErrorKind::Unknown,
+        ProposeError::Invalid(_) => AgreementErrorKind::Invalid,
+        ProposeError::Stopped(_) => AgreementErrorKind::Stopped,
+    };
+    AgreementError { kind, message: error.to_string() }
+}
+
+fn not_read(error: ReadError) -> AgreementError {
+    let kind = match &error {
+        ReadError::Unavailable(attempts) if attempts.leader.is_none() => {
+            AgreementErrorKind::NoLeader
+        }
+        ReadError::Unavailable(_) => AgreementErrorKind::NoQuorum,
+        ReadError::Behind { .. } => AgreementErrorKind::Behind,
+        ReadError::Stopped(_) => AgreementErrorKind::Stopped,
+    };
+    AgreementError { kind, message: error.to_string() }
+}
+
+fn not_changed(error: ChangeError) -> AgreementError {
+    let kind = match &error {
+        ChangeError::Unreachable { .. } | ChangeError::Refused(_) => AgreementErrorKind::Membership,
+        ChangeError::Unavailable(_) => AgreementErrorKind::Unknown,
+        ChangeError::Stopped(_) => AgreementErrorKind::Stopped,
+    };
+    AgreementError { kind, message: error.to_string() }
+}
