@@ -179,3 +179,57 @@ fn decode(path: &Path, bytes: &[u8]) -> Result<Answers, LkgError> {
         _ => Err(damaged("its content cannot be read though its checksum matches")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use holdfast_core::view::NameAnswers;
+    use holdfast_core::{DnsName, Epoch};
+
+    use super::*;
+
+    fn written() -> Vec<u8> {
+        let name = DnsName::new("shop.example.test").expect("valid");
+        let here = NameAnswers { service: None, epoch: Epoch(2), refused: true, sets: vec![] };
+        let names = Arc::new([(name, Arc::new(here))].into());
+        encode(&Answers { generation: 1, index: 7, names, ..Answers::default() }).expect("encodes")
+    }
+
+    fn error_of(bytes: &[u8]) -> LkgError {
+        decode(Path::new("lkg"), bytes).expect_err("damaged")
+    }
+
+    #[test]
+    fn every_flipped_bit_is_found() {
+        let bytes = written();
+        for place in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut damaged = bytes.clone();
+                damaged[place] ^= 1 << bit;
+                let error = error_of(&damaged);
+                let proper = match place {
+                    0..8 => matches!(error, LkgError::Foreign { .. }),
+                    8..12 => matches!(error, LkgError::Version { .. }),
+                    12..20 => {
+                        matches!(error, LkgError::Truncated { .. } | LkgError::Damaged { .. })
+                    }
+                    _ => matches!(error, LkgError::Damaged { .. }),
+                };
+                assert!(proper, "byte {place}: {error:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_cut_is_found_and_so_is_a_tail() {
+        let bytes = written();
+        for length in 0..bytes.len() {
+            let error = error_of(&bytes[..length]);
+            let cut = matches!(error, LkgError::Truncated { found, .. } if found == length as u64);
+            assert!(cut, "{length} bytes: {error:?}");
+        }
+        let longer = [bytes.as_slice(), b"!"].concat();
+        assert!(matches!(error_of(&longer), LkgError::Damaged { .. }));
+    }
+}

@@ -313,3 +313,54 @@ async fn impossible_configurations_are_refused_with_the_reason() {
     }
     taken.stop().await;
 }
+
+/// Set in the process that `descriptors_run_out` starts with few descriptors.
+const FEW_DESCRIPTORS: &str = "HOLDFAST_TEST_FEW_DESCRIPTORS";
+
+#[tokio::test]
+async fn descriptors_run_out_and_come_back() {
+    if std::env::var_os(FEW_DESCRIPTORS).is_some() {
+        return with_few_descriptors().await;
+    }
+    let itself = std::env::current_exe().expect("a test has a file");
+    let output = tokio::process::Command::new("sh")
+        .args([
+            "-c",
+            "ulimit -n 64 && exec \"$0\" --exact sockets::descriptors_run_out_and_come_back",
+        ])
+        .arg(itself)
+        .env(FEW_DESCRIPTORS, "1")
+        .output();
+    let output = timeout(2 * PATIENCE, output).await.expect("in time").expect("runs");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}");
+}
+
+async fn with_few_descriptors() {
+    let running = started(loopback()).await;
+    let server = running.address();
+    let datagrams = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+    datagrams.connect(server).await.expect("connects");
+    let mut streams = Vec::new();
+    while let Ok(stream) = TcpStream::connect(server).await {
+        streams.push(stream);
+    }
+    assert!(streams.len() < 64, "the limit holds");
+    datagrams.send(&query("shop.example.test.", RecordType::A, None)).await.expect("sends");
+    let mut reply = [0; 512];
+    let length =
+        timeout(PATIENCE, datagrams.recv(&mut reply)).await.expect("in time").expect("a reply");
+    assert_eq!(decode(&reply[..length]).answers.len(), 1, "datagrams are answered all the while");
+    drop(streams);
+    let mut stream = TcpStream::connect(server).await.expect("connects");
+    stream
+        .write_all(&framed(&query("shop.example.test.", RecordType::A, None)))
+        .await
+        .expect("sends");
+    assert_eq!(
+        read_tcp(&mut stream).await.expect("a reply").answers.len(),
+        1,
+        "connections come back"
+    );
+    running.stop().await;
+}
