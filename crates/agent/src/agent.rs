@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use holdfast_audit::{AuditLog, AuditStore};
 use holdfast_consensus::{Fatal, Group, GroupConfig, Groups, Member, Seams, Storage, Timings};
-use holdfast_core::BootId;
+use holdfast_core::{AgentId, BootId};
 use holdfast_core::seam::{Clock, Entropy};
 use holdfast_dns::{AnswersSource, Publisher};
 use holdfast_probe::{Prober, SchedulerConfig};
@@ -66,6 +66,14 @@ impl std::fmt::Debug for AgentSeams {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AgentSeams").field("audit", &self.audit).finish_non_exhaustive()
     }
+}
+
+/// What plays together in the background.
+struct Cast {
+    probing: Arc<Probing>,
+    hub: Arc<Hub>,
+    heartbeats: Arc<Heartbeats>,
+    peers: Peers,
 }
 
 /// A running agent, without its sockets.
@@ -139,8 +147,9 @@ impl Agent {
             heartbeats: heartbeats.clone(),
             switchboard,
         };
-        agent.begin_observing(config, &probing, &hub, &peers, seams.entropy.next_u64());
-        agent.begin_duties(&hub, &heartbeats, &peers, id);
+        let cast = Cast { probing, hub, heartbeats, peers };
+        agent.begin_observing(config, &cast, BootId(seams.entropy.next_u64()));
+        agent.begin_duties(cast, id);
         agent.begin_publishing(seams.publisher);
         agent.begin_forming(config);
         Ok(agent)
@@ -153,6 +162,7 @@ impl Agent {
 
     /// Ends everything in good order: leadership is handed over, tasks end, the audit log settles.
     pub async fn stop(self) {
+        self.tasks.close();
         self.group.shutdown().await;
         self.tasks.cancel_token().cancel();
         self.tasks.ended().await;
@@ -180,49 +190,34 @@ impl Agent {
         self.tasks.supervise("form", move || form(group.clone(), members.clone(), token.clone()));
     }
 
-    fn begin_observing(
-        &self,
-        config: &Config,
-        probing: &Arc<Probing>,
-        hub: &Arc<Hub>,
-        peers: &Peers,
-        boot: u64,
-    ) {
+    fn begin_observing(&self, config: &Config, cast: &Cast, boot: BootId) {
         let reporter = Arc::new(Reporter {
             agent: config.node.id,
-            boot: BootId(boot),
-            digest: probing.digest(),
+            boot,
+            digest: cast.probing.digest(),
             group: self.group.clone(),
-            peers: peers.clone(),
-            hub: hub.clone(),
+            peers: cast.peers.clone(),
+            hub: cast.hub.clone(),
             every: config.probe.report_every,
             sequence: Arc::default(),
         });
-        let (probing, token) = (probing.clone(), self.tasks.cancel_token());
+        let (probing, token) = (cast.probing.clone(), self.tasks.cancel_token());
         self.tasks.supervise("probe", move || probing.clone().run(token.clone()));
         let token = self.tasks.cancel_token();
         self.tasks.supervise("report", move || reporter.clone().run(token.clone()));
     }
 
-    fn begin_duties(
-        &self,
-        hub: &Arc<Hub>,
-        heartbeats: &Arc<Heartbeats>,
-        peers: &Peers,
-        id: holdfast_core::AgentId,
-    ) {
-        let (hub, token) = (hub.clone(), self.tasks.cancel_token());
+    fn begin_duties(&self, cast: Cast, id: AgentId) {
+        let Cast { hub, heartbeats, peers, .. } = cast;
+        let token = self.tasks.cancel_token();
         self.tasks.supervise("silence", move || hub.clone().watch_silence(token.clone()));
-        let (heartbeats, token) = (heartbeats.clone(), self.tasks.cancel_token());
+        let token = self.tasks.cancel_token();
         self.tasks.supervise("heartbeats", move || heartbeats.clone().run(token.clone()));
         let roster = Arc::new(Roster { agent: id, group: self.group.clone() });
         let token = self.tasks.cancel_token();
         self.tasks.supervise("roster", move || roster.clone().run(token.clone()));
-        let replicas = Arc::new(Replicas {
-            group: self.group.clone(),
-            audit: self.audit.clone(),
-            peers: peers.clone(),
-        });
+        let (group, audit) = (self.group.clone(), self.audit.clone());
+        let replicas = Arc::new(Replicas { group, audit, peers });
         let (comparing, token) = (replicas.clone(), self.tasks.cancel_token());
         self.tasks.supervise("compare", move || comparing.clone().compare(token.clone()));
         let token = self.tasks.cancel_token();

@@ -27,7 +27,7 @@ enum Parcel {
 
 /// The audit sink of a group. Clones share it.
 #[derive(Debug, Clone)]
-pub struct AuditBridge {
+pub(crate) struct AuditBridge {
     log: AuditLog,
     buffer: Arc<Mutex<VecDeque<Parcel>>>,
     filled: Arc<Notify>,
@@ -35,12 +35,12 @@ pub struct AuditBridge {
 
 impl AuditBridge {
     /// A bridge to `log`; [`AuditBridge::run`] carries.
-    pub fn new(log: AuditLog) -> Self {
+    pub(crate) fn new(log: AuditLog) -> Self {
         Self { log, buffer: Arc::default(), filled: Arc::default() }
     }
 
     /// Carries what arrives to the store, until cancelled and empty.
-    pub async fn run(self, cancel: CancellationToken) {
+    pub(crate) async fn run(self, cancel: CancellationToken) {
         loop {
             let parcel = self.lock().front().map(Parcel::copy);
             match parcel {

@@ -32,28 +32,28 @@ struct Inner {
 
 /// What facts are made of.
 #[derive(Debug)]
-pub struct Sources {
+pub(crate) struct Sources {
     /// The configuration.
-    pub config: Config,
+    pub(crate) config: Config,
     /// The background tasks.
-    pub tasks: Tasks,
+    pub(crate) tasks: Tasks,
     /// The group.
-    pub group: Group,
+    pub(crate) group: Group,
     /// The audit log.
-    pub audit: AuditLog,
+    pub(crate) audit: AuditLog,
     /// What DNS serves.
-    pub answers: AnswersSource,
+    pub(crate) answers: AnswersSource,
     /// Where DNS is answered.
-    pub dns: Vec<SocketAddr>,
+    pub(crate) dns: Vec<SocketAddr>,
     /// When the process started.
-    pub started_at: Timestamp,
+    pub(crate) started_at: Timestamp,
     /// When the certificate ends.
-    pub certificate_expires: Option<Timestamp>,
+    pub(crate) certificate_expires: Option<Timestamp>,
 }
 
 impl Facts {
     /// Facts of these sources.
-    pub fn new(sources: Sources) -> Self {
+    pub(crate) fn new(sources: Sources) -> Self {
         let Sources { config, tasks, group, audit, answers, dns, started_at, certificate_expires } = sources;
         let inner =
             Inner { config, tasks, group, audit, answers, dns, started_at, certificate_expires };

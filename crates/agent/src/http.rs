@@ -34,7 +34,7 @@ struct Shared {
 }
 
 /// Serves until cancelled.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     facts: Facts,
     metrics: Option<PrometheusHandle>,

@@ -11,7 +11,6 @@
 //! that stops before everything else has.
 
 mod agent;
-mod agreement;
 mod audit_bridge;
 pub mod config;
 mod facts;

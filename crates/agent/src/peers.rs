@@ -29,7 +29,7 @@ const AUDIT_BYTES: usize = 4 * 1024 * 1024;
 
 /// The way to the other members. Clones share it.
 #[derive(Clone)]
-pub struct Peers {
+pub(crate) struct Peers {
     cluster: String,
     agent: AgentId,
     group: Group,
@@ -44,24 +44,24 @@ impl std::fmt::Debug for Peers {
 
 impl Peers {
     /// The way of `agent` to the members of `group`.
-    pub fn new(cluster: String, agent: AgentId, group: Group, wire: Arc<dyn Wire>) -> Self {
+    pub(crate) fn new(cluster: String, agent: AgentId, group: Group, wire: Arc<dyn Wire>) -> Self {
         Self { cluster, agent, group, wire }
     }
 
     /// The other members.
-    pub fn others(&self) -> Vec<AgentId> {
+    pub(crate) fn others(&self) -> Vec<AgentId> {
         let status = self.group.status();
         let status = status.borrow();
         status.members.iter().map(|member| member.id).filter(|id| *id != self.agent).collect()
     }
 
     /// How many members there are.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.group.status().borrow().members.len()
     }
 
     /// Sends a message and waits for the answer. Errors: `to` is no member, or see [`WireError`].
-    pub async fn call(
+    pub(crate) async fn call(
         &self,
         to: AgentId,
         kind: MessageKind,
@@ -91,22 +91,22 @@ impl Peers {
 
 /// What this agent does with messages that are not Raft's; set once the parts are there.
 #[derive(Debug)]
-pub struct Parts {
+pub(crate) struct Parts {
     /// The leader's side of observing.
-    pub hub: Arc<Hub>,
+    pub(crate) hub: Arc<Hub>,
     /// The prober that confirms.
-    pub confirm: Arc<Probing>,
+    pub(crate) confirm: Arc<Probing>,
     /// Heartbeat checks.
-    pub heartbeats: Arc<Heartbeats>,
+    pub(crate) heartbeats: Arc<Heartbeats>,
     /// The audit log, for peers that lack records.
-    pub audit: AuditLog,
+    pub(crate) audit: AuditLog,
     /// The group.
-    pub group: Group,
+    pub(crate) group: Group,
 }
 
 /// Takes messages of other agents.
 #[derive(Debug)]
-pub struct Switchboard {
+pub(crate) struct Switchboard {
     cluster: String,
     agent: AgentId,
     groups: Groups,
@@ -115,12 +115,12 @@ pub struct Switchboard {
 
 impl Switchboard {
     /// Takes Raft's messages at once, the others once [`Switchboard::connect`] was called.
-    pub fn new(cluster: String, agent: AgentId, groups: Groups) -> Self {
+    pub(crate) fn new(cluster: String, agent: AgentId, groups: Groups) -> Self {
         Self { cluster, agent, groups, parts: OnceLock::new() }
     }
 
     /// Connects the parts; once.
-    pub fn connect(&self, parts: Parts) {
+    pub(crate) fn connect(&self, parts: Parts) {
         if self.parts.set(parts).is_err() {
             tracing::error!("the parts of an agent are connected once");
         }

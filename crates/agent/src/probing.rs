@@ -10,7 +10,7 @@ use holdfast_probe::{ConfirmHandle, Digest, Prober, Scheduler, SchedulerConfig, 
 use tokio_util::sync::CancellationToken;
 
 /// The prober of one agent.
-pub struct Probing {
+pub(crate) struct Probing {
     agent: AgentName,
     config: SchedulerConfig,
     prober: Arc<dyn Prober>,
@@ -37,7 +37,7 @@ impl Sentinels for OtherMembers {
 
 impl Probing {
     /// A prober that does not run yet.
-    pub fn new(
+    pub(crate) fn new(
         agent: AgentName,
         config: SchedulerConfig,
         prober: Arc<dyn Prober>,
@@ -49,12 +49,12 @@ impl Probing {
     }
 
     /// What it observes.
-    pub fn digest(&self) -> Arc<Digest> {
+    pub(crate) fn digest(&self) -> Arc<Digest> {
         self.digest.clone()
     }
 
     /// Looks at these targets at once.
-    pub fn confirm(&self, targets: &[Target]) {
+    pub(crate) fn confirm(&self, targets: &[Target]) {
         let handle = self.confirm.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(handle) = handle {
             handle.confirm(targets);
@@ -62,7 +62,7 @@ impl Probing {
     }
 
     /// Probes what the view declares, until cancelled.
-    pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
+    pub(crate) async fn run(self: Arc<Self>, cancel: CancellationToken) {
         let scheduler = Scheduler::new(
             self.config,
             self.agent.clone(),

@@ -27,25 +27,25 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 const FILL_PAUSE: Duration = Duration::from_millis(500);
 
 /// Where this replica stands: what is durable of its audit chain.
-pub fn standing_of(group: &Group, audit: &AuditLog) -> Standing {
+pub(crate) fn standing_of(group: &Group, audit: &AuditLog) -> Standing {
     let index = group.status().borrow().applied;
     Standing { index, audit: audit.head(), state: Hash::GENESIS }
 }
 
 /// Compares this replica with the others, and fills its audit log.
 #[derive(Debug)]
-pub struct Replicas {
+pub(crate) struct Replicas {
     /// The group.
-    pub group: Group,
+    pub(crate) group: Group,
     /// This replica's chain.
-    pub audit: AuditLog,
+    pub(crate) audit: AuditLog,
     /// The others.
-    pub peers: Peers,
+    pub(crate) peers: Peers,
 }
 
 impl Replicas {
     /// Compares until cancelled.
-    pub async fn compare(self: Arc<Self>, cancel: CancellationToken) {
+    pub(crate) async fn compare(self: Arc<Self>, cancel: CancellationToken) {
         loop {
             tokio::select! {
                 biased;
@@ -90,7 +90,7 @@ impl Replicas {
     }
 
     /// Fills holes of the audit log from peers, until cancelled.
-    pub async fn fill(self: Arc<Self>, cancel: CancellationToken) {
+    pub(crate) async fn fill(self: Arc<Self>, cancel: CancellationToken) {
         let mut health = self.audit.watch_health();
         loop {
             let missing = match &*health.borrow_and_update() {

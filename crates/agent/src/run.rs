@@ -21,7 +21,6 @@ use holdfast_wire::tls::{TlsError, TlsFiles, TlsMaterial};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::agreement::GroupAgreement;
 use crate::agent::{Agent, AgentSeams, AuditStorage};
 use crate::config::{Config, Tls};
 use crate::facts::{Facts, Sources};
@@ -218,7 +217,7 @@ async fn serve_api(
     stop: CancellationToken,
 ) -> Result<(), StartError> {
     let deps = Deps {
-        agreement: Arc::new(GroupAgreement(agent.group.clone())),
+        agreement: Arc::new(agent.group.clone()),
         audit: agent.audit.clone(),
         facts: Arc::new(facts.clone()),
         heartbeats: Arc::new(Beats(agent.heartbeats.clone())),

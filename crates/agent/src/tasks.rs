@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct TaskStatus {
 #[derive(Debug, Clone)]
 pub struct Tasks {
     cancel: CancellationToken,
+    /// Once set, a task that returns has ended in good order.
+    closing: Arc<AtomicBool>,
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -43,7 +46,7 @@ struct Inner {
 impl Tasks {
     /// No tasks yet; they end when `cancel` does.
     pub fn new(cancel: CancellationToken) -> Self {
-        Self { cancel, inner: Arc::default() }
+        Self { cancel, closing: Arc::default(), inner: Arc::default() }
     }
 
     /// What ends the tasks.
@@ -66,6 +69,11 @@ impl Tasks {
         let mut inner = self.lock();
         inner.statuses.insert(name, status);
         inner.set.spawn(async move { tasks.keep(name, make).await });
+    }
+
+    /// Says that what tasks live on is about to go: from now on nothing is begun again.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
     }
 
     /// Waits for every task to end. The caller cancels first.
@@ -96,7 +104,7 @@ impl Tasks {
                     return;
                 }
             };
-            if self.cancel.is_cancelled() {
+            if self.cancel.is_cancelled() || self.closing.load(Ordering::Relaxed) {
                 self.note(name, |status| status.running = false);
                 return;
             }
@@ -135,7 +143,7 @@ impl Tasks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     #[tokio::test(start_paused = true)]
     async fn a_task_that_panics_is_begun_again_and_shown() {

@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::Telemetry;
 
 /// hickory logs every query at INFO; under a flood its log would be the outage.
-const ALWAYS: &str = "hickory_server=warn,hickory_net=warn,hickory_proto=warn,openraft=warn,sled=warn,h2=warn";
+const ALWAYS: &str = "hickory_server=warn,hickory_net=warn,hickory_proto=warn,openraft=error,sled=warn,h2=warn";
 
 /// Buckets for everything measured in seconds, from 100 µs to 30 s.
 const SECONDS: [f64; 17] = [
@@ -41,7 +41,7 @@ pub fn start_logs(config: &Telemetry) -> Result<(), TelemetryError> {
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
 /// What `/metrics` shows, if this process collects metrics.
-pub fn metrics() -> Option<PrometheusHandle> {
+pub(crate) fn metrics() -> Option<PrometheusHandle> {
     METRICS.get().cloned()
 }
 

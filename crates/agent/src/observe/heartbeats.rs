@@ -27,7 +27,7 @@ const IDLE: Duration = Duration::from_secs(1);
 
 /// Takes beats in, and notices silence where this agent leads.
 #[derive(Debug)]
-pub struct Heartbeats {
+pub(crate) struct Heartbeats {
     agent: AgentId,
     group: Group,
     peers: Peers,
@@ -52,13 +52,13 @@ struct Watched {
 
 impl Heartbeats {
     /// Nobody has reported yet.
-    pub fn new(agent: AgentId, group: Group, peers: Peers) -> Self {
+    pub(crate) fn new(agent: AgentId, group: Group, peers: Peers) -> Self {
         Self { agent, group, peers, table: Mutex::default(), changed: Notify::new() }
     }
 
     /// An endpoint reported here: to the leader with it. Errors: there is no leader, it cannot be reached, or the
     /// target has no heartbeat check.
-    pub async fn beat(&self, targets: Vec<Target>) -> Result<(), String> {
+    pub(crate) async fn beat(&self, targets: Vec<Target>) -> Result<(), String> {
         let leader = self.group.status().borrow().leader;
         match leader {
             Some(leader) if leader == self.agent => {
@@ -74,7 +74,7 @@ impl Heartbeats {
     }
 
     /// Takes beats that were forwarded to the leader.
-    pub fn take(&self, targets: Vec<Target>) -> Result<(), Refusal> {
+    pub(crate) fn take(&self, targets: Vec<Target>) -> Result<(), Refusal> {
         let term = self.leading().ok_or_else(|| {
             let leader = self.group.status().borrow().leader;
             Refusal::new(RefusalReason::NotLeader { leader }, "this agent does not lead the group")
@@ -96,7 +96,7 @@ impl Heartbeats {
     }
 
     /// Records who reports and who has stopped, until cancelled.
-    pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
+    pub(crate) async fn run(self: Arc<Self>, cancel: CancellationToken) {
         let mut view = self.group.view();
         loop {
             let wait = self.settle().await;

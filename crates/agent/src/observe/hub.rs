@@ -27,7 +27,7 @@ const CONFIRM_TARGETS: usize = 4096;
 
 /// The leader's side of observing; every agent has one, and only the leader's is used.
 #[derive(Debug)]
-pub struct Hub {
+pub(crate) struct Hub {
     agent: AgentId,
     group: Group,
     peers: Peers,
@@ -46,7 +46,7 @@ struct Heard {
 
 impl Hub {
     /// A hub that hears nobody yet.
-    pub fn new(
+    pub(crate) fn new(
         agent: AgentId,
         group: Group,
         peers: Peers,
@@ -57,7 +57,7 @@ impl Hub {
     }
 
     /// Takes a bulletin. Errors: this agent is not the leader, or the log takes nothing at present.
-    pub async fn take(&self, bulletin: Bulletin) -> Result<BulletinReply, Refusal> {
+    pub(crate) async fn take(&self, bulletin: Bulletin) -> Result<BulletinReply, Refusal> {
         let term = self.leading()?;
         self.note_heard(term, &bulletin);
         if !bulletin.suspects.is_empty() {
@@ -128,7 +128,7 @@ impl Hub {
     }
 
     /// Proposes that observers that are no longer heard are silent, until cancelled.
-    pub async fn watch_silence(self: Arc<Self>, cancel: CancellationToken) {
+    pub(crate) async fn watch_silence(self: Arc<Self>, cancel: CancellationToken) {
         let mut status = self.group.status();
         loop {
             let wait = self.next_silence().await;

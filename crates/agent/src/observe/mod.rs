@@ -9,7 +9,7 @@
 //! lost on the way is sent again in full. Suspicions are hints: they make everybody look at once and leave no trace
 //! in the log. Silence is noticed by the leader alone and makes opinions unknown, never anything down.
 
-pub mod heartbeats;
-pub mod hub;
-pub mod reporter;
-pub mod roster;
+pub(crate) mod heartbeats;
+pub(crate) mod hub;
+pub(crate) mod reporter;
+pub(crate) mod roster;

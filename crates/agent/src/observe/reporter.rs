@@ -31,23 +31,23 @@ const FULL_EVERY: Duration = Duration::from_secs(300);
 
 /// Sends this node's observations to the leader.
 #[derive(Debug)]
-pub struct Reporter {
+pub(crate) struct Reporter {
     /// This agent.
-    pub agent: AgentId,
+    pub(crate) agent: AgentId,
     /// This process.
-    pub boot: BootId,
+    pub(crate) boot: BootId,
     /// What it observes.
-    pub digest: Arc<Digest>,
+    pub(crate) digest: Arc<Digest>,
     /// The group whose leader is told.
-    pub group: Group,
+    pub(crate) group: Group,
     /// The way to other agents.
-    pub peers: Peers,
+    pub(crate) peers: Peers,
     /// The leader's side, where this agent is the leader.
-    pub hub: Arc<Hub>,
+    pub(crate) hub: Arc<Hub>,
     /// How often it says that it is there when there is nothing new.
-    pub every: Duration,
+    pub(crate) every: Duration,
     /// The number of the last report of this process; outlives a restart of the task.
-    pub sequence: Arc<AtomicU64>,
+    pub(crate) sequence: Arc<AtomicU64>,
 }
 
 /// What has been sent so far.
@@ -60,7 +60,7 @@ struct Progress {
 
 impl Reporter {
     /// Reports until cancelled.
-    pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
+    pub(crate) async fn run(self: Arc<Self>, cancel: CancellationToken) {
         let mut status = self.group.status();
         let mut progress = Progress {
             need_full: true,

@@ -13,16 +13,16 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// Keeps the roster while this agent leads.
 #[derive(Debug)]
-pub struct Roster {
+pub(crate) struct Roster {
     /// This agent.
-    pub agent: AgentId,
+    pub(crate) agent: AgentId,
     /// The group.
-    pub group: Group,
+    pub(crate) group: Group,
 }
 
 impl Roster {
     /// Runs until cancelled.
-    pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
+    pub(crate) async fn run(self: Arc<Self>, cancel: CancellationToken) {
         let mut status = self.group.status();
         let mut view = self.group.view();
         loop {

@@ -228,7 +228,7 @@ impl Story {
             Ok(witness::explanations(channel).explain_service(request).await?.into_inner())
         };
         let answer = self.api.call("asking why", LIMIT, call).await?;
-        let root = answer.explanation.ok_or_else(|| anyhow!("the explanation is empty"))?;
+        let root = answer.reason.ok_or_else(|| anyhow!("the explanation is empty"))?;
         let mut lines = vec![root.text.clone()];
         lines.extend(root.children.iter().map(|child| format!("  {}", child.text)));
         Ok(lines)
