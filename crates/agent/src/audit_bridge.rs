@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use holdfast_audit::{AuditLog, Health};
+use holdfast_audit::{AppendError, AuditLog, Health};
 use holdfast_consensus::AuditSink;
 use holdfast_core::audit::{Head, Record};
 use tokio::sync::Notify;
@@ -60,16 +60,30 @@ impl AuditBridge {
 
     async fn carry(&self, parcel: Parcel) {
         let result = match parcel {
-            Parcel::Records(records) => {
-                let through = records.last().map_or(0, |record| record.content.index);
-                self.log.append(records, through).await.map_err(|error| error.to_string())
-            }
+            Parcel::Records(records) => self.store(records).await,
             Parcel::Reach(head) => {
-                self.log.set_head(head, 0).await.map_err(|halted| halted.reason)
+                let through = self.log.durable().borrow().index;
+                self.log.set_head(head, through).await.map_err(|halted| halted.reason)
             }
         };
         if let Err(why) = result {
             tracing::error!(why, "audit records could not be stored; mutations are refused, DNS goes on");
+        }
+    }
+
+    /// Stores records. Where the store lacks what comes before them (it was set aside, or a snapshot leapt ahead),
+    /// it is told how far the chain reaches, and what is missing comes from a peer.
+    async fn store(&self, records: Vec<Record>) -> Result<(), String> {
+        let through = records.last().map_or(0, |record| record.content.index);
+        match self.log.append(records.clone(), through).await {
+            Err(AppendError::Gap { expected, got }) => {
+                let Some(first) = records.first() else { return Ok(()) };
+                tracing::warn!(expected, got, "audit records are missing; they are fetched from a peer");
+                let before = Head { length: first.sequence - 1, hash: first.previous };
+                self.log.set_head(before, through).await.map_err(|halted| halted.reason)?;
+                self.log.append(records, through).await.map_err(|error| error.to_string())
+            }
+            result => result.map_err(|error| error.to_string()),
         }
     }
 

@@ -50,7 +50,7 @@ fn says_what_is_wrong_with_a_value() {
         ("127.0.0.1:7543", "agent.example:7543", "not an IP address"),
         ("[tls]", "[raft]\nheartbeat = \"1 fortnight\"\n[tls]", "not a duration"),
         ("[tls]", "[raft]\nelection_timeout_min = \"10ms\"\n[tls]", "two heartbeats"),
-        ("[tls]", "[probe]\nallow = [\"10.0.0.0/33\"]\n[tls]", "not a network"),
+        ("[tls]", "[probe]\nallow = [\"10.0.0.0/33\"]\n[tls]", "prefix is longer"),
         ("[tls]", "[telemetry]\nlog = \"xml\"\n[tls]", "neither json nor pretty"),
     ] {
         assert!(GOOD.contains(from), "{from}");
