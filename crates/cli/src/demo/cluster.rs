@@ -249,7 +249,7 @@ allow_loopback = true
 fn context_text(all: &[Agent]) -> String {
     let endpoints: Vec<String> = all.iter().map(|agent| format!("\"{}\"", agent.addresses.api)).collect();
     format!(
-        "endpoints = [{}]\nca = \"ca.pem\"\ncert = \"you.pem\"\nkey = \"you.key\"\n",
+        "endpoints = [{}]\n\n[tls]\nca = \"ca.pem\"\ncert = \"you.pem\"\nkey = \"you.key\"\n",
         endpoints.join(", ")
     )
 }
