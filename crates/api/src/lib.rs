@@ -30,3 +30,6 @@ pub use context::{Deps, INDEX_METADATA};
 pub use node::{HeartbeatSink, NodeFacts};
 pub use refusal::DOMAIN;
 pub use server::{ApiConfig, MAX_REQUEST_BYTES, ServeError, serve};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,8 @@
+//! The API over real sockets and a single replica without Raft: what is asked is done, what is wrong is said.
+
+mod audit;
+mod fixture;
+mod refusals;
+mod registry;
+mod trust;
+mod watch;
