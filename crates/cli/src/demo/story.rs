@@ -97,7 +97,7 @@ impl Story {
         let deadline = Instant::now() + LIMIT;
         loop {
             let call = |channel| async {
-                Ok(witness::cluster(channel).get_cluster(pb::GetClusterRequest {}).await?.into_inner())
+                Ok(witness::cluster(channel).get_cluster(pb::GetClusterRequest::default()).await?.into_inner())
             };
             let answer = self.api.call("asking for the leader", LIMIT, call).await?;
             let leader = answer.members.iter().find(|member| member.id == answer.leader && answer.leader > 0);
@@ -261,7 +261,7 @@ impl Story {
     /// How many audit records one agent holds.
     async fn stored_at(&self, api: SocketAddr) -> Result<u64> {
         let mut client = witness::cluster(self.api.to(api)?);
-        let answer = client.get_cluster(pb::GetClusterRequest {}).await?.into_inner();
+        let answer = client.get_cluster(pb::GetClusterRequest::default()).await?.into_inner();
         Ok(answer.audit_stored.map_or(0, |head| head.length))
     }
 
