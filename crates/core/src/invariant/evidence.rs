@@ -99,7 +99,8 @@ impl Evidence {
             Cause::Failed if !any(from, Verdict::Down) => {
                 return fail(format!("although nothing it served is down: {:?}", from.served));
             }
-            Cause::Recovered if !any(to, Verdict::Up) => {
+            // What an operator forces up is up by order: the order is the evidence.
+            Cause::Recovered if to.basis != Basis::Ordered && !any(to, Verdict::Up) => {
                 return fail(format!("although nothing it serves is up: {:?}", to.served));
             }
             Cause::Failed | Cause::Recovered => {}
@@ -108,7 +109,8 @@ impl Evidence {
         if matches!(to.basis, Basis::AllDown | Basis::Ordered) {
             return Ok(());
         }
-        let stayed = |name: &crate::id::EndpointName| from.served.iter().any(|served| served.endpoint == *name);
+        let stayed =
+            |name: &EndpointName| from.served.iter().any(|served| served.endpoint == *name);
         let onto_dead = to.served.iter().find(|served| {
             !stayed(&served.endpoint)
                 && self.verdict(service, &served.endpoint) == Some(Verdict::Down)

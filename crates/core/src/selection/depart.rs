@@ -5,7 +5,7 @@
 
 use super::desk::Desk;
 use super::{Admission, Automatic, Course};
-use crate::decision::Cause;
+use crate::decision::{Basis, Cause, Served};
 use crate::quorum::Verdict;
 
 impl Desk<'_> {
@@ -19,7 +19,18 @@ impl Desk<'_> {
             }
         }
         self.leave_dead_pool(&mut next);
-        self.attempt(course, next, Cause::Failed, || self.departure_gate(0));
+        self.attempt(course, next, self.departure_cause(course), || self.departure_gate(0));
+    }
+
+    /// Something that is served has failed; or nothing has, and what a departure was waiting for is up.
+    fn departure_cause(&self, course: &Course) -> Cause {
+        let down = |one: &Served| self.footing(&one.endpoint).judged == Verdict::Down;
+        let failed = self.inputs.current.served.iter().any(down);
+        if failed && course.selection.basis != Basis::AllDown {
+            Cause::Failed
+        } else {
+            Cause::Recovered
+        }
     }
 
     /// Puts a pool that is up in the place of one in charge, or of a detour, that is dead in the observers' eyes

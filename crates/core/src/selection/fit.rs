@@ -51,17 +51,18 @@ impl Desk<'_> {
     fn pool_in_charge(&self, automatic: &Automatic) -> Option<PoolName> {
         let populated = |pool: &&Pool| !pool.endpoints.is_empty();
         let present = self.inputs.automatic.active.as_ref().and_then(|name| self.pool(name));
-        let present = present.filter(|pool| populated(pool) && !self.trusting());
+        let first = || self.pools.iter().copied().find(|pool| populated(pool));
+        if self.inputs.declared && self.trusting() {
+            return first().or(self.pools.first().copied()).map(|pool| pool.name.clone());
+        }
+        let present = present.filter(populated);
         if let Some((pin, _)) = self.pin
             && present.is_none_or(|present| pin.priority < present.priority)
             && self.standing(pin, automatic, Lens::Ordered) == Standing::Up
         {
             return Some(pin.name.clone());
         }
-        let preferred = || {
-            let first = self.pools.iter().copied().find(|pool| populated(pool));
-            self.first_up(automatic).or(first).or(self.pools.first().copied())
-        };
+        let preferred = || self.first_up(automatic).or_else(first).or(self.pools.first().copied());
         present.or_else(preferred).map(|pool| pool.name.clone())
     }
 

@@ -4,16 +4,16 @@
 //! room in the budget for the departure that may follow. It is urgent when nothing else is up (a rescue), and half
 //! urgent when most of the pool is out: then it skips the waiting and still leaves that room.
 //!
-//! While a pin is in force no pool is returned to behind its back: what clients cannot see needs no gate, and a
-//! return without a gate would come to light, unsettled, the moment the pin ends.
+//! While an order decides which pool serves, no pool is returned to behind its back: what clients cannot see needs
+//! no gate, and a return without a gate would come to light, unsettled, the moment the order ends.
 
 use alloc::vec::Vec;
 
-use super::desk::{Counts, Desk, Lens};
+use super::desk::{Desk, Lens};
 use super::{Admission, Course};
 use crate::decision::{Basis, BlockReason, Cause};
 use crate::quorum::Verdict;
-use crate::spec::{Endpoint, Failback, Pool};
+use crate::spec::{Endpoint, Failback, Policy, Pool};
 use crate::time::Timestamp;
 
 impl Desk<'_> {
@@ -38,23 +38,33 @@ impl Desk<'_> {
         if rescue {
             self.leave_dead_pool(&mut next);
         }
-        let Counts { up, held, out, .. } = self.counts(pool, &course.automatic, Lens::Judged);
-        let short = up + held < out;
         let since = self.footing(&endpoint.name).up_since;
         if standing == Some(Admission::New) {
             self.attempt(course, next, Cause::Judged, || self.people_gate());
         } else if rescue {
             self.attempt(course, next, Cause::Recovered, || self.departure_gate(0));
-        } else if short {
+        } else if self.is_short(pool, course) {
             self.attempt(course, next, Cause::Recovered, || self.departure_gate(1));
         } else {
             self.attempt(course, next, Cause::Recovered, || self.return_gate(since));
         }
     }
 
+    /// Whether most of what an endpoint serves together with is out: of its pool, or of all where all pools serve.
+    fn is_short(&self, pool: &Pool, course: &Course) -> bool {
+        let alone = self.inputs.spec.policy == Policy::Failover;
+        let beside = self.pools.iter().filter(|other| !alone || other.name == pool.name);
+        let (left, out) = beside.fold((0, 0), |(left, out), pool| {
+            let counts = self.counts(pool, &course.automatic, Lens::Judged);
+            (left + counts.up + counts.held, out + counts.out)
+        });
+        left < out
+    }
+
     fn fail_back(&self, course: &mut Course, rescue: bool) {
         let present = course.automatic.active.as_ref().and_then(|name| self.pool(name));
-        let Some(present) = present.filter(|_| self.pin.is_none()) else { return };
+        let led = self.pin.is_some() || course.automatic.detour.is_some();
+        let Some(present) = present.filter(|_| !led) else { return };
         let better = self.first_up(&course.automatic);
         let Some(better) = better.filter(|pool| pool.priority < present.priority) else { return };
         let mut next = course.automatic.clone();

@@ -54,6 +54,7 @@ struct Ruling {
     check: CheckName,
     verdict: Verdict,
     changed: bool,
+    heartbeat: bool,
     fresh: bool,
 }
 
@@ -75,7 +76,7 @@ impl Bench {
             }
             let changed = state.verdict != was;
             let fresh = heartbeat || !tally.stale;
-            Ruling { check: check.clone(), verdict: state.verdict, changed, fresh }
+            Ruling { check: check.clone(), verdict: state.verdict, changed, heartbeat, fresh }
         };
         Self { rulings: endpoint.checks.iter_mut().map(rule).collect() }
     }
@@ -92,10 +93,12 @@ impl Bench {
         }
     }
 
-    /// The check whose vote made the verdict over all checks what it is: one that changed, if there is one.
+    /// The check whose vote made the verdict over all checks what it is: one that opinions changed, else one with
+    /// heartbeats (whose word was taken before), else the first that agrees.
     fn decisive(&self, verdict: Verdict) -> Option<CheckName> {
         let agreeing = || self.rulings.iter().filter(|ruling| ruling.verdict == verdict);
-        let found = agreeing().find(|ruling| ruling.changed).or(agreeing().next());
+        let changed = agreeing().find(|ruling| ruling.changed);
+        let found = changed.or(agreeing().find(|ruling| ruling.heartbeat)).or(agreeing().next());
         found.map(|ruling| ruling.check.clone())
     }
 }

@@ -192,10 +192,11 @@ impl State {
             return Applied { outcome, records: Vec::new() };
         }
         self.data.index = index;
+        self.data.at = self.data.at.max(entry.at);
+        self.forget_replies();
         if let Some(known) = entry.request_id.and_then(|id| self.data.replies.get(&id)) {
             return Applied { outcome: known.clone(), records: Vec::new() };
         }
-        self.data.at = self.data.at.max(entry.at);
         let mut work = Work { index, entry, happenings: Vec::new(), touched: BTreeMap::new() };
         self.expire(&mut work);
         let result = self.execute(&mut work);
@@ -258,13 +259,18 @@ impl State {
         }
     }
 
-    /// Remembers the answer to a request, and forgets the oldest ones.
+    /// Remembers the answer to a request.
     fn remember(&mut self, request: Option<RequestId>, outcome: &Outcome) {
-        let data = &mut self.data;
         if let Some(id) = request {
-            data.replies.insert(id, outcome.clone());
-            data.reply_order.push_back((data.at, id));
+            self.data.replies.insert(id, outcome.clone());
+            self.data.reply_order.push_back((self.data.at, id));
+            self.forget_replies();
         }
+    }
+
+    /// Forgets the answers that no replay may ask for any more, and the oldest beyond what is kept.
+    fn forget_replies(&mut self) {
+        let data = &mut self.data;
         while let Some(&(at, id)) = data.reply_order.front()
             && (at + Entry::REPLAY_WINDOW < data.at || data.reply_order.len() > Entry::REPLAY_LIMIT)
         {
