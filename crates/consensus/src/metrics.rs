@@ -12,3 +12,35 @@ pub(crate) fn log_sync(group: &str, took: Duration, writes: usize) {
     metrics::histogram!(LOG_GROUP, "group" => group.to_owned())
         .record(f64::from(u32::try_from(writes).unwrap_or(u32::MAX)));
 }
+
+/// Gauge: the current term.
+pub(crate) const TERM: &str = "holdfast_raft_term";
+/// Gauge: the last committed log index.
+pub(crate) const COMMIT_INDEX: &str = "holdfast_raft_commit_index";
+/// Gauge: the last applied log index.
+pub(crate) const APPLIED_INDEX: &str = "holdfast_raft_applied_index";
+/// Gauge: 1 on the leader.
+pub(crate) const IS_LEADER: &str = "holdfast_raft_is_leader";
+/// Histogram: from proposal at the leader to its outcome.
+pub(crate) const COMMIT_DURATION: &str = "holdfast_raft_commit_duration_seconds";
+/// Counter: peer messages that were refused, by reason.
+pub(crate) const REFUSED: &str = "holdfast_raft_refused_messages_total";
+
+#[allow(clippy::cast_precision_loss, reason = "a gauge is a float; indexes stay far below 2^52")]
+pub(crate) fn status(group: &str, status: &crate::GroupStatus) {
+    let set = |name: &'static str, value: f64| {
+        metrics::gauge!(name, "group" => group.to_owned()).set(value);
+    };
+    set(TERM, status.term as f64);
+    set(COMMIT_INDEX, status.committed as f64);
+    set(APPLIED_INDEX, status.applied as f64);
+    set(IS_LEADER, f64::from(u8::from(status.role == crate::Role::Leader)));
+}
+
+pub(crate) fn committed(group: &str, took: Duration) {
+    metrics::histogram!(COMMIT_DURATION, "group" => group.to_owned()).record(took.as_secs_f64());
+}
+
+pub(crate) fn refused(group: &str, reason: &'static str) {
+    metrics::counter!(REFUSED, "group" => group.to_owned(), "reason" => reason).increment(1);
+}

@@ -6,11 +6,9 @@
 
 mod record;
 pub(crate) mod rpc;
-mod state;
 
 pub(crate) use record::{decode_entry, decode_log_id, decode_meta, decode_vote};
 pub(crate) use record::{encode_entry, encode_log_id, encode_meta, encode_vote};
-pub(crate) use state::{decode_state, encode_state};
 
 /// The newest layout of stored records that this version reads and the one that it writes.
 pub(crate) const FORMAT: u32 = 1;

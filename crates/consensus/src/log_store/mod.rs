@@ -29,7 +29,6 @@ use tokio::sync::oneshot;
 pub use io::Fatal;
 pub(crate) use io::LogIo;
 use io::{Job, Write};
-pub(crate) use memory::MemoryIo;
 pub use memory::{MemoryDisk, SyncPolicy};
 pub(crate) use redb_io::RedbIo;
 
@@ -244,7 +243,8 @@ impl RaftLogStorage<Types> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<()> {
         let (sender, durable) = oneshot::channel();
-        let done = Box::new(move || drop(sender.send(())));
+        // Whoever waited may be gone; the vote is durable all the same.
+        let done = Box::new(move || sender.send(()).unwrap_or_default());
         self.io.write(Job { write: Write::Vote(codec::encode_vote(vote)), done }).await;
         durable
             .await

@@ -26,7 +26,6 @@ use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use tokio::sync::watch;
 
 use crate::audit_sink::AuditSink;
-use crate::codec;
 use crate::types::{Answer, LogId, RaftEntry, RaftSnapshot, SnapshotMeta, StoredMembership, Types};
 pub(crate) use snapshot_io::{SnapshotIo, replace_file};
 
@@ -210,7 +209,7 @@ impl RaftSnapshotBuilder<Types> for Builder {
     async fn build_snapshot(&mut self) -> Result<RaftSnapshot> {
         let snapshot = self.snapshot.clone();
         let io = &self.machine.0.snapshots;
-        let encode = move || codec::encode_state(&snapshot);
+        let encode = move || Bytes::from(holdfast_wire::snapshot::encode(&snapshot));
         let body = match io {
             // No threads in a simulation.
             SnapshotIo::Memory(_) => encode(),
@@ -279,7 +278,7 @@ impl RaftStateMachine<Types> for StateMachine {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, body: Bytes) -> Result<()> {
-        let snapshot = codec::decode_state(&body).map_err(|error| {
+        let snapshot = holdfast_wire::snapshot::decode(&body).map_err(|error| {
             let reason = format!("a snapshot is not understood: {error}");
             self.halt(reason.clone());
             Error::new(ErrorKind::InvalidData, reason)

@@ -1,0 +1,219 @@
+//! One replicated group on this agent: the handle that the rest of the agent holds.
+//!
+//! ```text
+//! propose ──▶ leader, wherever it is ──▶ log ──▶ state machine ──▶ view()     handle() ◀── peers
+//! ```
+//!
+//! The front door is [`Group::propose`], the back door [`Group::view`]. Reads from the view are stale by nature;
+//! [`Group::read_index`] says how far the view has to be for a linearizable one, and waits until it is.
+//! openraft does not show.
+
+mod clock;
+mod membership;
+mod propose;
+mod route;
+mod serve;
+mod start;
+mod status;
+mod ticker;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast_core::audit::{Hash, Head};
+use holdfast_core::{Actor, Command, GroupId, Outcome, RequestId, View};
+use holdfast_wire::command::Proposal;
+use openraft::async_runtime::WatchReceiver as _;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::DropGuard;
+
+use crate::codec::rpc::FailureKind;
+use crate::config::GroupConfig;
+use crate::error::{ProposeError, ReadError};
+use crate::log_store::LogStore;
+use crate::network::Link;
+use crate::state_machine::StateMachine;
+use crate::types::Types;
+use propose::Proposer;
+use route::{Reply, Request, leader_of};
+pub(crate) use serve::{Heard, is_served};
+pub use status::{GroupStatus, MemberStatus, Role};
+
+pub(crate) type Raft = openraft::Raft<Types, StateMachine>;
+
+/// A replicated group on this agent; clones are handles of the same.
+#[derive(Clone)]
+pub struct Group(Arc<Inner>);
+
+struct Inner {
+    config: GroupConfig,
+    link: Arc<Link>,
+    machine: StateMachine,
+    log: LogStore,
+    /// The way into Raft, or why it did not start.
+    proposer: Result<Arc<Proposer>, String>,
+    status: watch::Receiver<GroupStatus>,
+    heard: Arc<Heard>,
+    /// Until when this member takes part in nothing.
+    hold_until: Option<Instant>,
+    /// The group, in metrics.
+    label: String,
+    /// Ends the group's tasks when the last handle is gone.
+    _stop: DropGuard,
+}
+
+impl std::fmt::Debug for Group {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Group({} on agent {})", self.0.config.group, self.0.config.me.id)
+    }
+}
+
+impl Group {
+    /// The group's number.
+    pub fn id(&self) -> GroupId {
+        self.0.config.group
+    }
+
+    /// Proposes a command from any agent and waits for its outcome, within the configured patience. With a request
+    /// id, asking again returns the first outcome. Errors: see [`ProposeError`].
+    pub async fn propose(
+        &self,
+        request_id: Option<RequestId>,
+        actor: Actor,
+        command: Command,
+    ) -> Result<Outcome, ProposeError> {
+        let proposal = Proposal { request_id, actor, command };
+        self.propose_within(proposal, self.0.config.patience).await
+    }
+
+    /// As [`Group::propose`], with a patience of the caller's.
+    pub async fn propose_within(
+        &self,
+        proposal: Proposal,
+        patience: Duration,
+    ) -> Result<Outcome, ProposeError> {
+        match self.route(Request::Propose(proposal), patience).await {
+            Ok(Reply::Outcome(outcome)) => Ok(outcome),
+            Ok(Reply::Index(_)) => Err(ProposeError::Invalid("no outcome".to_owned())),
+            Err(given_up) => Err(match given_up.kind {
+                FailureKind::NotLeader => ProposeError::NoLeader(given_up.attempts),
+                FailureKind::NoQuorum => ProposeError::NoQuorum(given_up.attempts),
+                FailureKind::Overloaded => ProposeError::Overloaded(given_up.message),
+                FailureKind::AuditRefused => ProposeError::AuditRefused(given_up.message),
+                FailureKind::Unknown => ProposeError::Unknown(given_up.attempts),
+                FailureKind::Invalid | FailureKind::Unspecified => {
+                    ProposeError::Invalid(given_up.message)
+                }
+                FailureKind::Stopped => ProposeError::Stopped(given_up.message),
+            }),
+        }
+    }
+
+    /// Waits until the view here includes everything that was committed before the call, and returns that index.
+    /// Errors: see [`ReadError`].
+    pub async fn read_index(&self) -> Result<u64, ReadError> {
+        let patience = self.0.config.patience;
+        let until = Instant::now() + patience;
+        let index = match self.route(Request::ReadIndex, patience).await {
+            Ok(Reply::Index(index)) => index,
+            Ok(Reply::Outcome(outcome)) => outcome.index,
+            Err(given_up) if given_up.kind == FailureKind::Stopped => {
+                return Err(ReadError::Stopped(given_up.message));
+            }
+            Err(given_up) => return Err(ReadError::Unavailable(given_up.attempts)),
+        };
+        let mut progress = self.0.machine.progress();
+        let caught_up = progress.wait_for(|progress| progress.applied >= index);
+        match tokio::time::timeout_at(until, caught_up).await {
+            Ok(Ok(_)) => Ok(index),
+            _ => {
+                let applied = self.0.machine.progress().borrow().applied;
+                Err(ReadError::Behind { applied, wanted: index })
+            }
+        }
+    }
+
+    /// What is known here, as of the last applied batch.
+    pub fn view(&self) -> watch::Receiver<Arc<View>> {
+        self.0.machine.view()
+    }
+
+    /// How the group stands.
+    pub fn status(&self) -> watch::Receiver<GroupStatus> {
+        self.0.status.clone()
+    }
+
+    /// The applied index with the hash of the state and the audit head at it: equal on all replicas at one index.
+    pub fn state_hash(&self) -> (u64, Hash, Head) {
+        self.0.machine.fingerprint()
+    }
+
+    /// The applied index with the head of the audit chain at it; cheaper than [`Group::state_hash`].
+    pub fn audit_head(&self) -> (u64, Head) {
+        self.0.machine.audit_head()
+    }
+
+    /// The id of the data directory: who this agent is to the other members.
+    pub fn directory(&self) -> u128 {
+        self.0.link.directory
+    }
+
+    /// Stops the group on this agent for a reason that people have to act on, such as a diverged audit chain. The
+    /// view stays.
+    pub fn halt(&self, reason: &str) {
+        self.0.machine.halt(reason.to_owned());
+    }
+
+    /// Hands leadership over where this agent leads, then stops. The log is on disk and its file free afterwards.
+    pub async fn shutdown(&self) {
+        if let Ok(raft) = self.raft() {
+            self.hand_over(raft).await;
+            // An error means that the core is gone already.
+            let _ = raft.shutdown().await;
+        }
+        self.0.log.close().await;
+    }
+
+    async fn hand_over(&self, raft: &Raft) {
+        let me = self.0.config.me.id;
+        let successor = {
+            let metrics = raft.metrics();
+            let metrics = metrics.borrow_watched();
+            let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
+            let matched = metrics.replication.iter().flatten();
+            let others = matched.filter(|(id, _)| **id != me.0 && voters.contains(id));
+            others.max_by_key(|(_, matched)| matched.as_ref().map(|id| id.index)).map(|(id, _)| *id)
+        };
+        let Some(successor) = successor else { return };
+        let until = Instant::now() + self.0.config.timings.election_max;
+        let mut metrics = raft.metrics();
+        if raft.trigger().transfer_leader(successor).await.is_err() {
+            return;
+        }
+        while leader_of(raft) == Some(me) {
+            match tokio::time::timeout_at(until, metrics.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return,
+            }
+        }
+    }
+
+    pub(crate) fn raft(&self) -> Result<&Raft, String> {
+        match &self.0.proposer {
+            Ok(proposer) => match self.0.machine.halted().borrow().as_ref() {
+                None => Ok(&proposer.raft),
+                Some(reason) => Err(reason.clone()),
+            },
+            Err(reason) => Err(reason.clone()),
+        }
+    }
+
+    pub(crate) fn proposer(&self) -> Result<&Proposer, String> {
+        self.raft()?;
+        self.0.proposer.as_deref().map_err(Clone::clone)
+    }
+}

@@ -1,0 +1,244 @@
+//! Getting something to the leader, wherever it is: here, or over the wire, again and again within the caller's
+//! patience.
+//!
+//! A request that reached a leader without an answer is ambiguous. It is asked again only when that is harmless: it
+//! carries a request id, or is such that twice is as good as once. Otherwise the caller learns that the outcome is
+//! unknown.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use holdfast_core::{AgentId, Outcome};
+use holdfast_wire::command::{self, Proposal};
+use holdfast_wire::outcome;
+use holdfast_wire::peer::{MessageKind, PeerAddress, RefusalReason, WireError};
+use openraft::ReadPolicy;
+use openraft::async_runtime::WatchReceiver as _;
+use openraft::errors::{LinearizableReadError, RaftError};
+use tokio::time::Instant;
+
+use super::propose::{forwarded, is_mutation};
+use super::{Group, Raft};
+use crate::codec::rpc::{
+    ChangeCall, ChangeOp, Failure, FailureKind, IndexReply, ProposeCall, ProposeReply,
+    ProposeResult,
+};
+use crate::codec::{decode, encode};
+use crate::error::Attempts;
+
+/// The pause between two attempts.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+
+/// Something that only the leader can do.
+#[derive(Debug, Clone)]
+pub(crate) enum Request {
+    Propose(Proposal),
+    ReadIndex,
+    Change(ChangeOp),
+}
+
+/// What the leader answers.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Outcome(Outcome),
+    Index(u64),
+}
+
+/// Why a request was given up.
+#[derive(Debug)]
+pub(crate) struct GivenUp {
+    pub(crate) kind: FailureKind,
+    pub(crate) message: String,
+    pub(crate) attempts: Attempts,
+}
+
+impl Request {
+    fn is_safe_twice(&self) -> bool {
+        match self {
+            Self::Propose(proposal) => {
+                proposal.request_id.is_some() || !is_mutation(&proposal.command)
+            }
+            Self::ReadIndex | Self::Change(_) => true,
+        }
+    }
+
+    fn message(&self, patience: Duration) -> (MessageKind, Bytes) {
+        let patience_ms = holdfast_core::time::millis(patience);
+        match self {
+            Self::Propose(proposal) => {
+                let proposal = command::encode(proposal).into();
+                let call = ProposeCall { patience_ms, proposal };
+                (MessageKind::Propose, encode(&call).into())
+            }
+            Self::ReadIndex => (MessageKind::ReadIndex, Bytes::new()),
+            Self::Change(op) => {
+                let call = ChangeCall { patience_ms, op: Some(op.clone()) };
+                (MessageKind::Membership, encode(&call).into())
+            }
+        }
+    }
+
+    fn reply(&self, bytes: &[u8]) -> Result<Reply, Failure> {
+        let broken = |why: String| Failure::new(FailureKind::Unknown, why);
+        match self {
+            Self::Propose(_) => {
+                let reply: ProposeReply =
+                    decode("answer", bytes).map_err(|error| broken(error.to_string()))?;
+                match reply.result {
+                    Some(ProposeResult::Outcome(bytes)) => outcome::decode(&bytes)
+                        .map(Reply::Outcome)
+                        .map_err(|error| broken(error.to_string())),
+                    Some(ProposeResult::Failure(failure)) => Err(failure),
+                    None => Err(broken("the answer is empty".to_owned())),
+                }
+            }
+            Self::ReadIndex | Self::Change(_) => {
+                let reply: IndexReply =
+                    decode("answer", bytes).map_err(|error| broken(error.to_string()))?;
+                reply.failure.map_or(Ok(Reply::Index(reply.index)), Err)
+            }
+        }
+    }
+}
+
+impl Group {
+    /// Takes the request to the leader, again and again until `patience` ends.
+    pub(crate) async fn route(
+        &self,
+        request: Request,
+        patience: Duration,
+    ) -> Result<Reply, GivenUp> {
+        let begun = Instant::now();
+        let until = begun + patience;
+        let mut attempts = Attempts::default();
+        let mut kind = FailureKind::NotLeader;
+        let mut ambiguous = false;
+        let mut hint = None;
+        while Instant::now() < until {
+            let raft = self.raft().map_err(|why| given_up(FailureKind::Stopped, why, &attempts))?;
+            let leader = hint.take().or_else(|| leader_of(raft));
+            if let Some(leader) = leader {
+                attempts.leader = Some(leader);
+                let failure = match self.attempt(leader, &request, until).await {
+                    Ok(reply) => return Ok(reply),
+                    Err(failure) => failure,
+                };
+                hint = failure.leader.map(AgentId).filter(|hint| *hint != leader);
+                attempts.note(leader, failure.message.clone());
+                match failure.kind() {
+                    FailureKind::Overloaded
+                    | FailureKind::AuditRefused
+                    | FailureKind::Invalid
+                    | FailureKind::Unspecified => {
+                        return Err(given_up(failure.kind(), failure.message, &attempts));
+                    }
+                    FailureKind::Unknown => {
+                        ambiguous = true;
+                        if !request.is_safe_twice() {
+                            break;
+                        }
+                    }
+                    FailureKind::NotLeader | FailureKind::NoQuorum | FailureKind::Stopped => {
+                        kind = failure.kind();
+                    }
+                }
+            } else {
+                attempts.leader = None;
+                kind = FailureKind::NotLeader;
+            }
+            tokio::time::sleep_until(until.min(Instant::now() + RETRY_PAUSE)).await;
+        }
+        attempts.waited = begun.elapsed();
+        let kind = if ambiguous { FailureKind::Unknown } else { kind };
+        Err(given_up(kind, String::new(), &attempts))
+    }
+
+    async fn attempt(
+        &self,
+        leader: AgentId,
+        request: &Request,
+        until: Instant,
+    ) -> Result<Reply, Failure> {
+        if leader == self.0.config.me.id {
+            return self.here(request, until).await;
+        }
+        let raft = self.raft().map_err(|why| Failure::new(FailureKind::Stopped, why))?;
+        let Some(peer) = address_of(raft, leader) else {
+            return Err(Failure::new(FailureKind::NotLeader, "its address is not known"));
+        };
+        let patience = until.saturating_duration_since(Instant::now());
+        let (kind, body) = request.message(patience);
+        let answer = self.0.link.ask(&peer, kind, body, patience).await.map_err(unanswered)?;
+        request.reply(&answer)
+    }
+
+    /// Does the request here, where this agent leads.
+    pub(crate) async fn here(&self, request: &Request, until: Instant) -> Result<Reply, Failure> {
+        match request {
+            Request::Propose(proposal) => {
+                let proposer =
+                    self.proposer().map_err(|why| Failure::new(FailureKind::Stopped, why))?;
+                proposer.propose(proposal, until).await.map(Reply::Outcome)
+            }
+            Request::ReadIndex => self.read_here(until).await.map(Reply::Index),
+            Request::Change(op) => self.change_here(op.clone(), until).await.map(Reply::Index),
+        }
+    }
+
+    async fn read_here(&self, until: Instant) -> Result<u64, Failure> {
+        let raft = self.raft().map_err(|why| Failure::new(FailureKind::Stopped, why))?;
+        let read = raft.get_read_linearizer(ReadPolicy::ReadIndex);
+        let Ok(read) = tokio::time::timeout_at(until, read).await else {
+            return Err(Failure::new(FailureKind::NoQuorum, "no quorum confirmed in time"));
+        };
+        match read {
+            Ok(linearizer) => Ok(linearizer.read_log_id().index()),
+            Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
+                Err(forwarded(&forward))
+            }
+            Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {
+                Err(Failure::new(FailureKind::NoQuorum, "it leads without a quorum"))
+            }
+            Err(RaftError::Fatal(fatal)) => {
+                Err(Failure::new(FailureKind::Stopped, fatal.to_string()))
+            }
+        }
+    }
+}
+
+fn given_up(kind: FailureKind, message: String, attempts: &Attempts) -> GivenUp {
+    GivenUp { kind, message, attempts: attempts.clone() }
+}
+
+/// What no answer means for the request.
+fn unanswered(error: WireError) -> Failure {
+    let message = error.to_string();
+    match error {
+        WireError::Refused(refusal) => {
+            let kind = match refusal.reason {
+                RefusalReason::Malformed | RefusalReason::Denied => FailureKind::Invalid,
+                RefusalReason::Internal => FailureKind::Unknown,
+                _ => FailureKind::NotLeader,
+            };
+            let leader = match refusal.reason {
+                RefusalReason::NotLeader { leader } => leader.map(|leader| leader.0),
+                _ => None,
+            };
+            Failure { leader, ..Failure::new(kind, message) }
+        }
+        WireError::Unreachable(_) | WireError::Timeout(_) | WireError::Broken(_) => {
+            Failure::new(FailureKind::Unknown, message)
+        }
+    }
+}
+
+pub(crate) fn leader_of(raft: &Raft) -> Option<AgentId> {
+    raft.metrics().borrow_watched().current_leader.map(AgentId)
+}
+
+pub(crate) fn address_of(raft: &Raft, agent: AgentId) -> Option<PeerAddress> {
+    let metrics = raft.metrics();
+    let metrics = metrics.borrow_watched();
+    let node = metrics.membership_config.get_node(&agent.0)?;
+    Some(PeerAddress { id: agent, address: node.address.clone() })
+}

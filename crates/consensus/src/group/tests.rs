@@ -1,0 +1,335 @@
+//! Groups of three and more in one process, on simulated disks and a paused clock.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use holdfast_core::{AgentId, Command, RequestId};
+use holdfast_wire::peer::{Message, MessageKind, RefusalReason};
+
+use super::*;
+use crate::config::Storage;
+use crate::error::{ChangeError, StartError};
+use crate::log_store::{MemoryDisk, SyncPolicy};
+use crate::network::IDENTIFY;
+use crate::testing::person;
+use crate::testing_net::{Cluster, admission, member};
+
+fn others(of: u64) -> Vec<u64> {
+    (1..=3).filter(|id| *id != of).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_agent_takes_a_command_and_all_agree() {
+    let cluster = Cluster::formed(3).await;
+    let leader = cluster.leader().await;
+    for (number, at) in (1..=9).zip([1, 2, 3].into_iter().cycle()) {
+        let outcome = cluster.admit(at, number).await;
+        assert!(outcome.result.is_ok(), "{outcome:?}");
+    }
+    for id in 1..=3 {
+        cluster.wait_view(id, |view| view.agents.len() == 9).await;
+    }
+    cluster.agree().await;
+    let chains: Vec<_> = cluster.nodes.values().map(|node| node.audit.seen()).collect();
+    assert!(chains[0].len() >= 9 && chains.windows(2).all(|pair| pair[0] == pair[1]));
+    let status = cluster.status(leader);
+    assert_eq!((status.leader, status.members.len()), (Some(AgentId(leader)), 3));
+    assert!(status.members.iter().all(|member| member.voter && member.matched.is_some()));
+    assert!(status.quorum_ok && status.applied <= status.committed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_after_a_leader_change_gets_the_first_answer() {
+    let mut cluster = Cluster::formed(3).await;
+    let first = cluster.leader().await;
+    let outcome = cluster.admit(first, 7).await;
+    cluster.kill(first);
+    let second = cluster.leader_among(&others(first)).await;
+    assert_ne!(first, second);
+    for at in others(first) {
+        assert_eq!(cluster.admit(at, 7).await, outcome, "asked at agent {at}");
+    }
+    assert_eq!(cluster.view(second).agents.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_leader_is_replaced_and_catches_up_when_it_returns() {
+    let mut cluster = Cluster::formed(3).await;
+    let first = cluster.leader().await;
+    cluster.admit(first, 1).await;
+    cluster.kill(first);
+    let second = cluster.leader_among(&others(first)).await;
+    cluster.admit(second, 2).await;
+    cluster.start(first).await;
+    cluster.wait_view(first, |view| view.agents.len() == 2).await;
+    cluster.agree().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_minority_refuses_changes_and_reads_and_keeps_its_view() {
+    let cluster = Cluster::formed(3).await;
+    let cut_off = cluster.leader().await;
+    cluster.admit(cut_off, 1).await;
+    let before = cluster.view(cut_off);
+    cluster.net.isolate(&[cut_off]);
+
+    let refused = cluster.group(cut_off).propose(Some(RequestId(2)), person(), admission(2)).await;
+    let text = refused.expect_err("no quorum").to_string();
+    assert!(text.contains(&format!("agent {cut_off}")), "{text}");
+    let read = cluster.group(cut_off).read_index().await;
+    assert!(matches!(read, Err(ReadError::Unavailable(_))), "{read:?}");
+    cluster.wait_status(cut_off, |status| !status.quorum_ok).await;
+    assert_eq!(cluster.view(cut_off).agents, before.agents);
+
+    let second = cluster.leader_among(&others(cut_off)).await;
+    cluster.admit(second, 3).await;
+    cluster.net.heal();
+    cluster.wait_view(cut_off, |view| view.agents.contains_key(&AgentId(3))).await;
+    cluster.agree().await;
+    // Whatever became of the command of the minority, asking again settles it, once.
+    cluster.admit(cut_off, 2).await;
+    cluster.wait_view(second, |view| view.agents.len() == 3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_from_a_follower_sees_every_earlier_write() {
+    let cluster = Cluster::formed(3).await;
+    let leader = cluster.leader().await;
+    for (number, at) in (1..=6).zip(others(leader).into_iter().cycle()) {
+        cluster.admit(leader, number).await;
+        let index = cluster.group(at).read_index().await.expect("readable");
+        assert!(cluster.group(at).audit_head().0 >= index);
+        assert!(cluster.view(at).agents.contains_key(&AgentId(number)), "agent {at}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_learner_gets_a_snapshot_and_can_be_promoted_and_removed() {
+    let mut cluster = Cluster::new(3, SyncPolicy::Immediate).with_snapshots_every(20);
+    cluster.form().await;
+    let leader = cluster.leader().await;
+    for number in 1..=100 {
+        cluster.admit(leader, number).await;
+    }
+    cluster.wait_status(leader, |status| status.snapshot_index > 60).await;
+    cluster.storages.insert(4, Storage::Memory(MemoryDisk::default()));
+    cluster.start(4).await;
+    let follower = others(leader)[0];
+    cluster.group(follower).add_learner(&member(4)).await.expect("added");
+    cluster.wait_view(4, |view| view.agents.len() == 100).await;
+    assert!(cluster.net.snapshots() > 0, "the log does not reach back far enough");
+    assert!(!cluster.nodes[&4].audit.resets().is_empty(), "the audit knows where its chain begins");
+    cluster.agree().await;
+
+    let voter = |cluster: &Cluster| {
+        let status = cluster.status(4);
+        status.members.iter().find(|member| member.id == AgentId(4)).map(|member| member.voter)
+    };
+    assert_eq!(voter(&cluster), Some(false));
+    cluster.group(follower).promote(AgentId(4)).await.expect("promoted");
+    cluster.wait_status(4, |status| status.role == Role::Follower).await;
+    cluster.group(4).transfer_leader(AgentId(4)).await.expect("transferred");
+    assert_eq!(cluster.leader().await, 4);
+    cluster.group(4).remove(AgentId(leader)).await.expect("removed");
+    cluster
+        .wait_status(4, |status| status.members.iter().all(|member| member.id.0 != leader))
+        .await;
+    let gone = cluster.group(4).remove(AgentId(leader)).await;
+    assert!(matches!(gone, Err(ChangeError::Refused(_))), "{gone:?}");
+    cluster.admit(follower, 101).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wiped_agent_does_not_start_under_its_old_number() {
+    let mut cluster = Cluster::formed(3).await;
+    let leader = cluster.leader().await;
+    cluster.admit(leader, 1).await;
+    let wiped = others(leader)[0];
+    cluster.kill(wiped);
+    cluster.storages.insert(wiped, Storage::Memory(MemoryDisk::default()));
+    let mut config = cluster.config(wiped);
+    config.peers = (1..=3).map(|id| member(id).peer()).collect();
+    let refused = cluster.try_start(config).await.expect_err("it is refused");
+    assert!(
+        matches!(refused, StartError::Wiped { agent, .. } if agent == AgentId(wiped)),
+        "{refused}"
+    );
+    assert!(refused.to_string().contains("holdfast cluster remove"), "{refused}");
+
+    // Where it asks nobody, the others do not listen to it and it does not listen to them.
+    cluster.start(wiped).await;
+    for number in 2..=5 {
+        cluster.admit(leader, number).await;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!((cluster.status(wiped).last_log_index, cluster.status(wiped).term), (0, 0));
+    assert_eq!(cluster.leader_among(&[leader]).await, leader);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_agents_directory_is_refused() {
+    let mut cluster = Cluster::formed(3).await;
+    cluster.leader().await;
+    cluster.kill(2);
+    let foreign = cluster.storages[&2].clone();
+    cluster.storages.insert(4, foreign);
+    let refused = cluster.try_start(cluster.config(4)).await.expect_err("it is refused");
+    assert!(matches!(refused, StartError::WrongDirectory { .. }), "{refused}");
+}
+
+fn ask(group: &Group, kind: MessageKind) -> Message {
+    Message {
+        cluster: "test".to_owned(),
+        generation: 0,
+        group: group.id(),
+        from: AgentId(9),
+        to: group.0.config.me.id,
+        kind,
+        body: Bytes::new(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_agent_holds_still_until_its_promises_are_void() {
+    let mut cluster = Cluster::formed(3).await;
+    let leader = cluster.leader().await;
+    let restarted = others(leader)[0];
+    cluster.kill(restarted);
+    cluster.start(restarted).await;
+    let group = cluster.group(restarted).clone();
+    for kind in [MessageKind::Vote, MessageKind::PreVote, MessageKind::AppendEntries] {
+        let refusal = group.handle(ask(&group, kind)).await.expect_err("it holds still");
+        assert_eq!(refusal.reason, RefusalReason::StartingUp);
+    }
+    assert!(group.handle(ask(&group, IDENTIFY)).await.is_ok(), "who it is, it says at once");
+    tokio::time::sleep(group.0.config.timings.hold()).await;
+    let refusal = group.handle(ask(&group, MessageKind::Vote)).await.expect_err("an empty body");
+    assert_eq!(refusal.reason, RefusalReason::Malformed);
+    cluster.admit(restarted, 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_for_somebody_else_are_refused() {
+    let cluster = Cluster::formed(3).await;
+    let group = cluster.group(1).clone();
+    let good = ask(&group, IDENTIFY);
+    let cases = [
+        (Message { cluster: "other".to_owned(), ..good.clone() }, RefusalReason::WrongCluster),
+        (Message { to: AgentId(2), ..good.clone() }, RefusalReason::WrongNode),
+        (Message { generation: 1, ..good.clone() }, RefusalReason::OldGeneration),
+        (Message { group: GroupId(2), ..good.clone() }, RefusalReason::UnknownGroup),
+        (Message { kind: MessageKind(999), ..good.clone() }, RefusalReason::UnknownKind),
+    ];
+    for (message, reason) in cases {
+        assert_eq!(group.handle(message).await.expect_err("refused").reason, reason);
+    }
+    assert!(group.handle(good).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_audit_that_does_not_keep_up_refuses_changes_only() {
+    let cluster = Cluster::formed(3).await;
+    let leader = cluster.leader().await;
+    cluster.nodes[&leader].audit.refuse(Some("the audit disk is full"));
+    let at = others(leader)[0];
+    let refused = cluster.group(at).propose(Some(RequestId(1)), person(), admission(1)).await;
+    assert_eq!(refused, Err(ProposeError::AuditRefused("the audit disk is full".to_owned())));
+    let time = cluster.group(at).propose(None, Actor::system(), Command::AdvanceTime).await;
+    assert!(time.is_ok(), "{time:?}");
+    cluster.nodes[&leader].audit.refuse(None);
+    cluster.admit(at, 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_leader_lets_time_pass_when_something_falls_due() {
+    let mut cluster = Cluster::formed(3).await;
+    let first = cluster.leader().await;
+    let pause = Command::Pause { reason: "test".to_owned(), lasting: Duration::from_secs(5) };
+    let paused = cluster.group(first).propose(Some(RequestId(1)), person(), pause).await;
+    assert!(paused.expect("accepted").result.is_ok());
+    let at = others(first)[0];
+    cluster.wait_view(at, |view| view.pause.is_some()).await;
+    cluster.kill(first);
+    cluster.wait_view(at, |view| view.pause.is_none()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_acknowledged_survives_a_crash_of_all_with_slow_disks() {
+    let mut cluster = Cluster::new(3, SyncPolicy::After(Duration::from_millis(3)));
+    cluster.form().await;
+    let mut outcomes = BTreeMap::new();
+    for round in 0..3_u64 {
+        cluster.leader().await;
+        for number in round * 10 + 1..=round * 10 + 10 {
+            outcomes.insert(number, cluster.admit(number % 3 + 1, number).await);
+        }
+        (1..=3).for_each(|id| cluster.kill(id));
+        for id in 1..=3 {
+            cluster.start(id).await;
+        }
+    }
+    let leader = cluster.leader().await;
+    assert_eq!(cluster.view(leader).agents.len(), outcomes.len());
+    for (number, outcome) in outcomes {
+        assert_eq!(cluster.admit(leader, number).await, outcome);
+    }
+    cluster.agree().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_stops_hands_over_first() {
+    let mut cluster = Cluster::formed(3).await;
+    let first = cluster.leader().await;
+    cluster.admit(first, 1).await;
+    let term = cluster.status(first).term;
+    cluster.stop(first).await;
+    let second = cluster.leader_among(&others(first)).await;
+    assert_eq!(cluster.status(second).term, term + 1, "one election, called by the leader itself");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_halted_group_says_why_and_keeps_its_view() {
+    let cluster = Cluster::formed(3).await;
+    let leader = cluster.leader().await;
+    cluster.admit(leader, 1).await;
+    let halted = others(leader)[0];
+    cluster.wait_view(halted, |view| view.agents.len() == 1).await;
+    cluster.group(halted).halt("the audit chains differ");
+    cluster.wait_status(halted, |status| status.role == Role::Stopped).await;
+    assert_eq!(cluster.status(halted).halted.as_deref(), Some("the audit chains differ"));
+    let refused = cluster.group(halted).propose(None, person(), admission(2)).await;
+    assert_eq!(refused, Err(ProposeError::Stopped("the audit chains differ".to_owned())));
+    assert_eq!(cluster.view(halted).agents.len(), 1);
+    cluster.admit(leader, 2).await;
+}
+
+/// Real files, real time: nothing here is simulated but the wire.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_from_disk_gives_the_same_state_and_audit_head() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut cluster = Cluster::new(3, SyncPolicy::Immediate).with_snapshots_every(20);
+    for id in 1..=3 {
+        cluster.storages.insert(id, Storage::Directory(directory.path().join(id.to_string())));
+    }
+    cluster.form().await;
+    let leader = cluster.leader().await;
+    for number in 1..=50 {
+        cluster.admit(leader, number).await;
+    }
+    cluster.agree().await;
+    let follower = others(leader)[0];
+    cluster.wait_status(follower, |status| status.snapshot_index > 0).await;
+    cluster.net.isolate(&[follower]);
+    let before = cluster.group(follower).state_hash();
+    cluster.stop(follower).await;
+    cluster.start(follower).await;
+    assert_eq!(cluster.group(follower).state_hash(), before);
+    assert_eq!(cluster.view(follower).agents.len(), 50, "and shows it without a quorum");
+
+    cluster.stop(follower).await;
+    let path = directory.path().join(follower.to_string());
+    std::fs::remove_file(path.join("log.redb")).expect("it is there");
+    let refused = cluster.try_start(cluster.config(follower)).await.expect_err("it is refused");
+    assert!(matches!(refused, StartError::LogLost { .. }), "{refused}");
+}

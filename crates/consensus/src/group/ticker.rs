@@ -1,0 +1,125 @@
+//! What a leader owes the state: word that its term began, and word that time has passed when something falls due.
+//!
+//! ```text
+//! not leading ──elected──▶ BeginTerm ─▶ wait for next deadline ─▶ AdvanceTime ─▶ … ──deposed──▶ not leading
+//! ```
+//!
+//! It waits for leadership, for deadlines and for changes of either; it never polls. A tick that changes nothing is
+//! followed by a pause of [`TICK_FLOOR`], so that a deadline which does not move cannot spin.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast_core::{Actor, AgentId, Command};
+use holdfast_wire::command::Proposal;
+use openraft::ServerState;
+use openraft::async_runtime::WatchReceiver as _;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::propose::Proposer;
+
+/// The shortest time between two ticks.
+const TICK_FLOOR: Duration = Duration::from_millis(2);
+/// The pause before `BeginTerm` is tried again.
+const RETRY: Duration = Duration::from_millis(20);
+/// How long one proposal may take before leadership is looked at again.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+pub(crate) struct Ticker {
+    pub(crate) me: AgentId,
+    pub(crate) proposer: Arc<Proposer>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Ticker {
+    pub(crate) async fn run(self) {
+        let stop = self.stop.clone();
+        let work = async {
+            while let Some(term) = self.elected().await {
+                let lead = self.lead(term);
+                tokio::select! {
+                    biased;
+                    () = self.deposed(term) => {}
+                    () = lead => {}
+                }
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = work => {}
+        }
+    }
+
+    /// Waits until this agent leads; `None` when Raft is gone.
+    async fn elected(&self) -> Option<u64> {
+        let mut metrics = self.proposer.raft.metrics();
+        loop {
+            {
+                let metrics = metrics.borrow_and_update();
+                if metrics.state == ServerState::Leader {
+                    return Some(metrics.current_term);
+                }
+            }
+            metrics.changed().await.ok()?;
+        }
+    }
+
+    /// Waits until this agent no longer leads in `term`.
+    async fn deposed(&self, term: u64) {
+        let mut metrics = self.proposer.raft.metrics();
+        loop {
+            {
+                let metrics = metrics.borrow_and_update();
+                if metrics.state != ServerState::Leader || metrics.current_term != term {
+                    return;
+                }
+            }
+            if metrics.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn lead(&self, term: u64) {
+        while !self.propose(Command::BeginTerm { term, leader: self.me }).await {
+            tokio::time::sleep(RETRY).await;
+        }
+        tracing::info!(term, leader = %self.me, "this agent leads the group");
+        let mut progress = self.proposer.machine.progress();
+        loop {
+            let deadline = progress.borrow_and_update().deadline.clone();
+            let Some(deadline) = deadline else {
+                if progress.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            };
+            let wait = deadline.at.since(self.proposer.stamp()).max(TICK_FLOOR);
+            tokio::select! {
+                biased;
+                changed = progress.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+                () = tokio::time::sleep(wait) => {
+                    tracing::debug!(reason = deadline.reason, "something falls due");
+                    self.propose(Command::AdvanceTime).await;
+                }
+            }
+        }
+    }
+
+    async fn propose(&self, command: Command) -> bool {
+        let proposal = Proposal { request_id: None, actor: Actor::system(), command };
+        match self.proposer.propose(&proposal, Instant::now() + PATIENCE).await {
+            Ok(_) => true,
+            Err(failure) => {
+                tracing::debug!(failure = failure.message, "the leader's own proposal failed");
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! A cluster in one process: an in-memory wire that can be cut, simulated disks, a clock that follows tokio's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use holdfast_core::seam::{Clock, Entropy};
+use holdfast_core::{AgentId, Command, GroupId, Outcome, RequestId, Timestamp, View};
+use holdfast_wire::peer::{Message, PeerAddress, PeerHandler as _, Wire, WireError};
+use tokio::time::Instant;
+
+use crate::testing::{Records, mutation, person};
+use crate::{
+    Fatal, Group, GroupConfig, GroupStatus, Groups, Member, MemoryDisk, Role, Seams, StartError,
+    Storage, SyncPolicy,
+};
+
+const LATENCY: Duration = Duration::from_millis(1);
+/// Virtual (or real) time after which a test that waits in vain fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Default)]
+struct NetState {
+    nodes: BTreeMap<AgentId, Groups>,
+    /// Directed pairs between which nothing passes.
+    cut: BTreeSet<(AgentId, AgentId)>,
+    snapshots: usize,
+}
+
+/// The wire.
+#[derive(Clone, Default)]
+pub(crate) struct Net(Arc<Mutex<NetState>>);
+
+impl Net {
+    fn lock(&self) -> MutexGuard<'_, NetState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Cuts `agents` off from all others, both ways.
+    pub(crate) fn isolate(&self, agents: &[u64]) {
+        let mut state = self.lock();
+        let inside: BTreeSet<AgentId> = agents.iter().map(|id| AgentId(*id)).collect();
+        let all: BTreeSet<AgentId> =
+            state.nodes.keys().copied().chain(inside.iter().copied()).collect();
+        for a in &inside {
+            for b in all.difference(&inside) {
+                state.cut.insert((*a, *b));
+                state.cut.insert((*b, *a));
+            }
+        }
+    }
+
+    pub(crate) fn heal(&self) {
+        self.lock().cut.clear();
+    }
+
+    pub(crate) fn snapshots(&self) -> usize {
+        self.lock().snapshots
+    }
+
+    fn route(&self, from: AgentId, to: AgentId) -> Result<Groups, WireError> {
+        let state = self.lock();
+        if state.cut.contains(&(from, to)) {
+            return Err(WireError::Unreachable("the line is cut".to_owned()));
+        }
+        let node = state.nodes.get(&to).cloned();
+        node.ok_or_else(|| WireError::Unreachable("nobody is there".to_owned()))
+    }
+
+    async fn back(&self, from: AgentId, to: AgentId) -> Result<(), WireError> {
+        tokio::time::sleep(LATENCY).await;
+        if self.lock().cut.contains(&(to, from)) {
+            return Err(WireError::Unreachable("the line is cut".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Wire for Net {
+    async fn call(
+        &self,
+        _to: &PeerAddress,
+        message: Message,
+        _timeout: Duration,
+    ) -> Result<Bytes, WireError> {
+        tokio::time::sleep(LATENCY).await;
+        let (from, to) = (message.from, message.to);
+        let node = self.route(from, to)?;
+        // As a server would: the answer is worked out even when nobody waits for it.
+        let work = tokio::spawn(async move { node.handle(message).await });
+        let answer = work.await.map_err(|error| WireError::Broken(error.to_string()))?;
+        self.back(from, to).await?;
+        answer.map_err(WireError::Refused)
+    }
+
+    async fn snapshot(
+        &self,
+        _to: &PeerAddress,
+        head: Message,
+        chunks: BoxStream<'static, Bytes>,
+        _timeout: Duration,
+    ) -> Result<Bytes, WireError> {
+        tokio::time::sleep(LATENCY).await;
+        let (from, to) = (head.from, head.to);
+        let node = self.route(from, to)?;
+        self.lock().snapshots += 1;
+        let answer = node.handle_snapshot(head, chunks.map(Ok).boxed()).await;
+        self.back(from, to).await?;
+        answer.map_err(WireError::Refused)
+    }
+}
+
+struct TestClock(Instant);
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_700_000_000_000) + self.0.elapsed()
+    }
+}
+
+struct Dice;
+impl Entropy for Dice {
+    fn next_u64(&self) -> u64 {
+        crate::rt::draw()
+    }
+}
+
+/// One agent of the cluster.
+pub(crate) struct Node {
+    pub(crate) group: Group,
+    pub(crate) audit: Arc<Records>,
+}
+
+/// Agents 1..=n, each with its disk.
+pub(crate) struct Cluster {
+    pub(crate) net: Net,
+    pub(crate) storages: BTreeMap<u64, Storage>,
+    pub(crate) nodes: BTreeMap<u64, Node>,
+    clock: Arc<TestClock>,
+    snapshot_every: u64,
+}
+
+pub(crate) fn member(id: u64) -> Member {
+    Member {
+        id: AgentId(id),
+        name: format!("agent-{id}"),
+        region: "eu".to_owned(),
+        address: format!("10.0.0.{id}:7000"),
+        api_address: format!("10.0.0.{id}:7001"),
+    }
+}
+
+impl Cluster {
+    /// Agents on simulated disks, not started.
+    pub(crate) fn new(count: u64, policy: SyncPolicy) -> Self {
+        let storage = |id| (id, Storage::Memory(MemoryDisk::new(policy)));
+        Self {
+            net: Net::default(),
+            storages: (1..=count).map(storage).collect(),
+            nodes: BTreeMap::new(),
+            clock: Arc::new(TestClock(Instant::now())),
+            snapshot_every: 10_000,
+        }
+    }
+
+    pub(crate) fn with_snapshots_every(mut self, entries: u64) -> Self {
+        self.snapshot_every = entries;
+        self
+    }
+
+    /// Three agents that form a group.
+    pub(crate) async fn formed(count: u64) -> Self {
+        let mut cluster = Self::new(count, SyncPolicy::Immediate);
+        cluster.form().await;
+        cluster
+    }
+
+    pub(crate) async fn form(&mut self) {
+        let ids: Vec<u64> = self.storages.keys().copied().collect();
+        for id in &ids {
+            self.start(*id).await;
+        }
+        let members: Vec<Member> = ids.iter().map(|id| member(*id)).collect();
+        self.group(1).initialize(&members).await.expect("the group forms");
+    }
+
+    pub(crate) fn config(&self, id: u64) -> GroupConfig {
+        let storage = self.storages[&id].clone();
+        GroupConfig {
+            snapshot_every: self.snapshot_every,
+            keep_entries: 0,
+            ..GroupConfig::new("test", GroupId(1), member(id), storage)
+        }
+    }
+
+    pub(crate) fn seams(&self, audit: Arc<Records>) -> Seams {
+        Seams {
+            wire: Arc::new(self.net.clone()),
+            clock: self.clock.clone(),
+            entropy: Arc::new(Dice),
+            audit,
+            fatal: Fatal::hook(|reason| panic!("{reason}")),
+        }
+    }
+
+    pub(crate) async fn try_start(&mut self, config: GroupConfig) -> Result<(), StartError> {
+        let id = config.me.id;
+        let audit = Arc::new(Records::default());
+        let group = Group::start(config, self.seams(audit.clone())).await?;
+        let groups = Groups::default();
+        groups.insert(group.clone());
+        self.net.lock().nodes.insert(id, groups);
+        self.nodes.insert(id.0, Node { group, audit });
+        Ok(())
+    }
+
+    pub(crate) async fn start(&mut self, id: u64) {
+        self.try_start(self.config(id)).await.expect("the group starts");
+    }
+
+    /// The process is gone, at once.
+    pub(crate) fn kill(&mut self, id: u64) {
+        self.net.lock().nodes.remove(&AgentId(id));
+        if let Some(Storage::Memory(disk)) = self.storages.get(&id) {
+            disk.crash();
+        }
+        drop(self.nodes.remove(&id));
+    }
+
+    /// The agent stops in order.
+    pub(crate) async fn stop(&mut self, id: u64) {
+        let node = self.nodes.remove(&id).expect("it runs");
+        node.group.shutdown().await;
+        self.net.lock().nodes.remove(&AgentId(id));
+    }
+
+    pub(crate) fn group(&self, id: u64) -> &Group {
+        &self.nodes[&id].group
+    }
+
+    pub(crate) fn status(&self, id: u64) -> GroupStatus {
+        self.group(id).status().borrow().clone()
+    }
+
+    /// Waits for a leader among `ids` that has a quorum and began its term.
+    pub(crate) async fn leader_among(&self, ids: &[u64]) -> u64 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let leads = |id: &&u64| {
+                let status = self.status(**id);
+                let began = self.view(**id).term;
+                status.role == Role::Leader
+                    && status.quorum_ok
+                    && began == Some((status.term, AgentId(**id)))
+            };
+            if let Some(leader) = ids.iter().find(leads) {
+                return *leader;
+            }
+            assert!(Instant::now() < deadline, "no leader among {ids:?}");
+            self.something_changes(ids).await;
+        }
+    }
+
+    pub(crate) async fn leader(&self) -> u64 {
+        let ids: Vec<u64> = self.nodes.keys().copied().collect();
+        self.leader_among(&ids).await
+    }
+
+    async fn something_changes(&self, ids: &[u64]) {
+        let waits = ids.iter().map(|id| {
+            let (mut status, mut view) = (self.group(*id).status(), self.group(*id).view());
+            status.mark_unchanged();
+            view.mark_unchanged();
+            Box::pin(async move {
+                let pause = tokio::time::sleep(Duration::from_millis(5));
+                tokio::select! {
+                    _ = status.changed() => {}
+                    _ = view.changed() => {}
+                    () = pause => {}
+                }
+            })
+        });
+        futures_util::future::select_all(waits).await;
+    }
+
+    pub(crate) fn view(&self, id: u64) -> Arc<View> {
+        self.group(id).view().borrow().clone()
+    }
+
+    /// Proposes from agent `at` that agent `number` be admitted.
+    pub(crate) async fn admit(&self, at: u64, number: u64) -> Outcome {
+        let request = Some(RequestId(u128::from(number)));
+        let admitted = self.group(at).propose(request, person(), admission(number)).await;
+        admitted.unwrap_or_else(|error| panic!("agent {at}, admission {number}: {error}"))
+    }
+
+    /// Waits until `holds` of the view of agent `id`.
+    pub(crate) async fn wait_view(&self, id: u64, holds: impl Fn(&View) -> bool) {
+        let mut view = self.group(id).view();
+        let wait = view.wait_for(|view| holds(view));
+        tokio::time::timeout(PATIENCE, wait).await.expect("in time").expect("the group runs");
+    }
+
+    pub(crate) async fn wait_status(&self, id: u64, holds: impl Fn(&GroupStatus) -> bool) {
+        let mut status = self.group(id).status();
+        let wait = status.wait_for(|status| holds(status));
+        tokio::time::timeout(PATIENCE, wait).await.expect("in time").expect("the group runs");
+    }
+
+    /// Waits until all running agents are at one index; there they must agree on state and audit.
+    pub(crate) async fn agree(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let states: Vec<_> = self.nodes.values().map(|node| node.group.state_hash()).collect();
+            let same_index = states.windows(2).all(|pair| pair[0].0 == pair[1].0);
+            if same_index {
+                assert!(
+                    states.windows(2).all(|pair| pair[0] == pair[1]),
+                    "replicas differ: {states:?}"
+                );
+                return;
+            }
+            assert!(Instant::now() < deadline, "replicas do not converge: {states:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+pub(crate) fn admission(number: u64) -> Command {
+    mutation(number).command
+}
