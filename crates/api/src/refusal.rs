@@ -21,9 +21,12 @@ const ELECTION: Duration = Duration::from_millis(500);
 /// How long a client should wait while too much is asked.
 const BREATH: Duration = Duration::from_millis(200);
 
-/// Why a request is refused.
+/// Why a request is refused; small, because it travels in every result.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Refusal {
+pub(crate) struct Refusal(Box<Parts>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parts {
     code: Code,
     reason: &'static str,
     message: String,
@@ -40,7 +43,7 @@ impl Refusal {
         message: impl Into<String>,
         next_step: impl Into<String>,
     ) -> Self {
-        Self {
+        Self(Box::new(Parts {
             code,
             reason,
             message: message.into(),
@@ -48,7 +51,7 @@ impl Refusal {
             facts: Vec::new(),
             field: None,
             retry_after: None,
-        }
+        }))
     }
 
     /// A field of the request is not as it should be.
@@ -61,7 +64,7 @@ impl Refusal {
             message,
             "correct the request and send it again",
         );
-        refusal.field = Some((field.to_owned(), problem));
+        refusal.0.field = Some((field.to_owned(), problem));
         refusal
     }
 
@@ -73,18 +76,18 @@ impl Refusal {
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         let value = value.into();
         if !value.is_empty() {
-            self.facts.push((name, value));
+            self.0.facts.push((name, value));
         }
         self
     }
 
     /// What, why and what next, in one line.
     pub(crate) fn text(&self) -> String {
-        format!("{}; {}", self.message, self.next_step)
+        format!("{}; {}", self.0.message, self.0.next_step)
     }
 
     pub(crate) fn after(mut self, delay: Duration) -> Self {
-        self.retry_after = Some(delay);
+        self.0.retry_after = Some(delay);
         self
     }
 }
@@ -92,6 +95,7 @@ impl Refusal {
 impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         let message = refusal.text();
+        let refusal = *refusal.0;
         metrics::counter!(REFUSALS, "reason" => refusal.reason).increment(1);
         let mut facts: std::collections::HashMap<String, String> =
             refusal.facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -158,10 +162,11 @@ impl From<Rejection> for Refusal {
                 (Code::ResourceExhausted, "delete what is not needed any more")
             }
         };
-        let refusal = Self::new(code, rejection.reason(), rejection.to_string(), next_step);
+        let mut refusal = Self::new(code, rejection.reason(), rejection.to_string(), next_step);
         match rejection {
             Rejection::InvalidSpec(error) => {
-                Self { field: Some((error.field, error.problem)), ..refusal }
+                refusal.0.field = Some((error.field, error.problem));
+                refusal
             }
             Rejection::StaleRevision { stored, .. } => refusal.with("revision", stored.to_string()),
             _ => refusal,

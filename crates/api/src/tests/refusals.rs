@@ -28,16 +28,15 @@ async fn refused(
     client.apply_service(request).await.expect_err("it must be refused")
 }
 
-#[tokio::test]
-async fn bad_services_are_refused_with_the_field() {
-    let node = Node::start().await;
-    let mut client = registry(&node).await;
-    client.apply_service(apply(service("taken"))).await.expect("it is possible");
-    type Spoil = fn(&mut pb::ApplyServiceRequest);
-    fn spec(request: &mut pb::ApplyServiceRequest) -> &mut pb::Service {
-        request.service.as_mut().expect("it has one")
-    }
-    let rows: [(Spoil, Code, &str, &str); 13] = [
+type Spoil = fn(&mut pb::ApplyServiceRequest);
+
+fn spec(request: &mut pb::ApplyServiceRequest) -> &mut pb::Service {
+    request.service.as_mut().expect("it has one")
+}
+
+/// What is done to a good request, and how it is then refused.
+fn bad_services() -> [(Spoil, Code, &'static str, &'static str); 13] {
+    [
         (
             |r| r.request_id.clear(),
             Code::InvalidArgument,
@@ -94,8 +93,15 @@ async fn bad_services_are_refused_with_the_field() {
             "STALE_REVISION",
             "leave out if_revision",
         ),
-    ];
-    for (spoil, code, reason, text) in rows {
+    ]
+}
+
+#[tokio::test]
+async fn bad_services_are_refused_with_the_field() {
+    let node = Node::start().await;
+    let mut client = registry(&node).await;
+    client.apply_service(apply(service("taken"))).await.expect("it is possible");
+    for (spoil, code, reason, text) in bad_services() {
         let mut request = apply(service("shop"));
         spoil(&mut request);
         let sent = request.request_id.clone();

@@ -113,16 +113,16 @@ fn to_kind(event: &Event) -> Kind {
             Kind::VerdictChanged(pb::VerdictChanged {
                 endpoint: endpoint.to_string(),
                 check: check.to_string(),
-                from: from.to_proto(),
-                to: to.to_proto(),
+                before: from.to_proto(),
+                after: to.to_proto(),
                 evidence: list(evidence),
             })
         }
         Event::SelectionChanged { epoch, from, to, cause, trouble_since } => {
             Kind::SelectionChanged(pb::SelectionChanged {
                 epoch: epoch.0,
-                from: Some(from.to_proto()),
-                to: Some(to.to_proto()),
+                before: Some(from.to_proto()),
+                after: Some(to.to_proto()),
                 cause: cause.to_proto(),
                 trouble_since_ms: trouble_since.map(|at| at.0),
             })
@@ -208,14 +208,14 @@ fn from_kind(kind: Kind) -> Result<Event, DecodeError> {
         Kind::VerdictChanged(e) => Ok(Event::VerdictChanged {
             endpoint: parse("endpoint", &e.endpoint)?,
             check: parse("check", &e.check)?,
-            from: enumerated("from", e.from)?,
-            to: enumerated("to", e.to)?,
+            from: enumerated("before", e.before)?,
+            to: enumerated("after", e.after)?,
             evidence: from_list("evidence", e.evidence)?,
         }),
         Kind::SelectionChanged(e) => Ok(Event::SelectionChanged {
             epoch: Epoch(e.epoch),
-            from: required("from", e.from)?,
-            to: required("to", e.to)?,
+            from: required("before", e.before)?,
+            to: required("after", e.after)?,
             cause: enumerated("cause", e.cause)?,
             trouble_since: e.trouble_since_ms.map(Timestamp),
         }),

@@ -99,11 +99,12 @@ impl Convert for StatusRange {
     type Proto = pb::StatusRange;
 
     fn to_proto(&self) -> pb::StatusRange {
-        pb::StatusRange { from: self.from.into(), to: self.to.into() }
+        pb::StatusRange { lowest: self.from.into(), highest: self.to.into() }
     }
 
     fn from_proto(proto: pb::StatusRange) -> Result<Self, DecodeError> {
-        Ok(Self { from: narrow("from", proto.from)?, to: narrow("to", proto.to)? })
+        let from = narrow("lowest", proto.lowest)?;
+        Ok(Self { from, to: narrow("highest", proto.highest)? })
     }
 }
 
