@@ -90,6 +90,7 @@ pub struct Agent {
     /// Heartbeat checks.
     pub(crate) heartbeats: Arc<Heartbeats>,
     switchboard: Arc<Switchboard>,
+    bridge: AuditBridge,
 }
 
 impl Agent {
@@ -106,7 +107,7 @@ impl Agent {
             wire: seams.wire.clone(),
             clock: seams.clock.clone(),
             entropy: seams.entropy.clone(),
-            audit: Arc::new(bridge),
+            audit: Arc::new(bridge.clone()),
             fatal: seams.fatal.clone(),
         })
         .await
@@ -146,6 +147,7 @@ impl Agent {
             answers: seams.answers,
             heartbeats: heartbeats.clone(),
             switchboard,
+            bridge,
         };
         let cast = Cast { probing, hub, heartbeats, peers };
         agent.begin_observing(config, &cast, BootId(seams.entropy.next_u64()));
@@ -160,12 +162,12 @@ impl Agent {
         self.switchboard.clone()
     }
 
-    /// Ends everything in good order: leadership is handed over, tasks end, the audit log settles.
+    /// Ends everything in good order: tasks end, leadership is handed over, the audit log settles.
     pub async fn stop(self) {
-        self.tasks.close();
-        self.group.shutdown().await;
         self.tasks.cancel_token().cancel();
         self.tasks.ended().await;
+        self.group.shutdown().await;
+        self.bridge.drain().await;
         if let Err(halted) = self.audit.settle().await {
             tracing::error!(reason = halted.reason, "the audit log could not settle; peers hold its records");
         }
@@ -285,6 +287,8 @@ fn group_config(config: &Config, storage: Storage) -> GroupConfig {
         election_max: config.raft.election_max,
     };
     group.snapshot_every = config.raft.snapshot_every;
+    // Members that lag by less than a fifth of the way to the next snapshot catch up from the log.
+    group.keep_entries = config.raft.snapshot_every / 5;
     group.peers = config
         .cluster
         .members

@@ -39,22 +39,25 @@ impl AuditBridge {
         Self { log, buffer: Arc::default(), filled: Arc::default() }
     }
 
-    /// Carries what arrives to the store, until cancelled and empty.
+    /// Carries what arrives to the store, until cancelled.
     pub(crate) async fn run(self, cancel: CancellationToken) {
         loop {
-            let parcel = self.lock().front().map(Parcel::copy);
-            match parcel {
-                Some(parcel) => {
-                    self.carry(parcel).await;
-                    self.lock().pop_front();
-                }
-                None if cancel.is_cancelled() => return,
-                None => tokio::select! {
-                    biased;
-                    () = self.filled.notified() => {}
-                    () = cancel.cancelled() => {}
-                },
+            self.drain().await;
+            tokio::select! {
+                biased;
+                () = self.filled.notified() => {}
+                () = cancel.cancelled() => return,
             }
+        }
+    }
+
+    /// Carries what has arrived.
+    pub(crate) async fn drain(&self) {
+        loop {
+            let parcel = self.lock().front().map(Parcel::copy);
+            let Some(parcel) = parcel else { return };
+            self.carry(parcel).await;
+            self.lock().pop_front();
         }
     }
 

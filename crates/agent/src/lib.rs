@@ -24,6 +24,7 @@ mod run;
 mod seams;
 mod tasks;
 pub mod telemetry;
+pub mod world;
 
 pub use agent::{Agent, AgentSeams, AuditStorage};
 pub use config::{Config, ConfigError};

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,8 +31,6 @@ pub struct TaskStatus {
 #[derive(Debug, Clone)]
 pub struct Tasks {
     cancel: CancellationToken,
-    /// Once set, a task that returns has ended in good order.
-    closing: Arc<AtomicBool>,
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -46,7 +43,7 @@ struct Inner {
 impl Tasks {
     /// No tasks yet; they end when `cancel` does.
     pub fn new(cancel: CancellationToken) -> Self {
-        Self { cancel, closing: Arc::default(), inner: Arc::default() }
+        Self { cancel, inner: Arc::default() }
     }
 
     /// What ends the tasks.
@@ -69,11 +66,6 @@ impl Tasks {
         let mut inner = self.lock();
         inner.statuses.insert(name, status);
         inner.set.spawn(async move { tasks.keep(name, make).await });
-    }
-
-    /// Says that what tasks live on is about to go: from now on nothing is begun again.
-    pub fn close(&self) {
-        self.closing.store(true, Ordering::Relaxed);
     }
 
     /// Waits for every task to end. The caller cancels first.
@@ -104,7 +96,7 @@ impl Tasks {
                     return;
                 }
             };
-            if self.cancel.is_cancelled() || self.closing.load(Ordering::Relaxed) {
+            if self.cancel.is_cancelled() {
                 self.note(name, |status| status.running = false);
                 return;
             }
@@ -143,7 +135,7 @@ impl Tasks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicU32;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     #[tokio::test(start_paused = true)]
     async fn a_task_that_panics_is_begun_again_and_shown() {
