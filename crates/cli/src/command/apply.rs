@@ -1,0 +1,345 @@
+//! `holdfast apply -f FILE`: declares what stands in manifests, zones first.
+//!
+//! Everything is read and checked before anything is sent, so that a mistake in the last document changes nothing.
+//! Each document is a request of its own, with a number made of the command's: a repetition with the same
+//! `--request-id` and the same files does nothing twice.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use holdfast_core::spec::{Service, Zone};
+use holdfast_wire::Convert as _;
+use holdfast_wire::pb::v1 as pb;
+use serde_json::{Value, json};
+
+use crate::client::{Client, registry};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::manifest::{self, Format, Manifest};
+use crate::output::{Page, json as told};
+use crate::session::{Outcome, Session};
+use crate::words;
+
+/// The largest manifest that is read from standard input, in bytes.
+const MAX_INPUT: u64 = 64 << 20;
+
+/// Arguments of `apply`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Manifest in YAML or TOML, a directory of them, or - for YAML on standard input; may be given again.
+    #[arg(long, short, required = true, value_name = "FILE")]
+    file: Vec<PathBuf>,
+    /// Only say what would be sent (client), or whether it would be accepted (server).
+    #[arg(long, value_enum, value_name = "WHERE")]
+    dry_run: Option<DryRun>,
+    /// Refuse unless this is the stored revision; 0 only creates. For one document alone.
+    #[arg(long, value_name = "REVISION")]
+    if_revision: Option<u64>,
+    /// End with 2 where something is changed, or would be.
+    #[arg(long)]
+    exit_code: bool,
+}
+
+/// Where a dry run ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum DryRun {
+    /// Here: the documents are checked and shown.
+    Client,
+    /// At the cluster: it says whether it would take them.
+    Server,
+}
+
+/// What came of one document.
+#[derive(Debug)]
+struct Applied {
+    kind: &'static str,
+    name: String,
+    changed: bool,
+    revision: u64,
+    index: u64,
+}
+
+/// Applies the manifests.
+pub(crate) async fn run(args: &Args, session: &Session) -> Outcome {
+    let documents = in_order(read_all(&args.file)?)?;
+    if args.if_revision.is_some() && documents.len() != 1 {
+        let message =
+            format!("--if-revision is about one document, and {} are given", documents.len());
+        return Err(Failure::usage(message).next("apply the document in a file of its own"));
+    }
+    if args.dry_run == Some(DryRun::Client) {
+        session.out.page(&intended(&documents))?;
+        return Ok(Exit::Success);
+    }
+    let validate_only = args.dry_run == Some(DryRun::Server);
+    let mut client = session.client()?;
+    let mut applied: Vec<Applied> = Vec::new();
+    for (part, document) in documents.iter().enumerate() {
+        client.renew();
+        let sent = send(&client, document, part, (args.if_revision, validate_only)).await;
+        match sent {
+            Ok(one) => applied.push(one),
+            Err(failure) => {
+                if !applied.is_empty() {
+                    session.out.page(&page(&applied, validate_only))?;
+                }
+                return Err(failure);
+            }
+        }
+    }
+    session.out.page(&page(&applied, validate_only))?;
+    let changed = applied.iter().any(|one| one.changed);
+    Ok(if args.exit_code && changed { Exit::Differs } else { Exit::Success })
+}
+
+fn read_all(files: &[PathBuf]) -> Result<Vec<Manifest>, Failure> {
+    let mut documents = Vec::new();
+    for file in files {
+        if file.as_os_str() == "-" {
+            documents.extend(read_input()?);
+        } else {
+            for file in files_of(file)? {
+                documents.extend(manifest::read(&file).map_err(|error| unusable(&error))?);
+            }
+        }
+    }
+    Ok(documents)
+}
+
+fn unusable(error: &manifest::ManifestError) -> Failure {
+    Failure::error(error.to_string()).next("correct the manifest; nothing was sent")
+}
+
+fn read_input() -> Result<Vec<Manifest>, Failure> {
+    let mut text = String::new();
+    let read = std::io::stdin().lock().take(MAX_INPUT).read_to_string(&mut text);
+    read.map_err(|error| Failure::error(format!("cannot read standard input: {error}")))?;
+    manifest::parse(&text, Format::Yaml, Path::new(".")).map_err(|error| {
+        Failure::error(format!("standard input: {error}"))
+            .next("correct the manifest; nothing was sent")
+    })
+}
+
+/// The file itself, or the manifests of a directory in order of their names.
+fn files_of(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let unreadable =
+        |error: std::io::Error| Failure::error(format!("cannot read {}: {error}", path.display()));
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        let is_manifest =
+            matches!(file.extension().and_then(|end| end.to_str()), Some("yaml" | "yml" | "toml"));
+        if is_manifest && file.is_file() {
+            files.push(file);
+        }
+    }
+    if files.is_empty() {
+        return Err(Failure::error(format!(
+            "there is no .yaml, .yml or .toml file in {}",
+            path.display()
+        )));
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Zones before services, else as written. Errors: a name is declared twice.
+fn in_order(documents: Vec<Manifest>) -> Result<Vec<Manifest>, Failure> {
+    let (zones, services): (Vec<_>, Vec<_>) =
+        documents.into_iter().partition(|document| matches!(document, Manifest::Zone(_)));
+    let ordered: Vec<Manifest> = zones.into_iter().chain(services).collect();
+    let mut names = std::collections::BTreeSet::new();
+    match ordered.iter().map(name_of).find(|name| !names.insert(name.clone())) {
+        Some((kind, name)) => Err(Failure::error(format!("{kind} {name} is declared twice"))
+            .next("leave one of the two documents out; nothing was sent")),
+        None => Ok(ordered),
+    }
+}
+
+fn name_of(document: &Manifest) -> (&'static str, String) {
+    match document {
+        Manifest::Zone(zone) => ("zone", zone.name.to_string()),
+        Manifest::Service(service) => ("service", service.id.to_string()),
+    }
+}
+
+async fn send(
+    client: &Client,
+    document: &Manifest,
+    part: usize,
+    condition: (Option<u64>, bool),
+) -> Result<Applied, Failure> {
+    match document {
+        Manifest::Zone(zone) => send_zone(client, zone, part, condition).await,
+        Manifest::Service(service) => send_service(client, service, part, condition).await,
+    }
+}
+
+async fn send_zone(
+    client: &Client,
+    zone: &Zone,
+    part: usize,
+    (if_revision, validate_only): (Option<u64>, bool),
+) -> Result<Applied, Failure> {
+    let message = pb::ApplyZoneRequest {
+        request_id: client.request_id_of_part(part),
+        zone: Some(zone.to_proto()),
+        if_revision,
+        validate_only,
+    };
+    let answer = client
+        .call(format!("apply zone {}", zone.name), async |channel| {
+            registry(channel).apply_zone(client.request(message.clone())).await
+        })
+        .await?
+        .value;
+    let (revision, index, changed) = (answer.revision, answer.index, answer.changed);
+    Ok(Applied { kind: "zone", name: zone.name.to_string(), changed, revision, index })
+}
+
+async fn send_service(
+    client: &Client,
+    service: &Service,
+    part: usize,
+    (if_revision, validate_only): (Option<u64>, bool),
+) -> Result<Applied, Failure> {
+    let message = pb::ApplyServiceRequest {
+        request_id: client.request_id_of_part(part),
+        service: Some(service.to_proto()),
+        if_revision,
+        validate_only,
+    };
+    let answer = client
+        .call(format!("apply service {}", service.id), async |channel| {
+            registry(channel).apply_service(client.request(message.clone())).await
+        })
+        .await?
+        .value;
+    let (revision, index, changed) = (answer.revision, answer.index, answer.changed);
+    Ok(Applied { kind: "service", name: service.id.to_string(), changed, revision, index })
+}
+
+fn page(applied: &[Applied], validate_only: bool) -> Page {
+    let line = |one: &Applied| match (validate_only, one.changed) {
+        (true, true) => format!("{} {} would be changed", one.kind, one.name),
+        (false, true) => format!("{} {} applied (revision {})", one.kind, one.name, one.revision),
+        (_, false) => format!("{} {} unchanged (revision {})", one.kind, one.name, one.revision),
+    };
+    let data: Vec<Value> = applied
+        .iter()
+        .map(|one| {
+            json!({
+                "kind": one.kind,
+                "name": one.name,
+                "changed": one.changed,
+                "revision": one.revision,
+                "index": one.index,
+                "validate_only": validate_only,
+            })
+        })
+        .collect();
+    let lines: Vec<String> = applied.iter().map(line).collect();
+    Page::line(json!({ "documents": data }), lines.join("\n"))
+}
+
+fn intended(documents: &[Manifest]) -> Page {
+    let line = |document: &Manifest| match document {
+        Manifest::Zone(zone) => {
+            format!(
+                "zone {} is right, with {}",
+                zone.name,
+                words::count(zone.records.len(), "record")
+            )
+        }
+        Manifest::Service(service) => format!(
+            "service {} is right, for {}: {}, {}, {}",
+            service.id,
+            service.dns.name,
+            words::count(service.pools.len(), "pool"),
+            words::count(service.endpoints().count(), "endpoint"),
+            words::count(service.checks.len(), "check")
+        ),
+    };
+    let sent = |document: &Manifest| match document {
+        Manifest::Zone(zone) => json!({ "kind": "zone", "zone": told::of(&zone.to_proto()) }),
+        Manifest::Service(service) => {
+            json!({ "kind": "service", "service": told::of(&service.to_proto()) })
+        }
+    };
+    let lines: Vec<String> = documents.iter().map(line).collect();
+    let data: Vec<Value> = documents.iter().map(sent).collect();
+    Page::line(json!({ "documents": data }), format!("{}\nnothing was sent", lines.join("\n")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Format as Form;
+
+    const ZONE: &str = "apiVersion: holdfast/v1\nkind: Zone\nmetadata: { name: example.test }\n\
+        spec: { name_servers: [ { name: ns1.example.test, addresses: [192.0.2.1] } ] }\n";
+    const SERVICE: &str = "apiVersion: holdfast/v1\nkind: Service\nmetadata: { name: shop }\nspec:\n  \
+        dns: { name: shop.example.test }\n  \
+        pools: [ { name: eu, endpoints: [ { name: e1, address: 192.0.2.10, port: 80 } ] } ]\n  \
+        checks: [ { name: tcp, type: tcp } ]\n";
+
+    fn parse(text: &str) -> Result<Vec<Manifest>, Failure> {
+        let documents = manifest::parse(text, Format::Yaml, Path::new("."))
+            .map_err(|error| unusable(&error))?;
+        in_order(documents)
+    }
+
+    #[test]
+    fn zones_come_first_and_nothing_is_declared_twice() {
+        let documents = parse(&format!("{SERVICE}---\n{ZONE}")).expect("right");
+        assert_eq!(
+            documents.iter().map(|one| name_of(one).0).collect::<Vec<_>>(),
+            ["zone", "service"]
+        );
+        let failure = parse(&format!("{SERVICE}---\n{SERVICE}")).expect_err("twice");
+        assert!(failure.message().contains("service shop is declared twice"), "{failure}");
+    }
+
+    #[test]
+    fn a_dry_run_shows_what_would_be_sent() {
+        let page = intended(&parse(&format!("{ZONE}---\n{SERVICE}")).expect("right"));
+        let text = page.render(Form::Table, false).expect("printable");
+        let expected = "zone example.test is right, with 0 records\n\
+            service shop is right, for shop.example.test: 1 pool, 1 endpoint, 1 check\nnothing was sent\n";
+        assert_eq!(text, expected);
+        let data: Value = serde_json::from_str(&page.render(Form::Json, false).expect("printable"))
+            .expect("JSON");
+        assert_eq!(data["documents"][1]["service"]["pools"][0]["endpoints"][0]["ip"], "192.0.2.10");
+    }
+
+    #[test]
+    fn what_came_of_each_is_told() {
+        let applied = |changed| Applied {
+            kind: "service",
+            name: "shop".into(),
+            changed,
+            revision: 7,
+            index: 9,
+        };
+        let text = |changed, only| {
+            page(&[applied(changed)], only).render(Form::Table, false).expect("printable")
+        };
+        assert_eq!(text(true, false), "service shop applied (revision 7)\n");
+        assert_eq!(text(false, false), "service shop unchanged (revision 7)\n");
+        assert_eq!(text(true, true), "service shop would be changed\n");
+    }
+
+    #[test]
+    fn a_directory_is_read_by_name_and_an_empty_one_is_an_error() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert!(files_of(dir.path()).expect_err("empty").message().contains("there is no .yaml"));
+        for name in ["b.toml", "a.yaml", "notes.txt"] {
+            std::fs::write(dir.path().join(name), "").expect("written");
+        }
+        let files = files_of(dir.path()).expect("readable");
+        assert_eq!(files, [dir.path().join("a.yaml"), dir.path().join("b.toml")]);
+    }
+}

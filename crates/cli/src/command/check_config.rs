@@ -1,0 +1,76 @@
+//! `holdfast check-config FILE`: says whether an agent would start with this file, without starting one.
+
+use std::path::PathBuf;
+
+use holdfast_agent::Config;
+use holdfast_agent::config::Tls;
+use holdfast_wire::tls::{TlsFiles, TlsMaterial};
+use serde_json::json;
+
+use crate::clock;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::Page;
+use crate::session::{Outcome, Session};
+
+/// Arguments of `check-config`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The configuration, TOML.
+    file: PathBuf,
+    /// Look at the file alone, not at the certificates that it names.
+    #[arg(long)]
+    syntax_only: bool,
+}
+
+/// Reads and checks the file, and the certificates that it names.
+pub(crate) fn run(args: &Args, session: &Session) -> Outcome {
+    let config = read(&args.file)?;
+    if !args.syntax_only {
+        check_certificates(&config)?;
+    }
+    let secured = if matches!(config.tls, Tls::Plaintext) { "plaintext" } else { "mutual TLS" };
+    let text = format!(
+        "{} is right: agent {} ({}) of cluster {}, region {}, {} first members, {secured}",
+        args.file.display(),
+        config.node.name,
+        config.node.id,
+        config.cluster.id,
+        config.node.region,
+        config.cluster.members.len(),
+    );
+    let data = json!({
+        "file": args.file.display().to_string(),
+        "cluster": config.cluster.id,
+        "id": config.node.id.0,
+        "name": config.node.name.to_string(),
+        "region": config.node.region.to_string(),
+        "data_dir": config.node.data_dir.display().to_string(),
+        "plaintext": matches!(config.tls, Tls::Plaintext),
+        "listen": {
+            "peer": config.listen.peer.to_string(),
+            "api": config.listen.api.to_string(),
+            "dns": config.listen.dns.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "http": config.listen.http.map(|http| http.to_string()),
+        },
+        "members": config.cluster.members.iter().map(|member| member.name.to_string()).collect::<Vec<_>>(),
+    });
+    session.out.page(&Page::line(data, text))?;
+    Ok(Exit::Success)
+}
+
+/// Reads a configuration; the error names the place and what would be right.
+pub(crate) fn read(file: &std::path::Path) -> Result<Config, Failure> {
+    Config::read(file).map_err(|error| {
+        Failure::error(error.to_string())
+            .next(format!("correct it, then: holdfast check-config {}", file.display()))
+    })
+}
+
+fn check_certificates(config: &Config) -> Result<(), Failure> {
+    let Tls::Mutual { cert, key, ca } = &config.tls else { return Ok(()) };
+    let files = TlsFiles { cert: cert.clone(), key: key.clone(), ca: vec![ca.clone()] };
+    TlsMaterial::load(&files, clock::now()).map(drop).map_err(|error| {
+        Failure::error(format!("tls: {error}")).next("holdfast ca issue agent NAME --address IP")
+    })
+}

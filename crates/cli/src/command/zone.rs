@@ -1,0 +1,218 @@
+//! `holdfast zone …`: the zones that the agents answer for.
+
+use std::fmt::Write as _;
+
+use holdfast_core::DnsName;
+use holdfast_wire::pb::v1 as pb;
+
+use crate::client::{Client, registry};
+use crate::command::export;
+use crate::command::service::{consistency, or_stale};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{Cell, Column, Page, Table, json};
+use crate::session::{Outcome, Session};
+use crate::words;
+
+/// Commands of `zone`.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Args {
+    /// Show one zone with its static records.
+    Get(GetArgs),
+    /// Show all zones.
+    List(ListArgs),
+    /// Delete a zone; refused while a service has a name in it.
+    Delete(DeleteArgs),
+}
+
+/// Arguments of `zone get`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct GetArgs {
+    /// Its apex.
+    zone: DnsName,
+    /// Print it as a manifest that `apply` takes.
+    #[arg(long, value_enum, value_name = "LANGUAGE")]
+    manifest: Option<export::Language>,
+    /// What the member asked knows, without asking the leader.
+    #[arg(long)]
+    stale: bool,
+}
+
+/// Arguments of `zone list`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArgs {
+    /// What the member asked knows, without asking the leader.
+    #[arg(long)]
+    stale: bool,
+}
+
+/// Arguments of `zone delete`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DeleteArgs {
+    /// Its apex.
+    zone: DnsName,
+}
+
+/// Runs a command about zones.
+pub(crate) async fn run(args: Args, session: &Session) -> Outcome {
+    match args {
+        Args::Get(args) => {
+            let answer = get(&session.client()?, args.zone.as_str(), args.stale).await?;
+            if let Some(language) = args.manifest {
+                return export::print(session, &[export::zone_manifest(answer.zone)?], language);
+            }
+            session.out.page(&get_page(&answer))?;
+        }
+        Args::List(args) => {
+            let answer = list(&session.client()?, args.stale).await?;
+            session.out.page(&list_page(&answer))?;
+        }
+        Args::Delete(args) => delete(&args.zone, session).await?,
+    }
+    Ok(Exit::Success)
+}
+
+/// One zone.
+pub(crate) async fn get(
+    client: &Client,
+    zone: &str,
+    stale: bool,
+) -> Result<pb::GetZoneResponse, Failure> {
+    let message = pb::GetZoneRequest { zone: zone.to_owned(), consistency: consistency(stale) };
+    let answer = client.call(format!("show zone {zone}"), async |channel| {
+        registry(channel).get_zone(client.request(message.clone())).await
+    });
+    Ok(answer.await.map_err(or_stale)?.value)
+}
+
+/// All zones.
+pub(crate) async fn list(client: &Client, stale: bool) -> Result<pb::ListZonesResponse, Failure> {
+    let message = pb::ListZonesRequest { consistency: consistency(stale) };
+    let answer = client.call("list zones", async |channel| {
+        registry(channel).list_zones(client.request(message)).await
+    });
+    Ok(answer.await.map_err(or_stale)?.value)
+}
+
+async fn delete(zone: &DnsName, session: &Session) -> Result<(), Failure> {
+    session.confirm(&format!("delete zone {zone}"))?;
+    let client = session.client()?;
+    let message = pb::DeleteZoneRequest { request_id: client.request_id(), zone: zone.to_string() };
+    let answer = client.call(format!("delete zone {zone}"), async |channel| {
+        registry(channel).delete_zone(client.request(message.clone())).await
+    });
+    let answer = answer.await?.value;
+    session.out.page(&Page::line(
+        json::of(&answer),
+        format!("zone {zone} deleted (index {})", answer.index),
+    ))
+}
+
+fn list_page(answer: &pb::ListZonesResponse) -> Page {
+    let mut table = Table::new([
+        Column::new("ZONE"),
+        Column::new("RECORDS"),
+        Column::new("SERIAL"),
+        Column::new("REVISION"),
+    ]);
+    for zone in &answer.zones {
+        table.row([
+            zone.name.as_str().into(),
+            Cell::new(zone.records),
+            Cell::new(zone.serial),
+            Cell::new(zone.revision),
+        ]);
+    }
+    let page = Page::new(json::of(answer));
+    if table.is_empty() {
+        page.text("no zones; declare one with `holdfast apply -f FILE`")
+    } else {
+        page.table(table)
+    }
+}
+
+fn get_page(answer: &pb::GetZoneResponse) -> Page {
+    let zone = answer.zone.clone().unwrap_or_default();
+    let mut text = format!(
+        "zone {}  ttl {}  revision {}\n",
+        zone.name,
+        words::seconds(zone.ttl_ms),
+        answer.revision
+    );
+    for server in &zone.name_servers {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "name server {} {}", server.name, server.addresses.join(" "));
+    }
+    let mut table = Table::new([
+        Column::new("NAME"),
+        Column::new("TTL"),
+        Column::new("TYPE"),
+        Column::new("DATA"),
+    ]);
+    for record in &zone.records {
+        let (kind, data) = record_data(record.data.as_ref());
+        table.row([
+            record.name.as_str().into(),
+            words::seconds(record.ttl_ms).into(),
+            kind.into(),
+            data.into(),
+        ]);
+    }
+    let page = Page::line(json::of(answer), text);
+    if table.is_empty() { page } else { page.table(table) }
+}
+
+fn record_data(data: Option<&pb::RecordData>) -> (&'static str, String) {
+    use pb::record_data::Data;
+    match data.and_then(|data| data.data.as_ref()) {
+        Some(Data::A(ip)) => ("A", ip.clone()),
+        Some(Data::Aaaa(ip)) => ("AAAA", ip.clone()),
+        Some(Data::Cname(name)) => ("CNAME", name.clone()),
+        Some(Data::Srv(srv)) => {
+            ("SRV", format!("{} {} {} {}", srv.priority, srv.weight, srv.port, srv.target))
+        }
+        Some(Data::Txt(txt)) => {
+            ("TXT", txt.texts.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(" "))
+        }
+        Some(Data::Ns(name)) => ("NS", name.clone()),
+        None => ("-", "-".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Format;
+
+    #[test]
+    fn a_zone_shows_servers_and_records() {
+        let record = |name: &str, data| pb::Record {
+            name: name.into(),
+            ttl_ms: 60_000,
+            data: Some(pb::RecordData { data: Some(data) }),
+        };
+        let zone = pb::Zone {
+            name: "example.test".into(),
+            ttl_ms: 300_000,
+            name_servers: vec![pb::NameServer {
+                name: "ns1.example.test".into(),
+                addresses: vec!["192.0.2.1".into()],
+            }],
+            records: vec![
+                record("www.example.test", pb::record_data::Data::A("192.0.2.9".into())),
+                record(
+                    "t.example.test",
+                    pb::record_data::Data::Txt(pb::Txt { texts: vec!["a b".into()] }),
+                ),
+            ],
+            ..pb::Zone::default()
+        };
+        let answer = pb::GetZoneResponse { zone: Some(zone), revision: 4, index: 9 };
+        let text = get_page(&answer).render(Format::Table, false).expect("printable");
+        let expected = "zone example.test  ttl 300s  revision 4\nname server ns1.example.test 192.0.2.1\n\
+            NAME              TTL  TYPE  DATA\n\
+            www.example.test  60s  A     192.0.2.9\n\
+            t.example.test    60s  TXT   \"a b\"\n";
+        assert_eq!(text, expected);
+    }
+}

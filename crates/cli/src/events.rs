@@ -1,0 +1,279 @@
+//! One line per fact, for people: when, about what, what kind, and what came of what.
+
+use holdfast_wire::pb::v1 as pb;
+use pb::event::Event;
+
+use crate::words;
+
+/// The line of a record: `14:01:52.114Z shop selection.changed eu[e1] → us[e2] cause failed (epoch 88)`.
+pub(crate) fn line(record: &pb::AuditRecord, wide: bool) -> String {
+    let subject = if record.service.is_empty() { "cluster" } else { record.service.as_str() };
+    let detail = record
+        .event
+        .as_ref()
+        .and_then(|event| event.event.as_ref())
+        .map_or_else(String::new, detail);
+    let mut line = match wide {
+        true => format!(
+            "#{} {} {subject} {}",
+            record.sequence,
+            words::moment(record.at_ms),
+            record.kind
+        ),
+        false => format!("{} {subject} {}", words::time_of_day(record.at_ms), record.kind),
+    };
+    for part in [detail, by(record)] {
+        if !part.is_empty() {
+            line = format!("{line} {part}");
+        }
+    }
+    if wide {
+        let short = record.hash.get(..12).unwrap_or(&record.hash);
+        line = format!(
+            "{line} [index {} request {} hash {short}]",
+            record.index,
+            dash(&record.request_id)
+        );
+    }
+    line
+}
+
+fn dash(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
+}
+
+/// Who did it, where it was not the cluster itself and the fact does not say so already.
+fn by(record: &pb::AuditRecord) -> String {
+    let told = record.event.as_ref().and_then(|event| event.event.as_ref());
+    let says_itself = matches!(
+        told,
+        Some(
+            Event::OverrideSet(_)
+                | Event::OverrideEnded(_)
+                | Event::AutomationPaused(_)
+                | Event::AutomationResumed(_)
+        )
+    );
+    match &record.actor {
+        Some(actor)
+            if !says_itself
+                && matches!(actor.kind(), pb::ActorKind::Person | pb::ActorKind::Workload) =>
+        {
+            format!("by {}", actor.name)
+        }
+        _ => String::new(),
+    }
+}
+
+fn detail(event: &Event) -> String {
+    match event {
+        Event::EndpointRegistered(e) => format!("{} at {}", e.endpoint, e.address),
+        Event::EndpointDeregistered(e) => e.endpoint.clone(),
+        Event::VerdictChanged(e) => verdict_changed(e),
+        Event::SelectionChanged(e) => selection_changed(e),
+        Event::MoveBlocked(e) => {
+            format!("{} holds back {}", words::block(e.reason), words::selection(e.wanted.as_ref()))
+        }
+        Event::MoveWithheld(e) => format!("would answer {}", words::selection(e.wanted.as_ref())),
+        Event::OverrideSet(order) => format!(
+            "{} by {} until {}: {} (override {})",
+            words::order(order.order.as_ref()),
+            order.actor,
+            words::time_of_day(order.expires_at_ms),
+            order.reason,
+            order.id
+        ),
+        Event::OverrideEnded(e) => {
+            let order = e.r#override.as_ref();
+            let number = order.map_or(0, |order| order.id);
+            let what = words::order(order.and_then(|order| order.order.as_ref()));
+            with_reason(format!("{what} ended by {} (override {number})", e.by), &e.reason)
+        }
+        Event::AutomationPaused(pause) => {
+            let until = words::time_of_day(pause.expires_at_ms);
+            format!("by {} until {until}: {}", pause.actor, pause.reason)
+        }
+        Event::AutomationResumed(e) => with_reason(format!("by {}", e.by), &e.reason),
+        _ => cluster_detail(event),
+    }
+}
+
+fn cluster_detail(event: &Event) -> String {
+    match event {
+        Event::ZoneApplied(e) => format!("{} ({})", e.zone, short(&e.digest)),
+        Event::ZoneDeleted(e) => e.zone.clone(),
+        Event::ServiceApplied(e) => format!("({})", short(&e.digest)),
+        Event::AgentAdmitted(e) => format!("agent {}: {}", e.agent, e.description),
+        Event::AgentRemoved(e) => format!("agent {}", e.agent),
+        Event::ObserverSilenced(e) => format!("agent {}: its opinions are void", e.agent),
+        Event::ObserverHeard(e) => format!("agent {}", e.agent),
+        Event::TermBegan(e) => format!("{}: agent {} leads", e.term, e.leader),
+        Event::LogicVersionRaised(e) => format!("to {}", e.version),
+        Event::CommandRefused(e) => format!("{}: {} ({})", e.command, e.message, e.reason),
+        Event::ServiceDeleted(_) | Event::SettingsChanged(_) => String::new(),
+        Event::EndpointRegistered(_)
+        | Event::EndpointDeregistered(_)
+        | Event::VerdictChanged(_)
+        | Event::SelectionChanged(_)
+        | Event::MoveBlocked(_)
+        | Event::MoveWithheld(_)
+        | Event::OverrideSet(_)
+        | Event::OverrideEnded(_)
+        | Event::AutomationPaused(_)
+        | Event::AutomationResumed(_) => unreachable!("detail handles these"),
+    }
+}
+
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
+
+fn with_reason(text: String, reason: &str) -> String {
+    if reason.is_empty() { text } else { format!("{text}: {reason}") }
+}
+
+fn verdict_changed(e: &pb::VerdictChanged) -> String {
+    let down: Vec<&pb::Evidence> =
+        e.evidence.iter().filter(|one| one.state() == pb::ObserverState::Down).collect();
+    let mut text = format!(
+        "{} {} → {} by check {}",
+        e.endpoint,
+        words::verdict(e.before),
+        words::verdict(e.after),
+        e.check
+    );
+    if !e.evidence.is_empty() {
+        text = format!("{text}, {} of {} observers say down", down.len(), e.evidence.len());
+    }
+    match down.iter().find_map(|one| one.failure.as_ref()) {
+        Some(failure) => format!("{text} ({})", self::failure(failure)),
+        None => text,
+    }
+}
+
+/// Why a probe failed: `connect refused: no listener`.
+pub(crate) fn failure(failure: &pb::Failure) -> String {
+    let (phase, kind) = (words::phase(failure.phase), words::failure_kind(failure.kind));
+    with_reason(format!("{phase} {kind}"), &failure.detail)
+}
+
+fn selection_changed(e: &pb::SelectionChanged) -> String {
+    format!(
+        "{} → {} cause {} (epoch {})",
+        words::selection(e.before.as_ref()),
+        words::selection(e.after.as_ref()),
+        words::cause(e.cause),
+        e.epoch
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: u64 = 1_795_227_886_123;
+
+    fn record(service: &str, kind: &str, event: Event) -> pb::AuditRecord {
+        pb::AuditRecord {
+            sequence: 12,
+            at_ms: AT,
+            service: service.into(),
+            kind: kind.into(),
+            event: Some(pb::Event { event: Some(event) }),
+            hash: "ab".repeat(32),
+            index: 90,
+            ..pb::AuditRecord::default()
+        }
+    }
+
+    fn served(pool: &str, endpoint: &str) -> Option<pb::Selection> {
+        let one =
+            pb::Served { pool: pool.into(), endpoint: endpoint.into(), ..pb::Served::default() };
+        Some(pb::Selection {
+            active: Some(pool.into()),
+            served: vec![one],
+            ..pb::Selection::default()
+        })
+    }
+
+    #[test]
+    fn a_move_says_from_where_to_where_and_why() {
+        let moved = pb::SelectionChanged {
+            epoch: 88,
+            before: served("eu", "e1"),
+            after: served("us", "e2"),
+            cause: pb::Cause::Failed as i32,
+            trouble_since_ms: None,
+        };
+        let record = record("shop", "selection.changed", Event::SelectionChanged(moved));
+        let expected =
+            "02:24:46.123Z shop selection.changed eu[e1] → us[e2] cause failed (epoch 88)";
+        assert_eq!(line(&record, false), expected);
+        let wide = line(&record, true);
+        assert!(
+            wide.starts_with("#12 2026-11-21T02:24:46.123Z shop selection.changed eu[e1]"),
+            "{wide}"
+        );
+        assert!(wide.ends_with("[index 90 request - hash abababababab]"), "{wide}");
+    }
+
+    #[test]
+    fn a_verdict_counts_its_voices_and_names_the_failure() {
+        let failure = pb::Failure {
+            phase: pb::Phase::Connect as i32,
+            kind: pb::FailureKind::Refused as i32,
+            detail: String::new(),
+        };
+        let down = pb::Evidence {
+            state: pb::ObserverState::Down as i32,
+            failure: Some(failure),
+            ..pb::Evidence::default()
+        };
+        let up = pb::Evidence { state: pb::ObserverState::Up as i32, ..pb::Evidence::default() };
+        let changed = pb::VerdictChanged {
+            endpoint: "e1".into(),
+            check: "http".into(),
+            before: pb::Verdict::Up as i32,
+            after: pb::Verdict::Down as i32,
+            evidence: vec![down.clone(), down, up],
+        };
+        let expected = "02:24:46.123Z shop verdict.changed e1 up → down by check http, \
+                        2 of 3 observers say down (connect refused)";
+        assert_eq!(
+            line(&record("shop", "verdict.changed", Event::VerdictChanged(changed)), false),
+            expected
+        );
+    }
+
+    #[test]
+    fn what_people_do_carries_their_name_once() {
+        let mut applied = record(
+            "",
+            "zone.applied",
+            Event::ZoneApplied(pb::ZoneApplied {
+                zone: "example.test".into(),
+                digest: "0123456789abcdef".into(),
+            }),
+        );
+        applied.actor = Some(pb::Actor { kind: pb::ActorKind::Person as i32, name: "ada".into() });
+        assert_eq!(
+            line(&applied, false),
+            "02:24:46.123Z cluster zone.applied example.test (0123456789ab) by ada"
+        );
+        let mut paused = record(
+            "",
+            "automation.paused",
+            Event::AutomationPaused(pb::Pause {
+                actor: "ada".into(),
+                reason: "storm".into(),
+                set_at_ms: AT,
+                expires_at_ms: AT + 60_000,
+            }),
+        );
+        paused.actor = applied.actor;
+        assert_eq!(
+            line(&paused, false),
+            "02:24:46.123Z cluster automation.paused by ada until 02:25:46.123Z: storm"
+        );
+    }
+}
