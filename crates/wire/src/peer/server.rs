@@ -1,7 +1,7 @@
 //! The receiving end: checks who speaks, and hands the message to the [`PeerHandler`].
 //!
-//! With TLS, only certificates of agents are heard. Whether the message is for this cluster, group and node is the
-//! handler's to say: it knows them.
+//! With TLS, only certificates of agents are heard, and only about the cluster that the certificate names. Whether
+//! the message is for this cluster, group and node is the handler's to say: it knows them.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -92,12 +92,35 @@ pub async fn serve(
         .map_err(|e| ServeError::Ended { address, why: chain(&e) })
 }
 
-impl Peers {
-    fn check<T>(&self, request: &Request<T>) -> Result<(), Refusal> {
-        if !self.identified {
-            return Ok(());
+/// Whom a connection's certificate entitles to speak.
+enum Entitled {
+    /// There is no TLS.
+    Anybody,
+    /// Agents of this cluster.
+    Cluster(Option<String>),
+}
+
+impl Entitled {
+    fn check(&self, head: &pb::PeerMessage) -> Result<(), Refusal> {
+        match self {
+            Self::Cluster(Some(cluster)) if *cluster != head.cluster => Err(denied(format!(
+                "the certificate is of cluster {cluster}, the message of cluster {}",
+                head.cluster
+            ))),
+            Self::Anybody | Self::Cluster(_) => Ok(()),
         }
-        let denied = |why: String| Refusal::new(RefusalReason::Denied, why);
+    }
+}
+
+fn denied(why: String) -> Refusal {
+    Refusal::new(RefusalReason::Denied, why)
+}
+
+impl Peers {
+    fn entitled<T>(&self, request: &Request<T>) -> Result<Entitled, Refusal> {
+        if !self.identified {
+            return Ok(Entitled::Anybody);
+        }
         let certificates = request.peer_certs();
         let leaf = certificates
             .as_deref()
@@ -105,12 +128,19 @@ impl Peers {
             .ok_or_else(|| denied("the connection shows no certificate".to_owned()))?;
         let identity = Identity::of(leaf).map_err(|e| denied(e.to_string()))?;
         if identity.kind == ActorKind::Agent {
-            return Ok(());
+            return Ok(Entitled::Cluster(identity.cluster));
         }
         Err(denied(format!(
             "the certificate of {} is no agent's; only agents may use the peers' port",
             identity.name
         )))
+    }
+
+    async fn answer(&self, request: Request<pb::PeerMessage>) -> Result<bytes::Bytes, Refusal> {
+        let entitled = self.entitled(&request)?;
+        let message = request.into_inner();
+        entitled.check(&message)?;
+        self.handler.handle(from_proto(message)).await
     }
 }
 
@@ -120,19 +150,17 @@ impl PeerService for Peers {
         &self,
         request: Request<pb::PeerMessage>,
     ) -> Result<Response<pb::PeerReply>, Status> {
-        if let Err(refusal) = self.check(&request) {
-            return Ok(reply(Err(refusal)));
-        }
-        Ok(reply(self.handler.handle(from_proto(request.into_inner())).await))
+        Ok(reply(self.answer(request).await))
     }
 
     async fn snapshot(
         &self,
         request: Request<Streaming<pb::SnapshotFrame>>,
     ) -> Result<Response<pb::PeerReply>, Status> {
-        if let Err(refusal) = self.check(&request) {
-            return Ok(reply(Err(refusal)));
-        }
+        let entitled = match self.entitled(&request) {
+            Ok(entitled) => entitled,
+            Err(refusal) => return Ok(reply(Err(refusal))),
+        };
         let mut frames = request.into_inner();
         let Some(pb::SnapshotFrame { frame: Some(pb::snapshot_frame::Frame::Head(head)) }) =
             frames.message().await?
@@ -140,6 +168,9 @@ impl PeerService for Peers {
             let refusal = Refusal::new(RefusalReason::Malformed, "a snapshot begins with its head");
             return Ok(reply(Err(refusal)));
         };
+        if let Err(refusal) = entitled.check(&head) {
+            return Ok(reply(Err(refusal)));
+        }
         Ok(reply(self.handler.handle_snapshot(from_proto(head), chunks(frames)).await))
     }
 }

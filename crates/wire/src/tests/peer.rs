@@ -178,6 +178,13 @@ async fn with_tls_agents_are_heard_and_others_are_not() {
     let answer = agent.call(&to, message(MessageKind::Vote, "ask"), PATIENCE).await;
     assert_eq!(answer, Ok(Bytes::from("ask")));
 
+    let mut stray = message(MessageKind::Vote, "ask");
+    stray.cluster = "other".to_owned();
+    match agent.call(&to, stray, PATIENCE).await {
+        Err(WireError::Refused(refusal)) => assert_eq!(refusal.reason, RefusalReason::Denied),
+        other => panic!("an agent spoke for another cluster: {other:?}"),
+    }
+
     let person = wire(Some(&material(&authority, Role::User, "ann")));
     match person.call(&to, message(MessageKind::Vote, "ask"), PATIENCE).await {
         Err(WireError::Refused(refusal)) => assert_eq!(refusal.reason, RefusalReason::Denied),
