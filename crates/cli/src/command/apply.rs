@@ -283,7 +283,7 @@ mod tests {
         spec: { name_servers: [ { name: ns1.example.test, addresses: [192.0.2.1] } ] }\n";
     const SERVICE: &str = "apiVersion: holdfast/v1\nkind: Service\nmetadata: { name: shop }\nspec:\n  \
         dns: { name: shop.example.test }\n  \
-        pools: [ { name: eu, endpoints: [ { name: e1, address: 192.0.2.10, port: 80 } ] } ]\n  \
+        pools: [ { name: eu, endpoints: [ { name: e1, address: \"192.0.2.10:80\" } ] } ]\n  \
         checks: [ { name: tcp, type: tcp } ]\n";
 
     fn parse(text: &str) -> Result<Vec<Manifest>, Failure> {
