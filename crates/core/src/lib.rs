@@ -23,6 +23,7 @@ pub mod command;
 pub mod decision;
 pub mod event;
 pub mod explain;
+pub mod history;
 pub mod id;
 pub mod invariant;
 pub mod name;

@@ -1,6 +1,10 @@
 //! ExplainService: the reasoning of the last decision, as the core tells it.
 
+use holdfast_audit::{Filter, Order, Query};
+use holdfast_core::ServiceId;
+use holdfast_core::audit::Record;
 use holdfast_core::explain::explain;
+use holdfast_core::history::recount;
 use holdfast_wire::Convert as _;
 use holdfast_wire::pb::v1 as pb;
 use holdfast_wire::pb::v1::explain_service_server::ExplainService;
@@ -15,6 +19,35 @@ use crate::refusal::Refusal;
 #[derive(Debug)]
 pub(crate) struct Explain(pub(crate) Context);
 
+/// Records of one entry that are looked at.
+const CHANGE_RECORDS: usize = 64;
+
+impl Explain {
+    /// The records of the entry that last changed what the service is answered with. None where this node's audit
+    /// store does not hold them yet; the explanation then does without.
+    fn last_change(&self, id: &ServiceId) -> Vec<Record> {
+        let of = |kind: Option<&str>, limit| Query {
+            filter: Filter {
+                service: Some(id.clone()),
+                kind: kind.map(Into::into),
+                ..Filter::default()
+            },
+            order: Order::Descending,
+            limit,
+            after: None,
+        };
+        let records = |query: Query| self.0.deps.audit.query(&query).map(|page| page.records);
+        let Ok(changes) = records(of(Some("selection.changed"), 1)) else { return Vec::new() };
+        let Some(change) = changes.first() else { return Vec::new() };
+        let mut around = of(None, CHANGE_RECORDS);
+        around.after = Some(change.sequence + 1);
+        let Ok(mut records) = records(around) else { return Vec::new() };
+        records.retain(|record| record.content.index == change.content.index);
+        records.reverse();
+        records
+    }
+}
+
 #[tonic::async_trait]
 impl ExplainService for Explain {
     async fn explain_service(
@@ -26,7 +59,11 @@ impl ExplainService for Explain {
         let view = self.0.view(call.body.consistency, call.within).await?;
         let now = self.0.deps.clock.now();
         let reason = explain(&view, &id, now);
-        let reason = reason.ok_or_else(|| Refusal::not_found("service", &call.body.service))?;
+        let mut reason = reason.ok_or_else(|| Refusal::not_found("service", &call.body.service))?;
+        let last_change = recount(&view, &self.last_change(&id));
+        if let Some(change) = last_change {
+            reason.children.insert(0, change);
+        }
         let index = view.answers.index;
         let reason = Some(reason.to_proto());
         Ok(at(index, pb::ExplainServiceResponse { reason, index, at_ms: now.0 }))
