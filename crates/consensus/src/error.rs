@@ -71,7 +71,7 @@ pub enum StartError {
 pub struct Attempts {
     /// The leader last heard of.
     pub leader: Option<AgentId>,
-    /// Whom this agent asked, and what came of it; the last word of each.
+    /// Whom this agent asked, and what came of it: the last word of each, the latest at the end.
     pub tried: Vec<(AgentId, String)>,
     /// For how long.
     pub waited: Duration,
@@ -79,10 +79,8 @@ pub struct Attempts {
 
 impl Attempts {
     pub(crate) fn note(&mut self, agent: AgentId, what: String) {
-        match self.tried.iter_mut().find(|(id, _)| *id == agent) {
-            Some(entry) => entry.1 = what,
-            None => self.tried.push((agent, what)),
-        }
+        self.tried.retain(|(id, _)| *id != agent);
+        self.tried.push((agent, what));
     }
 }
 

@@ -36,4 +36,5 @@ pub use error::{Attempts, ChangeError, ProposeError, ReadError, StartError};
 pub use group::{Group, GroupStatus, MemberStatus, Role};
 pub use groups::Groups;
 pub use log_store::{Fatal, MemoryDisk, SyncPolicy};
+pub use metrics::describe_metrics;
 pub use rt::with_seed;

@@ -44,3 +44,24 @@ pub(crate) fn committed(group: &str, took: Duration) {
 pub(crate) fn refused(group: &str, reason: &'static str) {
     metrics::counter!(REFUSED, "group" => group.to_owned(), "reason" => reason).increment(1);
 }
+
+/// Describes all of them to the recorder; once per process.
+pub fn describe_metrics() {
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+    describe_histogram!(
+        LOG_SYNC,
+        Unit::Seconds,
+        "One group commit of the Raft log, fsync included"
+    );
+    describe_histogram!(LOG_GROUP, Unit::Count, "Writes that share one fsync of the Raft log");
+    describe_gauge!(TERM, "The current term");
+    describe_gauge!(COMMIT_INDEX, "The last committed log index");
+    describe_gauge!(APPLIED_INDEX, "The last applied log index");
+    describe_gauge!(IS_LEADER, "1 on the leader");
+    describe_histogram!(
+        COMMIT_DURATION,
+        Unit::Seconds,
+        "From proposal at the leader to its outcome"
+    );
+    describe_counter!(REFUSED, "Peer messages that were refused, by reason");
+}

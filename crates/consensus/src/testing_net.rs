@@ -1,6 +1,7 @@
 //! A cluster in one process: an in-memory wire that can be cut, simulated disks, a clock that follows tokio's.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,9 +32,15 @@ struct NetState {
     snapshots: usize,
 }
 
-/// The wire.
+/// The wire between all agents.
 #[derive(Clone, Default)]
 pub(crate) struct Net(Arc<Mutex<NetState>>);
+
+/// One agent's end of it; dead when its process is.
+struct End {
+    net: Net,
+    alive: Arc<AtomicBool>,
+}
 
 impl Net {
     fn lock(&self) -> MutexGuard<'_, NetState> {
@@ -52,6 +59,13 @@ impl Net {
                 state.cut.insert((*b, *a));
             }
         }
+    }
+
+    /// Nothing arrives at `agent` any more; what it sends still does.
+    pub(crate) fn deafen(&self, agent: u64) {
+        let mut state = self.lock();
+        let others: Vec<AgentId> = state.nodes.keys().copied().filter(|id| id.0 != agent).collect();
+        state.cut.extend(others.into_iter().map(|other| (other, AgentId(agent))));
     }
 
     pub(crate) fn heal(&self) {
@@ -80,8 +94,15 @@ impl Net {
     }
 }
 
+impl End {
+    fn check(&self) -> Result<(), WireError> {
+        let dead = || WireError::Unreachable("the process is gone".to_owned());
+        if self.alive.load(Ordering::SeqCst) { Ok(()) } else { Err(dead()) }
+    }
+}
+
 #[async_trait]
-impl Wire for Net {
+impl Wire for End {
     async fn call(
         &self,
         _to: &PeerAddress,
@@ -89,12 +110,13 @@ impl Wire for Net {
         _timeout: Duration,
     ) -> Result<Bytes, WireError> {
         tokio::time::sleep(LATENCY).await;
+        self.check()?;
         let (from, to) = (message.from, message.to);
-        let node = self.route(from, to)?;
+        let node = self.net.route(from, to)?;
         // As a server would: the answer is worked out even when nobody waits for it.
         let work = tokio::spawn(async move { node.handle(message).await });
         let answer = work.await.map_err(|error| WireError::Broken(error.to_string()))?;
-        self.back(from, to).await?;
+        self.net.back(from, to).await?;
         answer.map_err(WireError::Refused)
     }
 
@@ -106,11 +128,12 @@ impl Wire for Net {
         _timeout: Duration,
     ) -> Result<Bytes, WireError> {
         tokio::time::sleep(LATENCY).await;
+        self.check()?;
         let (from, to) = (head.from, head.to);
-        let node = self.route(from, to)?;
-        self.lock().snapshots += 1;
+        let node = self.net.route(from, to)?;
+        self.net.lock().snapshots += 1;
         let answer = node.handle_snapshot(head, chunks.map(Ok).boxed()).await;
-        self.back(from, to).await?;
+        self.net.back(from, to).await?;
         answer.map_err(WireError::Refused)
     }
 }
@@ -133,6 +156,7 @@ impl Entropy for Dice {
 pub(crate) struct Node {
     pub(crate) group: Group,
     pub(crate) audit: Arc<Records>,
+    alive: Arc<AtomicBool>,
 }
 
 /// Agents 1..=n, each with its disk.
@@ -197,9 +221,9 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn seams(&self, audit: Arc<Records>) -> Seams {
+    fn seams(&self, audit: Arc<Records>, alive: Arc<AtomicBool>) -> Seams {
         Seams {
-            wire: Arc::new(self.net.clone()),
+            wire: Arc::new(End { net: self.net.clone(), alive }),
             clock: self.clock.clone(),
             entropy: Arc::new(Dice),
             audit,
@@ -210,11 +234,12 @@ impl Cluster {
     pub(crate) async fn try_start(&mut self, config: GroupConfig) -> Result<(), StartError> {
         let id = config.me.id;
         let audit = Arc::new(Records::default());
-        let group = Group::start(config, self.seams(audit.clone())).await?;
+        let alive = Arc::new(AtomicBool::new(true));
+        let group = Group::start(config, self.seams(audit.clone(), alive.clone())).await?;
         let groups = Groups::default();
         groups.insert(group.clone());
         self.net.lock().nodes.insert(id, groups);
-        self.nodes.insert(id.0, Node { group, audit });
+        self.nodes.insert(id.0, Node { group, audit, alive });
         Ok(())
     }
 
@@ -228,7 +253,9 @@ impl Cluster {
         if let Some(Storage::Memory(disk)) = self.storages.get(&id) {
             disk.crash();
         }
-        drop(self.nodes.remove(&id));
+        if let Some(node) = self.nodes.remove(&id) {
+            node.alive.store(false, Ordering::SeqCst);
+        }
     }
 
     /// The agent stops in order.
@@ -278,6 +305,7 @@ impl Cluster {
             Box::pin(async move {
                 let pause = tokio::time::sleep(Duration::from_millis(5));
                 tokio::select! {
+                    biased;
                     _ = status.changed() => {}
                     _ = view.changed() => {}
                     () = pause => {}

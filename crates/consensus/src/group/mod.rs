@@ -29,7 +29,7 @@ use holdfast_wire::command::Proposal;
 use openraft::async_runtime::WatchReceiver as _;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_util::sync::DropGuard;
+use tokio_util::sync::CancellationToken;
 
 use crate::codec::rpc::FailureKind;
 use crate::config::GroupConfig;
@@ -62,8 +62,13 @@ struct Inner {
     hold_until: Option<Instant>,
     /// The group, in metrics.
     label: String,
-    /// Ends the group's tasks when the last handle is gone.
-    _stop: DropGuard,
+    stop: CancellationToken,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
 }
 
 impl std::fmt::Debug for Group {
@@ -175,6 +180,7 @@ impl Group {
             // An error means that the core is gone already.
             let _ = raft.shutdown().await;
         }
+        self.0.stop.cancel();
         self.0.log.close().await;
     }
 

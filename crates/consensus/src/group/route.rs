@@ -111,46 +111,32 @@ impl Group {
         let begun = Instant::now();
         let until = begun + patience;
         let mut attempts = Attempts::default();
-        let mut kind = FailureKind::NotLeader;
+        let mut last = FailureKind::NotLeader;
         let mut ambiguous = false;
         let mut hint = None;
         while Instant::now() < until {
             let raft = self.raft().map_err(|why| given_up(FailureKind::Stopped, why, &attempts))?;
-            let leader = hint.take().or_else(|| leader_of(raft));
-            if let Some(leader) = leader {
-                attempts.leader = Some(leader);
+            attempts.leader = hint.take().or_else(|| leader_of(raft));
+            last = FailureKind::NotLeader;
+            if let Some(leader) = attempts.leader {
                 let failure = match self.attempt(leader, &request, until).await {
                     Ok(reply) => return Ok(reply),
                     Err(failure) => failure,
                 };
                 hint = failure.leader.map(AgentId).filter(|hint| *hint != leader);
                 attempts.note(leader, failure.message.clone());
-                match failure.kind() {
-                    FailureKind::Overloaded
-                    | FailureKind::AuditRefused
-                    | FailureKind::Invalid
-                    | FailureKind::Unspecified => {
-                        return Err(given_up(failure.kind(), failure.message, &attempts));
-                    }
-                    FailureKind::Unknown => {
-                        ambiguous = true;
-                        if !request.is_safe_twice() {
-                            break;
-                        }
-                    }
-                    FailureKind::NotLeader | FailureKind::NoQuorum | FailureKind::Stopped => {
-                        kind = failure.kind();
-                    }
-                }
-            } else {
-                attempts.leader = None;
-                kind = FailureKind::NotLeader;
+                last = failure.kind();
+                ambiguous |= last == FailureKind::Unknown;
+            }
+            if is_final(last) || (ambiguous && !request.is_safe_twice()) {
+                break;
             }
             tokio::time::sleep_until(until.min(Instant::now() + RETRY_PAUSE)).await;
         }
         attempts.waited = begun.elapsed();
-        let kind = if ambiguous { FailureKind::Unknown } else { kind };
-        Err(given_up(kind, String::new(), &attempts))
+        let kind = if ambiguous && !is_final(last) { FailureKind::Unknown } else { last };
+        let message = attempts.tried.last().map(|(_, message)| message.clone()).unwrap_or_default();
+        Err(given_up(kind, message, &attempts))
     }
 
     async fn attempt(
@@ -203,6 +189,20 @@ impl Group {
                 Err(Failure::new(FailureKind::Stopped, fatal.to_string()))
             }
         }
+    }
+}
+
+/// Whether asking again cannot help.
+fn is_final(kind: FailureKind) -> bool {
+    match kind {
+        FailureKind::Overloaded
+        | FailureKind::AuditRefused
+        | FailureKind::Invalid
+        | FailureKind::Unspecified => true,
+        FailureKind::Unknown
+        | FailureKind::NotLeader
+        | FailureKind::NoQuorum
+        | FailureKind::Stopped => false,
     }
 }
 

@@ -126,7 +126,7 @@ impl Parts {
             heard,
             hold_until,
             label,
-            _stop: stop.drop_guard(),
+            stop,
         }))
     }
 }

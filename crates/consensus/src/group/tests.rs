@@ -6,6 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use holdfast_core::{AgentId, Command, RequestId};
 use holdfast_wire::peer::{Message, MessageKind, RefusalReason};
+use openraft::EntryPayload;
+use openraft::entry::RaftEntry as _;
+use openraft::storage::{IOFlushed, RaftLogStorage as _};
 
 use super::*;
 use crate::config::Storage;
@@ -14,6 +17,7 @@ use crate::log_store::{MemoryDisk, SyncPolicy};
 use crate::network::IDENTIFY;
 use crate::testing::person;
 use crate::testing_net::{Cluster, admission, member};
+use crate::types::{Blob, LogId, RaftEntry};
 
 fn others(of: u64) -> Vec<u64> {
     (1..=3).filter(|id| *id != of).collect()
@@ -90,6 +94,76 @@ async fn a_minority_refuses_changes_and_reads_and_keeps_its_view() {
     // Whatever became of the command of the minority, asking again settles it, once.
     cluster.admit(cut_off, 2).await;
     cluster.wait_view(second, |view| view.agents.len() == 3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_hears_nobody_falls_silent_and_is_replaced() {
+    let cluster = Cluster::formed(3).await;
+    let deaf = cluster.leader().await;
+    cluster.admit(deaf, 1).await;
+    // Its heartbeats still arrive everywhere: without check-quorum nobody would ever stand for election.
+    cluster.net.deafen(deaf);
+    cluster.wait_status(deaf, |status| !status.quorum_ok).await;
+    let second = cluster.leader_among(&others(deaf)).await;
+    cluster.admit(second, 2).await;
+    cluster.net.heal();
+    cluster.wait_view(deaf, |view| view.agents.len() == 2).await;
+    cluster.agree().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_is_not_understood_starts_halted_with_what_it_could_apply() {
+    let mut cluster = Cluster::formed(3).await;
+    let leader = cluster.leader().await;
+    cluster.admit(leader, 1).await;
+    cluster.agree().await;
+    let halted = others(leader)[0];
+    cluster.stop(halted).await;
+    let Storage::Memory(disk) = cluster.storages[&halted].clone() else {
+        unreachable!("simulated")
+    };
+    let mut log = LogStore::open(Arc::new(disk.open())).expect("opens");
+    let last = log.get_log_state().await.expect("readable").last_log_id.expect("it has entries");
+    let id = LogId { index: last.index + 1, ..last };
+    let strange = EntryPayload::Normal(Blob(Bytes::from_static(b"of a later version")));
+    log.append([RaftEntry::new(id, strange)], IOFlushed::noop()).await.expect("accepted");
+    log.save_committed(Some(id)).await.expect("accepted");
+
+    cluster.start(halted).await;
+    let status = cluster.status(halted);
+    assert_eq!(status.role, Role::Stopped);
+    let why = status.halted.expect("it says so");
+    assert!(why.contains(&format!("index {}", id.index)), "{why}");
+    assert_eq!(cluster.view(halted).agents.len(), 1);
+    let refused = cluster.group(halted).propose(None, person(), admission(2)).await;
+    assert_eq!(refused, Err(ProposeError::Stopped(why)));
+}
+
+/// The same seed gives the same elections at the same times, another seed others.
+#[test]
+fn a_seed_fixes_the_whole_run() {
+    let run = |seed| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime");
+        runtime.block_on(crate::with_seed(seed, async {
+            let begun = Instant::now();
+            let mut cluster = Cluster::formed(3).await;
+            let mut trace = Vec::new();
+            for number in 1..=4 {
+                let leader = cluster.leader().await;
+                let outcome = cluster.admit(leader, number).await;
+                trace.push((leader, outcome.index, cluster.status(leader).term, begun.elapsed()));
+                cluster.kill(leader);
+                cluster.start(leader).await;
+            }
+            trace
+        }))
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
 }
 
 #[tokio::test(start_paused = true)]

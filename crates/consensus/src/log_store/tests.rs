@@ -9,6 +9,7 @@ use openraft::storage::{IOFlushed, RaftLogReader as _, RaftLogStorage as _};
 use openraft::testing::log::{StoreBuilder, Suite};
 use openraft::type_config::TypeConfigExt as _;
 use openraft::{EntryPayload, StorageError};
+use proptest::prelude::*;
 
 use super::*;
 use crate::state_machine::{SnapshotIo, StateMachine};
@@ -155,5 +156,98 @@ async fn a_truncated_tail_is_replaced_at_once_and_for_good() {
         assert_eq!(store.read_committed().await.expect("ok"), Some(log_id(2, 5)));
         store.close().await;
         store = open();
+    }
+}
+
+/// One step of a random history.
+#[derive(Debug, Clone)]
+enum Step {
+    Append { back: u64, count: u64, size: usize },
+    Purge { ahead: u64 },
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..4_u64, 1..30_u64, 0..300_000_usize)
+            .prop_map(|(back, count, size)| Step::Append { back, count, size }),
+        2 => (0..20_u64).prop_map(|ahead| Step::Purge { ahead }),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+async fn follow_a_model(steps: Vec<Step>) {
+    let disk = MemoryDisk::default();
+    let mut store = LogStore::open(Arc::new(disk.open())).expect("opens");
+    let mut model: Vec<LogId> = Vec::new();
+    let (mut purged, mut term) = (None::<LogId>, 0);
+    for step in steps {
+        match step {
+            Step::Append { back, count, size } => {
+                term += 1;
+                model.truncate(model.len().saturating_sub(back.try_into().expect("small")));
+                store.truncate_after(model.last().copied().or(purged)).await.expect("accepted");
+                let next = model.last().copied().or(purged).map_or(0, |id| id.index + 1);
+                let ids: Vec<LogId> =
+                    (next..next + count).map(|index| log_id(term, index)).collect();
+                let entries = ids.iter().map(|id| entry(term, id.index, size)).collect();
+                assert!(append(&mut store, entries).await);
+                model.extend(ids);
+            }
+            Step::Purge { ahead } => {
+                let Some(id) = model.get(usize::try_from(ahead).expect("small")).copied() else {
+                    continue;
+                };
+                store.purge(id).await.expect("accepted");
+                model.retain(|kept| kept.index > id.index);
+                purged = Some(id);
+            }
+            Step::Reopen => store = LogStore::open(Arc::new(disk.open())).expect("opens"),
+        }
+        let entries = store.try_get_log_entries(..).await.expect("readable");
+        assert!(entries.iter().map(|entry| entry.log_id).eq(model.iter().copied()));
+        let state = store.get_log_state().await.expect("readable");
+        assert_eq!(state.last_purged_log_id, purged);
+        assert_eq!(state.last_log_id, model.last().copied().or(purged));
+        if let Some(first) = model.first() {
+            let limited =
+                store.limited_get_log_entries(first.index, u64::MAX).await.expect("readable");
+            assert!(!limited.is_empty(), "replication always gets on");
+            assert!(limited.iter().zip(&model).all(|(entry, id)| entry.log_id == *id));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_history_leaves_what_a_plain_list_would(steps in prop::collection::vec(step(), 1..25)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(follow_a_model(steps));
+    }
+
+    #[test]
+    fn decoding_is_total(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        use crate::codec::rpc;
+        if let Ok(entry) = codec::decode_entry(&bytes) {
+            prop_assert_eq!(codec::decode_entry(&codec::encode_entry(&entry)), Ok(entry));
+        }
+        if let Ok(vote) = codec::decode_vote(&bytes) {
+            prop_assert_eq!(codec::decode_vote(&codec::encode_vote(&vote)), Ok(vote));
+        }
+        if let Ok(meta) = codec::decode_meta(&bytes) {
+            prop_assert_eq!(codec::decode_meta(&codec::encode_meta(&meta)), Ok(meta));
+        }
+        if let Ok(rpc) = rpc::decode_vote_request(&bytes) {
+            prop_assert_eq!(rpc::decode_vote_request(&rpc::encode_vote_request(&rpc)), Ok(rpc));
+        }
+        if let Ok(rpc) = rpc::decode_transfer(&bytes) {
+            prop_assert_eq!(rpc::decode_transfer(&rpc::encode_transfer(&rpc)), Ok(rpc));
+        }
+        if let Ok(rpc) = rpc::decode_append(&bytes) {
+            let again = rpc::decode_append(&rpc::encode_append(&rpc)).map(|rpc| rpc.entries);
+            prop_assert_eq!(again, Ok(rpc.entries));
+        }
     }
 }
