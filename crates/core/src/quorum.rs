@@ -169,3 +169,115 @@ fn conclude(rule: &Quorum, regions: Vec<RegionTally>) -> Tally {
     let partial = result != Some(Verdict::Down) && down_votes > 0 && !stale;
     Tally { regions, needed, veto, result, stale, partial }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    /// Regions as texts of one letter per observer: `u`p, `d`own, `?`.
+    fn count(regions: RegionRule, veto_percent: u8, observers: &[&str]) -> Tally {
+        let names: Vec<RegionName> = (0..observers.len())
+            .map(|number| RegionName::new(&format!("r{number}")).expect("a label"))
+            .collect();
+        let opinions = names.iter().zip(observers).flat_map(|(name, letters)| {
+            letters.chars().map(move |letter| {
+                let state = match letter {
+                    'u' => ObserverState::Up,
+                    'd' => ObserverState::Down,
+                    _ => ObserverState::Unknown,
+                };
+                (name, state)
+            })
+        });
+        tally(&Quorum { regions, veto_percent }, opinions)
+    }
+
+    fn check(rule: RegionRule, veto: u8, observers: &[&str], expected: &str) {
+        let tally = count(rule, veto, observers);
+        let result = tally.result.map_or("hold", Verdict::label);
+        let stale = if tally.stale { " stale" } else { "" };
+        let partial = if tally.partial { " partial" } else { "" };
+        assert_eq!(format!("{result}{stale}{partial}"), expected, "{rule:?} {veto} {observers:?}");
+    }
+
+    #[test]
+    fn one_region_is_a_majority_of_its_observers() {
+        for (observers, expected) in [
+            ("uuu", "up"),
+            ("duu", "up"),
+            ("ddu", "down"),
+            ("ddd", "down"),
+            ("d", "down"),
+            ("du", "hold"),
+            ("dd?", "down"),
+            ("d??", "hold stale"),
+            ("u??", "hold stale"),
+            ("du?", "hold"),
+            ("???", "hold stale"),
+            // Three of five, and two that see it working: 40 % veto.
+            ("ddduu", "hold partial"),
+            ("ddddu", "down"),
+            ("ddd??", "down"),
+        ] {
+            check(RegionRule::Majority, 33, &[observers], expected);
+        }
+    }
+
+    #[test]
+    fn nobody_configured_never_judges() {
+        check(RegionRule::Any, 100, &[], "hold stale");
+    }
+
+    #[test]
+    fn regions_vote_by_the_rule() {
+        let one_of_three = ["ddd", "uuu", "uuu"];
+        let two_of_three = ["ddd", "ddd", "uuu"];
+        for (rule, one, two) in [
+            (RegionRule::Any, "down", "down"),
+            (RegionRule::Majority, "up partial", "down"),
+            (RegionRule::All, "hold partial", "hold partial"),
+            (RegionRule::AtLeast(1), "down", "down"),
+            (RegionRule::AtLeast(2), "up partial", "down"),
+            (RegionRule::AtLeast(200), "hold partial", "hold partial"),
+            (RegionRule::Percent(34), "up partial", "down"),
+            (RegionRule::Percent(67), "hold partial", "hold partial"),
+        ] {
+            check(rule, 100, &one_of_three, one);
+            check(rule, 100, &two_of_three, two);
+        }
+    }
+
+    #[test]
+    fn the_veto_counts_heads_not_regions() {
+        check(RegionRule::Majority, 33, &["ddu", "ddu", "uuu"], "hold partial");
+        check(RegionRule::Majority, 33, &["ddd", "ddd", "uuu"], "down");
+        check(RegionRule::Majority, 0, &["ddd", "ddd", "??u"], "hold partial");
+        check(RegionRule::Majority, 100, &["ddu", "ddu", "uuu"], "down");
+    }
+
+    #[test]
+    fn a_silent_region_does_not_shrink_the_quorum() {
+        check(RegionRule::Majority, 33, &["ddd", "???", "???"], "hold stale");
+        check(RegionRule::Majority, 33, &["ddd", "ddd", "???"], "down");
+        check(RegionRule::All, 33, &["ddd", "ddd", "???"], "hold stale");
+    }
+
+    #[test]
+    fn how_many_regions_must_agree() {
+        for (rule, regions, expected) in [
+            (RegionRule::Majority, 0, 1),
+            (RegionRule::Majority, 1, 1),
+            (RegionRule::Majority, 2, 2),
+            (RegionRule::Majority, 5, 3),
+            (RegionRule::All, 4, 4),
+            (RegionRule::AtLeast(0), 4, 1),
+            (RegionRule::AtLeast(9), 4, 4),
+            (RegionRule::Percent(1), 4, 1),
+            (RegionRule::Percent(51), 4, 3),
+            (RegionRule::Percent(100), 4, 4),
+        ] {
+            assert_eq!(needed(rule, regions), expected, "{rule:?} of {regions}");
+        }
+    }
+}

@@ -10,10 +10,15 @@ use crate::audit::{Hash, Head};
 use crate::id::{AgentId, GroupId};
 use crate::view::View;
 
+/// A group, its generation and an index in its log.
+type Place = (GroupId, u64, u64);
+/// Who stood there first, and how.
+type Stood = (AgentId, Hash, Option<Head>);
+
 /// The states seen so far, by group, generation and index.
 #[derive(Debug, Default)]
 pub struct Agreement {
-    seen: BTreeMap<(GroupId, u64, u64), (AgentId, Hash, Option<Head>)>,
+    seen: BTreeMap<Place, Stood>,
 }
 
 impl Agreement {

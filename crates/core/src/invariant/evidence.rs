@@ -61,11 +61,10 @@ impl Evidence {
             match &record.content.event {
                 Event::VerdictChanged { endpoint, check, to, evidence, .. } => {
                     if !rules.observers && !rules.declared.contains(service) {
-                        recount(view, (service, check), *to, evidence).map_err(|why| {
-                            let verdict = to.label();
-                            let what = format!("{service}/{endpoint} {verdict} by {check}: {why}");
-                            broken(Property::S3, what)
-                        })?;
+                        let what =
+                            |why| format!("{service}/{endpoint} {} by {check}: {why}", to.label());
+                        let counted = recount(view, (service, check), *to, evidence);
+                        counted.map_err(|why| broken(Property::S3, what(why)))?;
                     }
                     self.verdicts.insert((service.clone(), endpoint.clone()), *to);
                 }

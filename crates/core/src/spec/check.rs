@@ -1,11 +1,14 @@
 //! Checks: what is asked of every endpoint of a service, how often, and what counts as an answer.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{self, LONGEST_TTL, within};
+use super::{SpecError, spec_error};
 use crate::id::CheckName;
 use crate::name::DnsName;
 
@@ -27,6 +30,36 @@ pub struct Check {
     pub fall: u16,
     /// Time between probes while an observer is making up its mind; at least 10 ms, at most `interval`.
     pub confirm: Duration,
+}
+
+impl Check {
+    /// The most headers of an HTTP check.
+    pub const MAX_HEADERS: usize = 32;
+    /// The longest text, set of bytes or chain of certificates of a check, in bytes.
+    pub const MAX_BLOB: usize = 64 * 1024;
+
+    /// Says whether this check is possible. Errors: the first field that is not, with what would be right.
+    pub(super) fn validate(&self) -> Result<(), SpecError> {
+        let field = |part: &str| format!("checks[{}].{part}", self.name);
+        if let CheckKind::Heartbeat(heartbeat) = &self.kind {
+            return within(field("ttl"), heartbeat.ttl, (Duration::from_millis(500), LONGEST_TTL));
+        }
+        within(field("interval"), self.interval, (Duration::from_millis(100), LONGEST_TTL))?;
+        if self.timeout < Duration::from_millis(10) || self.timeout >= self.interval {
+            let problem = format!(
+                "{:?} must be at least 10ms and less than the interval of {:?}",
+                self.timeout, self.interval
+            );
+            return Err(spec_error(field("timeout"), problem));
+        }
+        within(field("confirm"), self.confirm, (Duration::from_millis(10), self.interval))?;
+        for (part, count) in [("rise", self.rise), ("fall", self.fall)] {
+            if !(1..=100).contains(&count) {
+                return Err(spec_error(field(part), "must be 1 to 100"));
+            }
+        }
+        self.kind.validate(&field)
+    }
 }
 
 /// What a check asks.
@@ -61,6 +94,42 @@ impl CheckKind {
     }
 }
 
+impl CheckKind {
+    fn validate(&self, field: &dyn Fn(&str) -> String) -> Result<(), SpecError> {
+        match self {
+            Self::Http(http) => http.validate(field),
+            Self::Tcp(tcp) => {
+                bounds::port(field("port"), tcp.port)?;
+                if tcp.send.len() > Check::MAX_BLOB || tcp.expect.len() > 4096 {
+                    return Err(spec_error(
+                        field("expect"),
+                        "at most 4096 bytes; send at most 65536",
+                    ));
+                }
+                Ok(())
+            }
+            Self::Grpc(grpc) => {
+                bounds::port(field("port"), grpc.port)?;
+                bounds::one_line(field("service"), &grpc.service)?;
+                grpc.tls.iter().try_for_each(|tls| tls.validate(field))
+            }
+            Self::Dns(dns) => {
+                bounds::port(field("port"), dns.port)?;
+                bounds::token(field("record_type"), &dns.record_type)?;
+                bounds::token(field("expect_rcode"), &dns.expect_rcode)?;
+                dns.expect_data
+                    .iter()
+                    .try_for_each(|data| bounds::one_line(field("expect_data"), data))
+            }
+            Self::Tls(tls) => {
+                bounds::port(field("port"), tls.port)?;
+                tls.options.validate(field)
+            }
+            Self::Heartbeat(_) => Ok(()),
+        }
+    }
+}
+
 /// How a TLS peer is judged.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsOptions {
@@ -72,6 +141,16 @@ pub struct TlsOptions {
     pub verify: bool,
     /// The certificate must be valid for at least this many more days.
     pub min_days_left: Option<u16>,
+}
+
+impl TlsOptions {
+    fn validate(&self, field: &dyn Fn(&str) -> String) -> Result<(), SpecError> {
+        if let Some(name) = &self.server_name {
+            bounds::one_line(field("tls.server_name"), name)?;
+        }
+        let pem = self.ca_pem.iter();
+        pem.into_iter().try_for_each(|pem| bounds::text(field("tls.ca_pem"), pem, Check::MAX_BLOB))
+    }
 }
 
 /// The HTTP version spoken.
@@ -133,6 +212,49 @@ pub struct HttpCheck {
     pub max_latency: Option<Duration>,
     /// How many redirects are followed; 0–10, 0 unless asked. A redirect leads to the same allow and deny lists.
     pub follow_redirects: u8,
+}
+
+impl HttpCheck {
+    fn validate(&self, field: &dyn Fn(&str) -> String) -> Result<(), SpecError> {
+        bounds::token(field("method"), &self.method)?;
+        if !self.path.starts_with('/') {
+            return Err(spec_error(field("path"), format!("{:?} must begin with '/'", self.path)));
+        }
+        bounds::one_line(field("path"), &self.path)?;
+        bounds::port(field("port"), self.port)?;
+        if self.headers.len() > Check::MAX_HEADERS {
+            let problem = format!("at most {} are allowed", Check::MAX_HEADERS);
+            return Err(spec_error(field("headers"), problem));
+        }
+        for (name, value) in &self.headers {
+            bounds::token(field("headers"), name)?;
+            bounds::one_line(field(&format!("headers[{name}]")), value)?;
+        }
+        if let Some(host) = &self.host {
+            bounds::one_line(field("host"), host)?;
+        }
+        let impossible = |r: &StatusRange| r.from < 100 || r.to > 599 || r.from > r.to;
+        if self.expect_status.iter().any(impossible) {
+            let problem = "codes are 100 to 599, a range from low to high";
+            return Err(spec_error(field("expect_status"), problem));
+        }
+        if self.follow_redirects > 10 {
+            return Err(spec_error(field("follow_redirects"), "at most 10"));
+        }
+        self.tls.iter().try_for_each(|tls| tls.validate(field))?;
+        let expected = match &self.expect_body {
+            Some(BodyExpectation::Contains(text) | BodyExpectation::Matches(text)) => text,
+            Some(BodyExpectation::Pointer { pointer, equals }) => {
+                if !pointer.is_empty() && !pointer.starts_with('/') {
+                    let problem = format!("{pointer:?} must be empty or begin with '/' (RFC 6901)");
+                    return Err(spec_error(field("expect_body.pointer"), problem));
+                }
+                equals
+            }
+            None => return Ok(()),
+        };
+        bounds::text(field("expect_body"), expected, Check::MAX_BLOB)
+    }
 }
 
 /// A TCP connection, optionally with a short exchange.

@@ -3,11 +3,14 @@
 //! Specifications are plain data. [`Service::validate`] and [`Zone::validate`] say in one place what is possible;
 //! the CLI calls them before it sends, `apply` calls them again before it stores.
 
+mod bounds;
 mod check;
 mod endpoint;
 mod policy;
 mod service;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod zone;
 
 pub use check::{

@@ -58,16 +58,21 @@ pub struct FailoverRules {
     pub mode: Mode,
     /// Whether the answer goes back by itself.
     pub failback: Failback,
-    /// A pool or endpoint must have been up for this long before the answer returns to it.
+    /// A pool or endpoint must have been up for this long before the answer returns to it; at most 7 days.
     pub hold_down: Duration,
-    /// After a move, no return for this long. A dead pool is left all the same.
+    /// After a move, no return for this long; at most 7 days. A dead pool is left all the same.
     pub cooldown: Duration,
-    /// At most this many automatic moves per `window`; a return must leave room for the departure that may follow.
+    /// At most this many automatic moves per `window`; 1–1000. A return must leave room for the departure that may follow.
     pub max_moves: u16,
-    /// The window of `max_moves`.
+    /// The window of `max_moves`; 1 s – 7 days.
     pub window: Duration,
     /// What is answered when nothing is up.
     pub all_down: AllDown,
+}
+
+impl FailoverRules {
+    /// The largest budget of a service.
+    pub const MOST_MOVES: u16 = 1000;
 }
 
 /// How many of the configured regions must agree.

@@ -8,9 +8,10 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{LONGEST_RULE, LONGEST_TTL, within};
 use super::{
-    Address, AllDown, Check, CheckKind, Endpoint, FailoverRules, Policy, Pool, Quorum, RegionRule,
-    SpecError, spec_error,
+    Address, AllDown, Check, Endpoint, FailoverRules, Policy, Pool, Quorum, RegionRule, SpecError,
+    spec_error,
 };
 use crate::id::{EndpointName, ServiceId};
 use crate::name::DnsName;
@@ -74,9 +75,9 @@ impl Service {
     }
 
     fn validate_dns(&self) -> Result<(), SpecError> {
-        let ttl = self.dns.ttl;
-        if ttl < Duration::from_secs(1) || ttl > Duration::from_secs(86_400) {
-            return Err(spec_error("dns.ttl", format!("{ttl:?} is outside 1s to 1d")));
+        within("dns.ttl", self.dns.ttl, (Duration::from_secs(1), LONGEST_TTL))?;
+        if self.dns.name.as_str().starts_with("*.") {
+            return Err(spec_error("dns.name", "a service has a name of its own, not a wildcard"));
         }
         if self.dns.txt.len() > 16 || self.dns.txt.iter().any(|text| text.len() > 255) {
             return Err(spec_error("dns.txt", "at most 16 texts of at most 255 bytes"));
@@ -93,11 +94,9 @@ impl Service {
             if !names.insert(&pool.name) {
                 return Err(spec_error(format!("pools[{}]", pool.name), "this name is used twice"));
             }
-            if pool.min_up == 0 {
-                return Err(spec_error(
-                    format!("pools[{}].min_up", pool.name),
-                    "must be 1 or more",
-                ));
+            if pool.min_up == 0 || usize::from(pool.min_up) > Self::MAX_ENDPOINTS {
+                let problem = format!("must be 1 to {}", Self::MAX_ENDPOINTS);
+                return Err(spec_error(format!("pools[{}].min_up", pool.name), problem));
             }
         }
         Ok(())
@@ -120,11 +119,13 @@ impl Service {
                 ));
             }
             match &endpoint.address {
-                Address::Name(name) if *name == self.dns.name => {
-                    return Err(spec_error(
-                        field,
-                        "the address is the service's own name: it would loop",
-                    ));
+                Address::Name(name) if name.is_within(&self.dns.name) => {
+                    let problem =
+                        "the address is the service's own name or below it: it would loop";
+                    return Err(spec_error(field, problem));
+                }
+                Address::Name(name) if name.as_str().starts_with('*') => {
+                    return Err(spec_error(field, format!("{name} is a wildcard, not a host")));
                 }
                 Address::Ip(ip) if ip.is_unspecified() || ip.is_multicast() => {
                     return Err(spec_error(field, format!("{ip} is not the address of a host")));
@@ -150,22 +151,25 @@ impl Service {
                     "this name is used twice",
                 ));
             }
-            validate_check(check)?;
+            check.validate()?;
         }
         Ok(())
     }
 
     fn validate_failover(&self) -> Result<(), SpecError> {
         let rules = &self.failover;
-        if rules.max_moves == 0 {
+        if rules.max_moves == 0 || rules.max_moves > FailoverRules::MOST_MOVES {
             return Err(spec_error(
                 "failover.max_moves",
-                "0 would forbid every move; use failover.mode: observe to decide without moving",
+                format!(
+                    "must be 1 to {}; to decide without moving, use failover.mode: observe",
+                    FailoverRules::MOST_MOVES
+                ),
             ));
         }
-        if rules.window < Duration::from_secs(1) {
-            return Err(spec_error("failover.window", "must be at least 1s"));
-        }
+        within("failover.window", rules.window, (Duration::from_secs(1), LONGEST_RULE))?;
+        within("failover.hold_down", rules.hold_down, (Duration::ZERO, LONGEST_RULE))?;
+        within("failover.cooldown", rules.cooldown, (Duration::ZERO, LONGEST_RULE))?;
         if let AllDown::Fallback(pool) = &rules.all_down
             && !self.pools.iter().any(|p| p.name == *pool)
         {
@@ -177,51 +181,6 @@ impl Service {
             }
             Policy::Multivalue { .. } | Policy::Failover | Policy::Weighted => Ok(()),
         }
-    }
-}
-
-fn validate_check(check: &Check) -> Result<(), SpecError> {
-    let fail = |part: &str, problem: String| {
-        Err(spec_error(format!("checks[{}].{part}", check.name), problem))
-    };
-    if let CheckKind::Heartbeat(heartbeat) = &check.kind {
-        if heartbeat.ttl < Duration::from_millis(500) || heartbeat.ttl > Duration::from_secs(86_400)
-        {
-            return fail("ttl", format!("{:?} is outside 500ms to 1d", heartbeat.ttl));
-        }
-        return Ok(());
-    }
-    if check.interval < Duration::from_millis(100) || check.interval > Duration::from_secs(86_400) {
-        return fail("interval", format!("{:?} is outside 100ms to 1d", check.interval));
-    }
-    if check.timeout < Duration::from_millis(10) || check.timeout >= check.interval {
-        return fail(
-            "timeout",
-            format!(
-                "{:?} must be at least 10ms and less than the interval of {:?}",
-                check.timeout, check.interval
-            ),
-        );
-    }
-    if check.confirm < Duration::from_millis(10) || check.confirm > check.interval {
-        return fail("confirm", format!("{:?} is outside 10ms to the interval", check.confirm));
-    }
-    if !(1..=100).contains(&check.rise) || !(1..=100).contains(&check.fall) {
-        return fail("rise", "rise and fall must be 1 to 100".into());
-    }
-    match &check.kind {
-        CheckKind::Http(http) if !http.path.starts_with('/') => {
-            fail("path", format!("{:?} must begin with '/'", http.path))
-        }
-        CheckKind::Http(http) if http.follow_redirects > 10 => {
-            fail("follow_redirects", "at most 10".into())
-        }
-        CheckKind::Http(http)
-            if http.expect_status.iter().any(|r| r.from < 100 || r.to > 599 || r.from > r.to) =>
-        {
-            fail("expect_status", "codes are 100 to 599, a range from low to high".into())
-        }
-        _ => Ok(()),
     }
 }
 

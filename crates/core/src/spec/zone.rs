@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::bounds::{LONGEST_TTL, within};
 use super::{SpecError, spec_error};
 use crate::name::DnsName;
 
@@ -16,13 +17,13 @@ use crate::name::DnsName;
 pub struct Soa {
     /// The mailbox of the person in charge, as a domain name.
     pub mailbox: DnsName,
-    /// When secondaries look for a change.
+    /// When secondaries look for a change; 1 s – 366 days, as the next two.
     pub refresh: Duration,
     /// When they try again.
     pub retry: Duration,
     /// When they give up.
     pub expire: Duration,
-    /// How long a resolver may keep a negative answer (RFC 2308). Answers never exceed the smallest TTL of the zone.
+    /// How long a resolver may keep a negative answer (RFC 2308); at most 1 day. Answers never exceed the smallest TTL of the zone.
     pub negative_ttl: Duration,
 }
 
@@ -81,7 +82,7 @@ pub struct Zone {
     pub soa: Soa,
     /// Its name servers; at least one. The first is the SOA's MNAME.
     pub name_servers: Vec<NameServer>,
-    /// TTL of SOA, NS and glue.
+    /// TTL of SOA, NS and glue; at most 1 day.
     pub ttl: Duration,
     /// Static records.
     pub records: Vec<Record>,
@@ -96,6 +97,10 @@ impl Zone {
         if self.name_servers.is_empty() {
             return Err(spec_error("name_servers", "a zone needs at least one"));
         }
+        if self.name.as_str().starts_with('*') {
+            return Err(spec_error("name", "a zone has a name of its own, not a wildcard"));
+        }
+        self.validate_times()?;
         for server in &self.name_servers {
             if server.name.is_within(&self.name) && server.addresses.is_empty() {
                 return Err(spec_error(
@@ -110,11 +115,26 @@ impl Zone {
         self.records.iter().try_for_each(|record| self.validate_record(record))
     }
 
+    fn validate_times(&self) -> Result<(), SpecError> {
+        let (zero, year) = (Duration::ZERO, Duration::from_secs(366 * 86_400));
+        within("ttl", self.ttl, (zero, LONGEST_TTL))?;
+        within("soa.negative_ttl", self.soa.negative_ttl, (zero, LONGEST_TTL))?;
+        for (field, time) in [
+            ("soa.refresh", self.soa.refresh),
+            ("soa.retry", self.soa.retry),
+            ("soa.expire", self.soa.expire),
+        ] {
+            within(field, time, (Duration::from_secs(1), year))?;
+        }
+        Ok(())
+    }
+
     fn validate_record(&self, record: &Record) -> Result<(), SpecError> {
         let field = format!("records[{}]", record.name);
         if !record.name.is_within(&self.name) {
             return Err(spec_error(field, format!("lies outside the zone {}", self.name)));
         }
+        within(format!("{field}.ttl"), record.ttl, (Duration::ZERO, LONGEST_TTL))?;
         match &record.data {
             RecordData::Cname(_) if record.name == self.name => {
                 Err(spec_error(field, "a CNAME cannot stand at the apex (RFC 1034, 3.6.2)"))

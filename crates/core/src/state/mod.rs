@@ -231,7 +231,7 @@ impl State {
                 self.silence_observer(work, *term, *agent, *boot)
             }
             Command::SetOverride { service, order, reason, lasting } => {
-                self.set_override(work, service, order, reason, *lasting)
+                self.set_override(work, service, order, (reason, *lasting))
             }
             Command::ClearOverride { id, reason } => self.clear_override(work, *id, reason),
             Command::Pause { reason, lasting } => self.pause(work, reason, *lasting),

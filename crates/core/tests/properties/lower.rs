@@ -19,21 +19,20 @@ use holdfast_core::{
 use crate::intent::{Declared, Intent, Ordered, Passing, Said, What};
 
 pub(crate) fn lower(intent: &Intent, state: &State, clock: &mut Timestamp) -> Entry {
-    let mut at = *clock;
-    match intent.passing {
+    let at = match intent.passing {
         Passing::By(ms) => {
             *clock = *clock + Duration::from_millis(ms);
-            at = *clock;
+            *clock
         }
         Passing::ToDeadline => {
             let due = state.next_deadline().map_or(*clock, |due| due.at);
             // A deadline at the end of time is not waited for, or nothing would come after it.
-            at = due.min(*clock + Duration::from_secs(30 * 86_400));
-            *clock = at.max(*clock);
+            *clock = due.min(*clock + Duration::from_secs(30 * 86_400)).max(*clock);
+            *clock
         }
-        Passing::Behind(ms) => at = clock.before(Duration::from_millis(ms)),
-        Passing::Says(ms) => at = Timestamp(ms),
-    }
+        Passing::Behind(ms) => clock.before(Duration::from_millis(ms)),
+        Passing::Says(ms) => Timestamp(ms),
+    };
     let command = command(&intent.what, state, at);
     let kind = match &command {
         Command::RecordObservations(_) => ActorKind::Agent,

@@ -48,9 +48,7 @@ impl Words {
     }
 
     pub(crate) fn nth(&self, place: usize) -> &str {
-        self.plain
-            .get(place)
-            .map_or_else(|| panic!("{} lacks word {place}", self.verb), |word| word)
+        self.plain.get(place).unwrap_or_else(|| panic!("{} lacks word {place}", self.verb))
     }
 
     pub(crate) fn key(&self, key: &str) -> Option<&str> {

@@ -11,7 +11,7 @@ use super::not_found;
 use crate::command::{Rejection, Reply};
 use crate::event::Event;
 use crate::id::{AgentId, CheckName, EndpointName, ServiceId};
-use crate::observation::{Observation, ObserverState, Report};
+use crate::observation::{Observation, Report};
 use crate::state::{AgentState, OpinionState, State, Touch, Work};
 
 impl State {
@@ -88,9 +88,7 @@ impl State {
             for (endpoint, check, state) in checks {
                 let gone =
                     state.opinions.get(&agent).is_some_and(|o| which((id, endpoint, check), o));
-                if gone && let Some(opinion) = state.opinions.remove(&agent) {
-                    voided |= opinion.state != ObserverState::Unknown;
-                }
+                voided |= gone && state.opinions.remove(&agent).is_some();
             }
             if voided {
                 work.touch(id, Touch::Observed);

@@ -83,39 +83,47 @@ impl State {
 
 /// Keeps what was learnt about endpoints and checks that are declared as before, forgets the rest.
 fn fit_endpoints(state: &mut ServiceState, spec: &Service, at: Timestamp) {
+    let old = state.spec.clone();
+    let declared: BTreeMap<&EndpointName, &Endpoint> =
+        old.endpoints().map(|(_, endpoint)| (&endpoint.name, endpoint)).collect();
+    let same_checks = old.checks == spec.checks;
     let mut known = core::mem::take(&mut state.endpoints);
     for (_, endpoint) in spec.endpoints() {
-        let before = known.remove(&endpoint.name);
-        if address_changed(state, endpoint) {
+        let before = declared.get(&endpoint.name);
+        let learnt = known.remove(&endpoint.name);
+        let after = match learnt {
+            Some(learnt) if same_checks && before == Some(&endpoint) => learnt,
+            learnt => fit_endpoint(learnt, spec, endpoint, at),
+        };
+        state.endpoints.insert(endpoint.name.clone(), after);
+        if before.is_some_and(|before| is_elsewhere(before, endpoint)) {
             state.automatic.admission.remove(&endpoint.name);
         }
-        state.endpoints.insert(endpoint.name.clone(), fit_endpoint(before, spec, endpoint, at));
     }
-    let gone = |name: &EndpointName| !state.endpoints.contains_key(name);
-    state.automatic.admission.retain(|name, _| !gone(name));
+    let endpoints = &state.endpoints;
+    state.automatic.admission.retain(|name, _| endpoints.contains_key(name));
 }
 
 /// Keeps the opinions on checks that are asked as before. The verdict over all checks is counted anew by `judge`.
 fn fit_endpoint(
-    before: Option<EndpointState>,
+    learnt: Option<EndpointState>,
     spec: &Service,
     endpoint: &Endpoint,
     at: Timestamp,
 ) -> EndpointState {
-    let mut before = before.unwrap_or(EndpointState { since: at, ..EndpointState::default() });
+    let mut learnt = learnt.unwrap_or(EndpointState { since: at, ..EndpointState::default() });
     let mut checks = BTreeMap::new();
     for check in &spec.checks {
         let fingerprint = fingerprint(endpoint, check);
         let state =
-            before.checks.remove(&check.name).filter(|state| state.fingerprint == fingerprint);
+            learnt.checks.remove(&check.name).filter(|state| state.fingerprint == fingerprint);
         let fresh = CheckState { fingerprint, ..CheckState::default() };
         checks.insert(check.name.clone(), state.unwrap_or(fresh));
     }
-    EndpointState { verdict: before.verdict, since: before.since, checks }
+    EndpointState { verdict: learnt.verdict, since: learnt.since, checks }
 }
 
 /// Whether an endpoint is reached elsewhere than before: then it has yet to be found up.
-fn address_changed(state: &ServiceState, endpoint: &Endpoint) -> bool {
-    let before = state.spec.endpoint(&endpoint.name);
-    before.is_some_and(|(_, b)| b.address != endpoint.address || b.port != endpoint.port)
+fn is_elsewhere(before: &Endpoint, endpoint: &Endpoint) -> bool {
+    before.address != endpoint.address || before.port != endpoint.port
 }

@@ -20,8 +20,7 @@ impl State {
         work: &mut Work<'_>,
         service: &ServiceId,
         order: &Order,
-        reason: &str,
-        lasting: Duration,
+        (reason, lasting): (&str, Duration),
     ) -> Result<Reply, Rejection> {
         let spec = &self.service(service)?.spec;
         check_scope(spec, order)?;
