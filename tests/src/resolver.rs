@@ -1,0 +1,56 @@
+//! A real resolver in its own namespace: unbound, which knows the zone's servers and nothing else.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::dns;
+use crate::lab::{Host, Lab};
+use crate::manifest::ZONE;
+use crate::poll;
+use crate::process::{Process, must, run};
+
+const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 5);
+const START_LIMIT: Duration = Duration::from_secs(10);
+
+/// A running unbound.
+#[derive(Debug)]
+pub struct Resolver {
+    /// Where it is.
+    pub host: Host,
+    _process: Process,
+}
+
+impl Resolver {
+    /// Starts it with the zone's servers as a stub zone.
+    pub fn start(lab: &mut Lab, dir: &Path, servers: &[Ipv4Addr]) -> Result<Self> {
+        let host = lab.host("resolver", ADDRESS)?;
+        let config = dir.join("unbound.conf");
+        let stubs: String = servers.iter().map(|ip| format!("  stub-addr: {ip}\n")).collect();
+        std::fs::write(&config, format!(
+            "server:\n  interface: {ADDRESS}\n  access-control: 10.77.0.0/24 allow\n  do-daemonize: no\n  \
+             use-syslog: no\n  logfile: \"\"\n  pidfile: \"\"\n  username: \"\"\n  chroot: \"\"\n  directory: \"{}\"\n  \
+             do-not-query-localhost: no\n  local-zone: \"test.\" nodefault\n  module-config: \"iterator\"\n  \
+             num-threads: 1\n  root-hints: \"\"\nremote-control:\n  control-enable: no\n\
+             stub-zone:\n  name: \"{ZONE}\"\n  stub-prime: no\n{stubs}",
+            dir.display()
+        ))?;
+        let mut command = host.command("unbound");
+        command.arg("-d").arg("-c").arg(&config);
+        must("unbound", ["-V"]).context("unbound is missing; .ci/install installs it")?;
+        let process = Process::start("unbound", &mut command, &dir.join("unbound.log"))?;
+        let resolver = Self { host, _process: process };
+        poll::until("unbound", START_LIMIT, || dns::ask(&resolver.host, ADDRESS, &format!("ns1.{ZONE}")))
+            .map_err(|error| error.context(crate::process::tail(&dir.join("unbound.log"))))?;
+        Ok(resolver)
+    }
+
+    /// What `dig` on a machine beside it is told.
+    pub fn dig(&self, client: &Host, name: &str) -> Result<String> {
+        let mut command = client.command("dig");
+        command.args([&format!("@{ADDRESS}"), name, "A", "+short", "+tries=1", "+time=2"]);
+        Ok(run(&mut command)?.ok()?.trim().to_owned())
+    }
+}

@@ -1,0 +1,9 @@
+//! Real processes in network namespaces, told as stories: each ends with the shared invariants (`epilogue`).
+//!
+//! Needs root and other servers, so it is behind the feature `netns`, which `.ci/run` switches on after it has
+//! installed what is needed. `--test-threads=1`: the stories are about one cluster each, not about a busy machine.
+
+#![cfg(feature = "netns")]
+
+mod endpoints;
+mod leaders;
