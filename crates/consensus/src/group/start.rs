@@ -41,6 +41,7 @@ impl Group {
             group: config.group,
             me: config.me.id,
             directory: identity.directory,
+            patience: config.timings.election_max,
             wire: seams.wire.clone(),
             gate: Gate::new(config.me.id.0, config.timings.election_max),
         });

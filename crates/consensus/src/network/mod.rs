@@ -33,6 +33,9 @@ pub(crate) use gate::Gate;
 /// Asks a node for its data directory and what it knows of the sender.
 pub(crate) const IDENTIFY: MessageKind = MessageKind(32);
 
+/// The slowest line on which replication still gets on: what carries entries gets this much more time.
+const SLOWEST_BYTES_PER_SECOND: u64 = 256 * 1024;
+
 /// This member's side of all conversations of one group.
 pub(crate) struct Link {
     pub(crate) cluster: String,
@@ -40,6 +43,8 @@ pub(crate) struct Link {
     pub(crate) group: GroupId,
     pub(crate) me: AgentId,
     pub(crate) directory: u128,
+    /// How long a peer may take to make entries durable.
+    pub(crate) patience: Duration,
     pub(crate) wire: Arc<dyn Wire>,
     pub(crate) gate: Gate,
 }
@@ -94,10 +99,21 @@ impl Peer {
         &self,
         kind: MessageKind,
         body: Vec<u8>,
-        option: &RPCOption,
+        timeout: Duration,
     ) -> Result<Bytes, RPCError<Types>> {
         let body = Call::encode(self.link.directory, self.directory, body);
-        self.link.ask(&self.address, kind, body, option.soft_ttl()).await.map_err(unreachable)
+        self.link.ask(&self.address, kind, body, timeout).await.map_err(unreachable)
+    }
+
+    /// How long an append may take. openraft allows one heartbeat interval for each, which a megabyte of entries on
+    /// a slow line would exceed every time, so that the peer would never catch up. Heartbeats have their own channel
+    /// of calls, so nothing waits behind it.
+    fn append_timeout(&self, option: &RPCOption, entries: usize, bytes: usize) -> Duration {
+        if entries == 0 {
+            return option.soft_ttl();
+        }
+        let transfer_ms = bytes as u64 * 1000 / SLOWEST_BYTES_PER_SECOND;
+        option.soft_ttl().max(self.link.patience) + Duration::from_millis(transfer_ms)
     }
 }
 
@@ -122,8 +138,9 @@ impl RaftNetworkV2<Types> for Peer {
             return Err(Unreachable::from_string("this leader has lost its quorum").into());
         }
         let sent = Instant::now();
-        let answer =
-            self.ask(MessageKind::AppendEntries, rpc::encode_append(&rpc), &option).await?;
+        let body = rpc::encode_append(&rpc);
+        let timeout = self.append_timeout(&option, rpc.entries.len(), body.len());
+        let answer = self.ask(MessageKind::AppendEntries, body, timeout).await?;
         let reply = rpc::decode_append_reply(&answer).map_err(undecodable)?;
         if !matches!(reply, AppendEntriesResponse::HigherVote(_)) {
             self.link.gate.acknowledge(peer, sent);
@@ -136,7 +153,8 @@ impl RaftNetworkV2<Types> for Peer {
         rpc: VoteRequest<Types>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        let answer = self.ask(MessageKind::Vote, rpc::encode_vote_request(&rpc), &option).await?;
+        let answer =
+            self.ask(MessageKind::Vote, rpc::encode_vote_request(&rpc), option.soft_ttl()).await?;
         rpc::decode_vote_reply(&answer).map_err(undecodable)
     }
 
@@ -145,8 +163,9 @@ impl RaftNetworkV2<Types> for Peer {
         rpc: VoteRequest<Types>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        let answer =
-            self.ask(MessageKind::PreVote, rpc::encode_vote_request(&rpc), &option).await?;
+        let answer = self
+            .ask(MessageKind::PreVote, rpc::encode_vote_request(&rpc), option.soft_ttl())
+            .await?;
         rpc::decode_vote_reply(&answer).map_err(undecodable)
     }
 
@@ -181,7 +200,8 @@ impl RaftNetworkV2<Types> for Peer {
         rpc: TransferLeaderRequest<Types>,
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
-        self.ask(MessageKind::TransferLeader, rpc::encode_transfer(&rpc), &option).await?;
+        self.ask(MessageKind::TransferLeader, rpc::encode_transfer(&rpc), option.soft_ttl())
+            .await?;
         Ok(Ok(()))
     }
 }
