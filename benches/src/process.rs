@@ -1,0 +1,191 @@
+//! Child processes: started with their output in a file, pinned where asked, killed by id when their owner is dropped.
+//!
+//! Each child also dies with the benchmark itself (`setpriv --pdeathsig`), so that even a killed benchmark leaves
+//! nothing behind.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use tokio::time::Instant;
+
+/// Time between two looks at something that is awaited.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A running child.
+#[derive(Debug)]
+pub(crate) struct Process {
+    name: String,
+    log: PathBuf,
+    child: Child,
+}
+
+/// What to start and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Launch {
+    /// For messages.
+    pub name: String,
+    /// The program with its arguments.
+    pub command: Vec<std::ffi::OsString>,
+    /// Where its output goes.
+    pub log: PathBuf,
+    /// The processor that it is pinned to.
+    pub cpu: Option<usize>,
+}
+
+impl Launch {
+    /// A program with arguments, not pinned.
+    pub(crate) fn new(name: &str, program: impl AsRef<OsStr>, log: &Path) -> Self {
+        let command = vec![program.as_ref().to_owned()];
+        Self { name: name.into(), command, log: log.into(), cpu: None }
+    }
+
+    /// With one more argument.
+    pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// With more arguments.
+    pub(crate) fn args(self, args: &[&str]) -> Self {
+        args.iter().fold(self, |launch, arg| launch.arg(arg))
+    }
+
+    /// Pinned to a processor.
+    pub(crate) fn pinned(mut self, cpu: Option<usize>) -> Self {
+        self.cpu = cpu;
+        self
+    }
+
+    /// Starts it. Errors: a program is not there.
+    pub(crate) fn start(&self) -> Result<Process> {
+        let log = std::fs::File::options().create(true).append(true).open(&self.log)?;
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]);
+        if let Some(cpu) = self.cpu {
+            command.args(["taskset", "-c", &cpu.to_string()]);
+        }
+        command.args(&self.command).stdin(Stdio::null()).stderr(log.try_clone()?).stdout(log);
+        let child = command.spawn().context("cannot start setpriv; it is in util-linux")?;
+        Ok(Process { name: self.name.clone(), log: self.log.clone(), child })
+    }
+}
+
+impl Process {
+    /// Its id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it as `kill -9` does and waits until the kernel has closed what it had open.
+    pub(crate) fn kill(mut self) {
+        self.end();
+    }
+
+    /// Errors: it has ended by itself; with the end of its output.
+    pub(crate) fn check_alive(&mut self) -> Result<()> {
+        let Some(status) = self.child.try_wait()? else { return Ok(()) };
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let tail: Vec<&str> = log.lines().rev().take(8).collect();
+        let tail: Vec<&str> = tail.into_iter().rev().collect();
+        Err(anyhow!("{} ended with {status}; its last words:\n{}", self.name, tail.join("\n")))
+    }
+
+    /// Waits until `ready` says so. Errors: not in time, or the process ended.
+    pub(crate) async fn ready(
+        &mut self,
+        within: Duration,
+        ready: impl AsyncFn() -> bool,
+    ) -> Result<()> {
+        let deadline = Instant::now() + within;
+        while !ready().await {
+            self.check_alive()?;
+            if Instant::now() >= deadline {
+                bail!("{} was not ready within {within:?}; see {}", self.name, self.log.display());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        // Both fail only when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Memory of a process in MiB: present and highest resident set.
+pub(crate) fn resident_mib(pid: u32) -> Result<(f64, f64)> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let field = |name: &str| -> Result<f64> {
+        let line = status.lines().find(|line| line.starts_with(name));
+        let number =
+            line.and_then(|line| line.split_whitespace().nth(1)).context("no such field")?;
+        Ok(number.parse::<f64>()? / 1024.0)
+    };
+    Ok((field("VmRSS:")?, field("VmHWM:")?))
+}
+
+/// Processor time of a process, its threads and its children so far, in microseconds.
+pub(crate) fn cpu_us(pid: u32) -> f64 {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return 0.0 };
+    tasks.flatten().map(|task| thread_us(&task.path())).sum()
+}
+
+fn thread_us(task: &Path) -> f64 {
+    let schedstat = std::fs::read_to_string(task.join("schedstat")).unwrap_or_default();
+    let own = schedstat
+        .split_whitespace()
+        .next()
+        .and_then(|ns| ns.parse::<f64>().ok())
+        .unwrap_or_default();
+    let children = std::fs::read_to_string(task.join("children")).unwrap_or_default();
+    let children: f64 =
+        children.split_whitespace().filter_map(|pid| pid.parse().ok()).map(cpu_us).sum();
+    own / 1000.0 + children
+}
+
+/// Errors: programs that are not installed, with what installs them.
+pub(crate) fn require(programs: &[&str]) -> Result<()> {
+    let folders = ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/bin", "/usr/local/sbin"];
+    let missing =
+        |program: &&&str| !folders.iter().any(|folder| Path::new(folder).join(program).exists());
+    let missing: Vec<&str> = programs.iter().filter(missing).copied().collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    bail!("{} not installed; install with: sudo benches/install", missing.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_process_is_gone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let process = Launch::new("sleep", "sleep", &dir.path().join("log"))
+            .arg("60")
+            .start()
+            .expect("it starts");
+        let path = format!("/proc/{}", process.id());
+        assert!(Path::new(&path).exists());
+        drop(process);
+        assert!(!Path::new(&path).exists());
+    }
+
+    #[test]
+    fn missing_programs_are_named() {
+        let error = require(&["sh", "no-such-program"]).expect_err("it is missing").to_string();
+        assert!(error.contains("no-such-program") && !error.contains("sh,"), "{error}");
+    }
+}
