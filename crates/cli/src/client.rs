@@ -7,9 +7,10 @@
 //! What it does not do: wait and go round again. A quorum that is missing is told at once.
 
 use std::error::Error as _;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use holdfast_core::time::millis;
 use holdfast_core::{RequestId, Timestamp};
 use holdfast_wire::pb::v1::audit_service_client::AuditServiceClient;
 use holdfast_wire::pb::v1::cluster_service_client::ClusterServiceClient;
@@ -19,6 +20,7 @@ use holdfast_wire::pb::v1::override_service_client::OverrideServiceClient;
 use holdfast_wire::pb::v1::registry_service_client::RegistryServiceClient;
 use holdfast_wire::pb::v1::status_service_client::StatusServiceClient;
 use tokio::time::Instant;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 
@@ -32,8 +34,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const LEAST_ATTEMPT: Duration = Duration::from_millis(500);
 /// The largest answer that is read.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
+/// How often an idle connection is probed, so that a stream from a member that is gone without a word ends.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// How long the other side may take to answer that.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The header that carries the number of a request that only reads.
 const REQUEST_HEADER: &str = "x-request-id";
+/// The header in which a client without a certificate names itself.
+const ACTOR_HEADER: &str = "x-holdfast-actor";
+/// The longest name in that header.
+const MAX_ACTOR: usize = 64;
 
 /// A client of the API.
 #[derive(Debug)]
@@ -42,6 +52,8 @@ pub(crate) struct Client {
     members: Vec<Member>,
     /// The member that answered last.
     preferred: AtomicUsize,
+    /// How long the attempt under way may take, in milliseconds.
+    attempt_ms: AtomicU64,
     request_id: RequestId,
     deadline: Instant,
     timeout: Duration,
@@ -99,19 +111,32 @@ impl Client {
             })
             .collect::<Result<Vec<_>, Failure>>()?;
         let deadline = Instant::now() + timeout;
+        let attempt_ms = AtomicU64::new(millis(timeout));
         Ok(Self {
             connection,
             members,
             preferred: AtomicUsize::new(0),
+            attempt_ms,
             request_id,
             deadline,
             timeout,
         })
     }
 
-    /// A client of another member alone, with time of its own.
-    pub(crate) fn only(&self, member: &str) -> Result<Self, Failure> {
-        Self::new(self.connection.only(member)?, self.request_id, self.timeout)
+    /// A client of another member alone, with time of its own: at most `limit`.
+    pub(crate) fn only(&self, member: &str, limit: Duration) -> Result<Self, Failure> {
+        Self::new(self.connection.only(member)?, self.request_id, self.timeout.min(limit))
+    }
+
+    /// Gives every call at least this long: for what takes long by its nature.
+    pub(crate) fn allow(&mut self, timeout: Duration) {
+        self.timeout = self.timeout.max(timeout);
+        self.renew();
+    }
+
+    /// How long a call may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Gives the next call the whole time again: for commands that make many.
@@ -134,11 +159,15 @@ impl Client {
         RequestId(self.request_id.0.wrapping_add(part as u128)).to_string()
     }
 
-    /// A request with its number in the header.
+    /// A request with its number, and with the time that it may take: the member then answers before that is over.
     pub(crate) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         let number = self.request_id().parse().expect("a UUID is ASCII");
         request.metadata_mut().insert(REQUEST_HEADER, number);
+        request.set_timeout(Duration::from_millis(self.attempt_ms.load(Ordering::Relaxed)));
+        if let (Security::Plaintext, Some(name)) = (&self.connection.security, user()) {
+            request.metadata_mut().insert(ACTOR_HEADER, name);
+        }
         request
     }
 
@@ -157,10 +186,10 @@ impl Client {
             let member = &self.members[place];
             let left = self.members.len() - step;
             let limit = self.attempt_limit(left);
+            self.attempt_ms.store(millis(limit), Ordering::Relaxed);
             let Ok(result) = tokio::time::timeout(limit, attempt(member.channel.clone())).await
             else {
-                let problem = format!("no answer within {}ms", limit.as_millis());
-                tried.push(Tried { member: member.address.clone(), problem });
+                tried.push(Tried { member: member.address.clone(), problem: silence(limit) });
                 continue;
             };
             match result {
@@ -169,8 +198,11 @@ impl Client {
                     return Ok(Answer::of(response));
                 }
                 Err(status) if passes_over(&status) => {
-                    tried.push(Tried { member: member.address.clone(), problem: causes(&status) });
-                    if status.source().is_none() {
+                    // The transport keeps the same limit, and says so when it is the first to notice.
+                    let expired = status.code() == Code::Cancelled;
+                    let problem = if expired { silence(limit) } else { causes(&status) };
+                    tried.push(Tried { member: member.address.clone(), problem });
+                    if status.source().is_none() && status.code() == Code::Unavailable {
                         telling = Some(status);
                     }
                 }
@@ -194,17 +226,27 @@ impl Client {
         let failure = match telling {
             Some(status) => Failure::refused(what, status),
             None => {
-                let certificate = tried.iter().any(|one| is_about_certificates(&one.problem));
-                let next = if certificate {
-                    "check that --ca, --cert and --key are of the cluster's own authority"
-                } else {
-                    "check that the agents run and listen there: systemctl status holdfast, holdfast doctor"
-                };
+                let next = self.next_when_unanswered(&tried);
                 Failure::new(Exit::Unavailable, format!("cannot {what}: no member answered"))
                     .next(next)
             }
         };
         failure.request(self.request_id).tried(tried)
+    }
+
+    fn next_when_unanswered(&self, tried: &[Tried]) -> &'static str {
+        let any = |words: &[&str]| {
+            tried.iter().any(|one| words.iter().any(|word| one.problem.contains(word)))
+        };
+        match &self.connection.security {
+            Security::Mutual(_) if any(&["certificate", "handshake", "Certificate"]) => {
+                "check that --ca, --cert and --key are of the cluster's own authority"
+            }
+            Security::Plaintext if any(&["broken pipe", "http2 error", "connection reset"]) => {
+                "the member may expect TLS: give --ca, --cert and --key instead of --plaintext"
+            }
+            _ => "check that the agents run and listen there: systemctl status holdfast",
+        }
     }
 }
 
@@ -219,10 +261,21 @@ impl<T> Answer<T> {
     }
 }
 
+/// The name of whoever runs this, as far as the system says; only where there is no certificate that says it better.
+fn user() -> Option<MetadataValue<Ascii>> {
+    let name =
+        std::env::var("USER").ok().filter(|name| !name.is_empty() && name.len() <= MAX_ACTOR)?;
+    name.parse().ok()
+}
+
 /// The moment of an HTTP date (RFC 9110, 5.6.7).
 fn parse_date(text: &str) -> Option<Timestamp> {
     let zoned = jiff::fmt::rfc2822::parse(text).ok()?;
     u64::try_from(zoned.timestamp().as_millisecond()).ok().map(Timestamp)
+}
+
+fn silence(limit: Duration) -> String {
+    format!("no answer within {}ms", limit.as_millis())
 }
 
 /// Whether another member may do better.
@@ -231,12 +284,6 @@ fn passes_over(status: &Status) -> bool {
         status.source().is_some() && matches!(status.code(), Code::Unknown | Code::Internal);
     transport
         || matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled)
-}
-
-fn is_about_certificates(problem: &str) -> bool {
-    ["certificate", "UnknownIssuer", "handshake", "BadCertificate"]
-        .iter()
-        .any(|word| problem.contains(word))
 }
 
 fn endpoint(address: &str, security: &Security) -> Result<Endpoint, Failure> {
@@ -251,7 +298,9 @@ fn endpoint(address: &str, security: &Security) -> Result<Endpoint, Failure> {
     let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))
         .map_err(unusable)?
         .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true);
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
     match security {
         Security::Mutual(material) => endpoint.tls_config(material.client(None)).map_err(unusable),
         Security::Plaintext => Ok(endpoint),

@@ -8,11 +8,7 @@ use crate::words;
 /// The line of a record: `14:01:52.114Z shop selection.changed eu[e1] → us[e2] cause failed (epoch 88)`.
 pub(crate) fn line(record: &pb::AuditRecord, wide: bool) -> String {
     let subject = if record.service.is_empty() { "cluster" } else { record.service.as_str() };
-    let detail = record
-        .event
-        .as_ref()
-        .and_then(|event| event.event.as_ref())
-        .map_or_else(String::new, detail);
+    let detail = detail_of(record);
     let mut line = match wide {
         true => format!(
             "#{} {} {subject} {}",
@@ -36,6 +32,12 @@ pub(crate) fn line(record: &pb::AuditRecord, wide: bool) -> String {
         );
     }
     line
+}
+
+/// What came of what, without the rest of the line.
+pub(crate) fn detail_of(record: &pb::AuditRecord) -> String {
+    let event = record.event.as_ref().and_then(|event| event.event.as_ref());
+    event.map_or_else(String::new, detail)
 }
 
 fn dash(text: &str) -> &str {
@@ -133,8 +135,12 @@ fn with_reason(text: String, reason: &str) -> String {
 }
 
 fn verdict_changed(e: &pb::VerdictChanged) -> String {
-    let down: Vec<&pb::Evidence> =
-        e.evidence.iter().filter(|one| one.state() == pb::ObserverState::Down).collect();
+    let says = |state| e.evidence.iter().filter(move |one| one.state() == state);
+    let agree = match e.after() {
+        pb::Verdict::Up => says(pb::ObserverState::Up).count(),
+        pb::Verdict::Down => says(pb::ObserverState::Down).count(),
+        pb::Verdict::Unknown | pb::Verdict::Unspecified => 0,
+    };
     let mut text = format!(
         "{} {} → {} by check {}",
         e.endpoint,
@@ -142,12 +148,14 @@ fn verdict_changed(e: &pb::VerdictChanged) -> String {
         words::verdict(e.after),
         e.check
     );
-    if !e.evidence.is_empty() {
-        text = format!("{text}, {} of {} observers say down", down.len(), e.evidence.len());
+    if agree > 0 {
+        text = format!("{text}, {agree} of {} observers agree", e.evidence.len());
     }
-    match down.iter().find_map(|one| one.failure.as_ref()) {
-        Some(failure) => format!("{text} ({})", self::failure(failure)),
-        None => text,
+    match says(pb::ObserverState::Down).find_map(|one| one.failure.as_ref()) {
+        Some(failure) if e.after() == pb::Verdict::Down => {
+            format!("{text} ({})", self::failure(failure))
+        }
+        Some(_) | None => text,
     }
 }
 
@@ -238,7 +246,7 @@ mod tests {
             evidence: vec![down.clone(), down, up],
         };
         let expected = "02:24:46.123Z shop verdict.changed e1 up → down by check http, \
-                        2 of 3 observers say down (connect refused)";
+                        2 of 3 observers agree (connect refused)";
         assert_eq!(
             line(&record("shop", "verdict.changed", Event::VerdictChanged(changed)), false),
             expected

@@ -26,6 +26,7 @@ struct Parts {
     request_id: Option<String>,
     tried: Vec<Tried>,
     quiet: bool,
+    absent: bool,
 }
 
 /// A member that was asked, and what came of it.
@@ -49,6 +50,7 @@ impl Failure {
             request_id: None,
             tried: Vec::new(),
             quiet: false,
+            absent: false,
         }))
     }
 
@@ -78,6 +80,7 @@ impl Failure {
         };
         let mut failure = Self::new(Exit::of_status(status.code()), String::new());
         let parts = &mut failure.0;
+        parts.absent = status.code() == tonic::Code::NotFound;
         if let Some(told) = details.error_info() {
             let said = |keys: &[&str]| keys.iter().find_map(|key| told.metadata.get(*key)).cloned();
             parts.reason = Some(told.reason.clone()).filter(|reason| !reason.is_empty());
@@ -143,6 +146,11 @@ impl Failure {
         self.0.tried.first().map(|tried| tried.problem.as_str())
     }
 
+    /// Whether what was asked for does not exist.
+    pub(crate) fn is_about_absence(&self) -> bool {
+        self.0.absent
+    }
+
     /// Whether there is nothing to say.
     pub(crate) fn is_quiet(&self) -> bool {
         self.0.quiet
@@ -166,16 +174,19 @@ fn next_for(code: tonic::Code) -> Option<&'static str> {
     }
 }
 
+/// What tonic calls every failure below it: says nothing beside its cause.
+const TRANSPORT: &str = "transport error";
+
 /// The whole chain of causes of a status, without repetitions.
 pub(crate) fn causes(status: &Status) -> String {
     let mut texts: Vec<String> = Vec::new();
-    if !status.message().is_empty() {
+    if !status.message().is_empty() && status.message() != TRANSPORT {
         texts.push(status.message().to_owned());
     }
     let mut source = status.source();
     while let Some(error) = source {
         let text = error.to_string();
-        if !texts.iter().any(|known| known.contains(&text)) {
+        if text != TRANSPORT && !texts.iter().any(|known| known.contains(&text)) {
             texts.push(text);
         }
         source = error.source();

@@ -46,8 +46,9 @@ impl Session {
             return Ok(());
         }
         if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
-            let message =
-                format!("to {action} needs a confirmation, and there is no terminal to ask on");
+            let message = format!(
+                "cannot {action}: it needs a confirmation, and there is no terminal to ask on"
+            );
             return Err(Failure::usage(message).next("add --yes to the command"));
         }
         let mut answer = String::new();

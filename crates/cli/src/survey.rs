@@ -1,5 +1,7 @@
 //! Asks every member how it sees the cluster and itself, all at once: what `cluster status` shows and `doctor` judges.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use holdfast_core::Timestamp;
 use holdfast_wire::pb::v1 as pb;
@@ -11,6 +13,8 @@ use crate::failure::Failure;
 
 /// A voter that the leader heard this recently counts as there; several heartbeats.
 const HEARD_WITHIN_MS: u64 = 3_000;
+/// How long one member may take to tell how it stands.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A member and what it said.
 #[derive(Debug)]
@@ -82,7 +86,7 @@ pub(crate) async fn leader_view(client: &Client) -> Result<pb::GetClusterRespons
     let elsewhere =
         leader.filter(|leader| first.node.as_ref().is_none_or(|node| node.id != leader.id));
     if let Some(leader) = elsewhere
-        && let Ok(client) = client.only(&leader.api_address)
+        && let Ok(client) = client.only(&leader.api_address, PATIENCE)
         && let Ok(answer) = cluster_of(&client, false).await
     {
         return Ok(answer.value);
@@ -102,7 +106,7 @@ pub(crate) async fn survey(client: &Client, with_state_hash: bool) -> Result<Sur
 
 async fn ask(client: &Client, member: &pb::Member, with_state_hash: bool) -> Member {
     let before = clock::now();
-    let answer = match client.only(&member.api_address) {
+    let answer = match client.only(&member.api_address, PATIENCE) {
         Ok(client) => cluster_of(&client, with_state_hash).await,
         Err(failure) => Err(failure),
     };

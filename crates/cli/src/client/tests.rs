@@ -39,8 +39,15 @@ async fn nobody() -> String {
 }
 
 async fn ask(members: Vec<String>) -> Result<Answer<pb::GetStatusResponse>, Failure> {
+    ask_within(members, Duration::from_secs(5)).await
+}
+
+async fn ask_within(
+    members: Vec<String>,
+    timeout: Duration,
+) -> Result<Answer<pb::GetStatusResponse>, Failure> {
     let connection = Connection { members, security: Security::Plaintext };
-    let client = Client::new(connection, RequestId(7), Duration::from_secs(5)).expect("usable");
+    let client = Client::new(connection, RequestId(7), timeout).expect("usable");
     let message = pb::GetStatusRequest::default();
     client
         .call("show the status", async |channel| {
@@ -87,6 +94,20 @@ async fn when_none_answers_each_is_named() {
     let failure = ask(vec![gone]).await.expect_err("none answers");
     assert_eq!(failure.exit(), Exit::Unavailable);
     assert!(failure.message().ends_with("no member answered"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_member_that_hangs_is_passed_over_in_time_for_the_next() {
+    let hanging = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let hangs = hanging.local_addr().expect("bound").to_string();
+    let good = serve(Fixed(Ok("a2"))).await;
+    let answer = ask_within(vec![hangs.clone(), good], Duration::from_secs(2)).await;
+    assert_eq!(answer.expect("one answers").value.node, "a2");
+    let text = ask_within(vec![hangs.clone()], Duration::from_millis(600))
+        .await
+        .expect_err("hangs")
+        .to_string();
+    assert!(text.contains(&format!("tried:   {hangs} (no answer within ")), "{text}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use holdfast_wire::pb::v1 as pb;
 use serde_json::{Value, json};
 
 use crate::client::{Client, registry};
+use crate::command::{service, zone};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::manifest::{self, Format, Manifest};
@@ -184,9 +185,10 @@ async fn send_zone(
     part: usize,
     (if_revision, validate_only): (Option<u64>, bool),
 ) -> Result<Applied, Failure> {
+    let spec = zone.to_proto();
     let message = pb::ApplyZoneRequest {
         request_id: client.request_id_of_part(part),
-        zone: Some(zone.to_proto()),
+        zone: Some(spec.clone()),
         if_revision,
         validate_only,
     };
@@ -196,7 +198,12 @@ async fn send_zone(
         })
         .await?
         .value;
-    let (revision, index, changed) = (answer.revision, answer.index, answer.changed);
+    let (mut revision, index, mut changed) = (answer.revision, answer.index, answer.changed);
+    if validate_only {
+        let stored = existing(zone::get(client, zone.name.as_str(), false).await)?;
+        revision = stored.as_ref().map_or(0, |stored| stored.revision);
+        changed = stored.and_then(|stored| stored.zone) != Some(spec);
+    }
     Ok(Applied { kind: "zone", name: zone.name.to_string(), changed, revision, index })
 }
 
@@ -206,9 +213,10 @@ async fn send_service(
     part: usize,
     (if_revision, validate_only): (Option<u64>, bool),
 ) -> Result<Applied, Failure> {
+    let spec = service.to_proto();
     let message = pb::ApplyServiceRequest {
         request_id: client.request_id_of_part(part),
-        service: Some(service.to_proto()),
+        service: Some(spec.clone()),
         if_revision,
         validate_only,
     };
@@ -218,12 +226,28 @@ async fn send_service(
         })
         .await?
         .value;
-    let (revision, index, changed) = (answer.revision, answer.index, answer.changed);
+    let (mut revision, index, mut changed) = (answer.revision, answer.index, answer.changed);
+    if validate_only {
+        let stored = existing(service::get(client, &service.id, false).await)?
+            .and_then(|stored| stored.service);
+        revision = stored.as_ref().map_or(0, |stored| stored.revision);
+        changed = stored.and_then(|stored| stored.spec) != Some(spec);
+    }
     Ok(Applied { kind: "service", name: service.id.to_string(), changed, revision, index })
+}
+
+/// What is stored, or nothing where there is nothing yet.
+fn existing<T>(stored: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match stored {
+        Ok(stored) => Ok(Some(stored)),
+        Err(failure) if failure.is_about_absence() => Ok(None),
+        Err(failure) => Err(failure),
+    }
 }
 
 fn page(applied: &[Applied], validate_only: bool) -> Page {
     let line = |one: &Applied| match (validate_only, one.changed) {
+        (true, true) if one.revision == 0 => format!("{} {} would be created", one.kind, one.name),
         (true, true) => format!("{} {} would be changed", one.kind, one.name),
         (false, true) => format!("{} {} applied (revision {})", one.kind, one.name, one.revision),
         (_, false) => format!("{} {} unchanged (revision {})", one.kind, one.name, one.revision),

@@ -1,5 +1,7 @@
 //! `holdfast cluster …`: the members, how each sees itself, and changes among them.
 
+use std::time::Duration;
+
 use futures_util::FutureExt as _;
 use holdfast_core::{AgentName, RegionName};
 use holdfast_wire::pb::v1 as pb;
@@ -16,6 +18,9 @@ use crate::words;
 
 /// A certificate that ends this soon is marked.
 const CERTIFICATE_WARNING_MS: u64 = 30 * 86_400_000;
+
+/// How long a new member may take to receive what there is.
+const CATCH_UP: Duration = Duration::from_secs(150);
 
 /// Commands of `cluster`.
 #[derive(Debug, clap::Subcommand)]
@@ -295,7 +300,8 @@ fn members_page(answer: &pb::GetClusterResponse) -> Page {
 }
 
 async fn add(args: AddArgs, session: &Session) -> Outcome {
-    let client = session.client()?;
+    let mut client = session.client()?;
+    client.allow(CATCH_UP);
     let message = pb::AddMemberRequest {
         request_id: client.request_id(),
         id: args.id,

@@ -12,10 +12,10 @@ use tokio_stream::StreamExt as _;
 use crate::client::{Client, audit};
 use crate::clock;
 use crate::command::audit::list;
-use crate::events::line;
+use crate::events::{detail_of, line};
 use crate::exit::Exit;
 use crate::failure::{Failure, causes};
-use crate::output::{Format, Page, json, note};
+use crate::output::{Cell, Column, Format, Page, Table, json, note};
 use crate::session::{Outcome, Session};
 use crate::words;
 
@@ -103,7 +103,28 @@ pub(crate) fn page(answer: &pb::ListRecordsResponse, format: Format) -> Page {
     let lines: Vec<String> =
         answer.records.iter().map(|record| line(record, format == Format::Wide)).collect();
     let text = if lines.is_empty() { "no records fit".to_owned() } else { lines.join("\n") };
-    Page::line(json::of(answer), text)
+    Page::line(json::of(answer), text).rows(rows(answer))
+}
+
+fn rows(answer: &pb::ListRecordsResponse) -> Table {
+    let mut table = Table::new(
+        ["SEQUENCE", "AT", "SERVICE", "KIND", "DETAIL", "ACTOR", "REQUEST", "INDEX", "HASH"]
+            .map(Column::new),
+    );
+    for record in &answer.records {
+        table.row([
+            Cell::new(record.sequence),
+            words::moment(record.at_ms).into(),
+            record.service.as_str().into(),
+            record.kind.as_str().into(),
+            detail_of(record).into(),
+            record.actor.as_ref().map_or("", |actor| actor.name.as_str()).into(),
+            record.request_id.as_str().into(),
+            Cell::new(record.index),
+            record.hash.as_str().into(),
+        ]);
+    }
+    table
 }
 
 /// Shows the last records that fit and then what follows, until the output is closed or no member answers.
@@ -197,6 +218,21 @@ mod tests {
             ..pb::AuditFilter::default()
         };
         assert_eq!(args.filter.filter(), expected);
+    }
+
+    #[test]
+    fn csv_has_a_row_for_each_record() {
+        let record = pb::AuditRecord {
+            sequence: 3,
+            kind: "term.began".into(),
+            ..pb::AuditRecord::default()
+        };
+        let answer =
+            pb::ListRecordsResponse { records: vec![record], ..pb::ListRecordsResponse::default() };
+        let csv = page(&answer, Format::Csv).render(Format::Csv, false).expect("printable");
+        let expected = "sequence,at,service,kind,detail,actor,request,index,hash\n\
+            3,1970-01-01T00:00:00.000Z,,term.began,,,,0,\n";
+        assert_eq!(csv, expected);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use holdfast_wire::pb::v1 as pb;
 
 use crate::client::{Client, status};
+use crate::clock;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Cell, Column, Page, Table, json};
@@ -32,7 +33,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Outcome {
     let (answer, stale) = fetch(&mut client, args).await?;
     client.renew();
     let cluster = leader_view(&client).await.ok();
-    session.out.page(&page(&answer, cluster.as_ref(), stale))?;
+    session.out.page(&page(&answer, cluster.as_ref(), Seen { now: clock::now().0, stale }))?;
     Ok(if args.exit_code && !is_healthy(&answer) { Exit::Differs } else { Exit::Success })
 }
 
@@ -69,11 +70,21 @@ async fn ask(
     Ok(answer.value)
 }
 
+/// When and how the answer was got.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// The time here: the group's own stands still while nothing happens.
+    now: u64,
+    /// Without asking the leader.
+    stale: bool,
+}
+
 fn page(
     answer: &pb::GetStatusResponse,
     cluster: Option<&pb::GetClusterResponse>,
-    stale: bool,
+    seen: Seen,
 ) -> Page {
+    let now = answer.at_ms.max(seen.now);
     let mut table = Table::new([
         Column::new("SERVICE"),
         Column::new("STATE"),
@@ -93,16 +104,18 @@ fn page(
             line.active.as_deref().unwrap_or("-").into(),
             format!("{}/{}", line.up, line.up + line.down + line.unknown).into(),
             Cell::new(line.served),
-            words::since(answer.at_ms, line.selected_at_ms).into(),
+            words::since(now, line.selected_at_ms).into(),
             Cell::new(line.epoch),
             line.policy.as_str().into(),
             line.dns_name.as_str().into(),
             notes(line).into(),
         ]);
     }
-    let page = Page::new(json::of(answer))
-        .text(headline(answer, cluster))
-        .warnings(warnings(answer, cluster, stale));
+    let page = Page::new(json::of(answer)).text(headline(answer, cluster)).warnings(warnings(
+        answer,
+        cluster,
+        Seen { now, ..seen },
+    ));
     if table.is_empty() {
         page.text("no services; declare some with `holdfast apply -f FILE`")
     } else {
@@ -111,7 +124,11 @@ fn page(
 }
 
 fn headline(answer: &pb::GetStatusResponse, cluster: Option<&pb::GetClusterResponse>) -> String {
-    let leader = if answer.leader.is_empty() { "none" } else { answer.leader.as_str() };
+    let leader = match answer.leader.as_str() {
+        "" => "none".to_owned(),
+        last if !answer.quorum => format!("none, last {last}"),
+        leader => leader.to_owned(),
+    };
     let mut parts = vec![
         format!("cluster {}", answer.cluster),
         format!("leader {leader} (term {})", answer.term),
@@ -138,7 +155,7 @@ fn headline(answer: &pb::GetStatusResponse, cluster: Option<&pb::GetClusterRespo
 fn warnings(
     answer: &pb::GetStatusResponse,
     cluster: Option<&pb::GetClusterResponse>,
-    stale: bool,
+    seen: Seen,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
     if !answer.quorum {
@@ -146,7 +163,7 @@ fn warnings(
             "no quorum: this is what {} knew at index {}; DNS goes on, changes wait (holdfast doctor)",
             answer.node, answer.index
         ));
-    } else if stale {
+    } else if seen.stale {
         warnings
             .push(format!("stale: this is what {} knows at index {}", answer.node, answer.index));
     }
@@ -154,12 +171,12 @@ fn warnings(
         warnings.push(format!(
             "paused by {} for another {}: {} (holdfast resume)",
             pause.actor,
-            words::duration(pause.expires_at_ms.saturating_sub(answer.at_ms)),
+            words::duration(pause.expires_at_ms.saturating_sub(seen.now)),
             pause.reason
         ));
     }
-    if answer.warm_up_until_ms > answer.at_ms {
-        let left = words::duration(answer.warm_up_until_ms - answer.at_ms);
+    if answer.warm_up_until_ms > seen.now {
+        let left = words::duration(answer.warm_up_until_ms - seen.now);
         warnings.push(format!("warming up: no automatic move for another {left}"));
     }
     if let Some(0) = cluster.and_then(|cluster| Margin::of(cluster).spare()) {
@@ -206,6 +223,8 @@ mod tests {
     use super::*;
     use crate::output::Format;
 
+    const SEEN: Seen = Seen { now: 0, stale: false };
+
     fn line(id: &str, basis: pb::Basis, up: u32, down: u32) -> pb::ServiceLine {
         pb::ServiceLine {
             id: id.into(),
@@ -241,7 +260,7 @@ mod tests {
 
     #[test]
     fn the_table_is_aligned_and_tells_what_holds() {
-        let text = page(&answer(), None, false).render(Format::Table, false).expect("printable");
+        let text = page(&answer(), None, SEEN).render(Format::Table, false).expect("printable");
         let expected = "cluster prod  leader a2 (term 41)  AUTOMATION: on\n\
             SERVICE  STATE     ACTIVE  UP   SERVED  FOR    NOTES\n\
             shop     DEGRADED  eu      1/2  1       8m12s  blocked by hold_down, 1 override\n\
@@ -260,7 +279,9 @@ mod tests {
             set_at_ms: 0,
             expires_at_ms: 992_000 + 90_000,
         });
-        let text = page(&answer, None, true).render(Format::Table, false).expect("printable");
+        let text = page(&answer, None, Seen { stale: true, ..SEEN })
+            .render(Format::Table, false)
+            .expect("printable");
         assert!(text.contains("\n! no quorum: this is what a1 knew at index 900; "), "{text}");
         assert!(
             text.contains("\n! paused by ada for another 1m30s: storm (holdfast resume)\n"),
@@ -286,7 +307,7 @@ mod tests {
 
     #[test]
     fn json_is_the_answer_itself() {
-        let text = page(&answer(), None, false).render(Format::Json, false).expect("printable");
+        let text = page(&answer(), None, SEEN).render(Format::Json, false).expect("printable");
         let data: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(data["services"][0]["blocked"], "hold_down");
         assert_eq!(data["services"][1]["blocked"], serde_json::Value::Null);

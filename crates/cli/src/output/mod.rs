@@ -45,6 +45,8 @@ enum Block {
     Text(String),
     Warning(String),
     Table(Table),
+    /// For csv alone.
+    Rows(Table),
 }
 
 /// What a command has to show.
@@ -83,6 +85,12 @@ impl Page {
         self
     }
 
+    /// Rows that csv prints and people do not see: they have lines instead.
+    pub(crate) fn rows(mut self, table: Table) -> Self {
+        self.blocks.push(Block::Rows(table));
+        self
+    }
+
     /// The page in a format. Errors: it cannot be told in that format.
     pub(crate) fn render(&self, format: Format, colour: bool) -> Result<String, Failure> {
         match format {
@@ -101,6 +109,7 @@ impl Page {
                 Block::Text(text) => text.clone(),
                 Block::Warning(text) => table::paint(&format!("! {text}"), Tone::Warn, colour),
                 Block::Table(table) => table.render(wide, colour),
+                Block::Rows(_) => String::new(),
             };
             lines.push_str(&text);
             if !text.is_empty() && !text.ends_with('\n') {
@@ -112,7 +121,7 @@ impl Page {
 
     fn csv(&self) -> Result<String, Failure> {
         let table = self.blocks.iter().find_map(|block| match block {
-            Block::Table(table) => Some(table),
+            Block::Table(table) | Block::Rows(table) => Some(table),
             Block::Text(_) | Block::Warning(_) => None,
         });
         table.map(Table::csv).ok_or_else(|| {

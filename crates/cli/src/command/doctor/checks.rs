@@ -273,7 +273,7 @@ pub(super) fn certificate(whose: &str, ends: Option<u64>, now: u64) -> Option<Fi
 /// Is the audit chain of every member intact?
 pub(super) async fn audit(client: &Client, survey: &Survey) -> Vec<Finding> {
     let verified = join_all(answered(survey).map(async |(member, _)| {
-        let result = match client.only(&member.listed.api_address) {
+        let result = match client.only(&member.listed.api_address, client.timeout()) {
             Ok(client) => verify_of(&client, None, None).await,
             Err(failure) => Err(failure),
         };

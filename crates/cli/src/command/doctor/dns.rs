@@ -89,7 +89,7 @@ async fn ask_member(
             format!("dig @{} -p {} on that network", server.ip(), server.port()),
         )
     };
-    let Ok(mut client) = client.only(&member.listed.api_address) else {
+    let Ok(mut client) = client.only(&member.listed.api_address, client.timeout()) else {
         return (0, vec![failed("its API address is not usable")]);
     };
     let names = match dump(&mut client, "").await {
