@@ -8,11 +8,21 @@ mod intent;
 #[path = "properties/lower.rs"]
 mod lower;
 
-use holdfast_core::invariant::{Checker, Witness};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use holdfast_core::answer::{AnswerData, AnswerRecord, Code, Kind, answer};
+use holdfast_core::decision::{Basis, BlockReason, Cause};
+use holdfast_core::event::Event;
+use holdfast_core::invariant::{Checker, Observed, Witness};
+use holdfast_core::quorum::Verdict;
+use holdfast_core::spec::{Address, Policy, RecordData};
 use holdfast_core::state::Applied;
-use holdfast_core::{Actor, AgentId, Command, Entry, GroupId, State, Timestamp};
+use holdfast_core::view::{ServiceStatus, View};
+use holdfast_core::{Actor, AgentId, Command, EndpointName, Entry, GroupId, State, Timestamp};
 use proptest::prelude::*;
-use proptest::test_runner::FileFailurePersistence;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{FileFailurePersistence, TestRunner};
 
 use intent::{Intent, intents};
 use lower::lower;
@@ -58,7 +68,66 @@ impl Watched {
             let label = entry.command.label();
             return Err(TestCaseError::fail(format!("entry {index} ({label}): {violation}")));
         }
+        self.check_services(checker, index, &view)?;
         Ok(applied)
+    }
+
+    /// Asks for every service as a client does, and looks for what is served or left out without a reason.
+    fn check_services(
+        &self,
+        checker: &mut Checker,
+        index: u64,
+        view: &View,
+    ) -> Result<(), TestCaseError> {
+        for (id, status) in view.services.iter() {
+            let observed = ask(self.node, view, status, index);
+            let answered = checker.check_answer(&observed);
+            prop_assert_eq!(answered, Ok(()), "service {} at entry {}", id, index);
+            let ordered = view.overrides.values().any(|order| order.service == *id);
+            if status.blocked.is_none() && !ordered {
+                prop_assert!(makes_sense(status), "at entry {}: {:?}", index, status);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a client sees that asks for a service's IPv4 addresses.
+fn ask(server: AgentId, view: &View, status: &ServiceStatus, turn: u64) -> Observed {
+    let turn = u32::try_from(turn).expect("logs are short");
+    let name = &status.spec.dns.name;
+    let family = status.selection.served.first().map(|one| &one.address);
+    let kind = match family {
+        Some(Address::Ip(IpAddr::V6(_))) => Kind::Aaaa,
+        _ => Kind::A,
+    };
+    let given = answer(&view.answers, name, kind, turn);
+    let address = |record: &AnswerRecord| match &record.data {
+        AnswerData::Record(RecordData::A(ip)) => Some(Address::Ip((*ip).into())),
+        AnswerData::Record(RecordData::Aaaa(ip)) => Some(Address::Ip((*ip).into())),
+        AnswerData::Record(RecordData::Cname(name)) => Some(Address::Name(name.clone())),
+        _ => None,
+    };
+    let own = given.answers.iter().filter(|record| record.name == *name);
+    Observed {
+        server,
+        service: status.spec.id.clone(),
+        addresses: own.filter_map(address).collect(),
+        refused: given.code == Code::ServerFailure,
+    }
+}
+
+/// Whether, with no order and nothing blocked, what is down is out and what is up is in.
+fn makes_sense(status: &ServiceStatus) -> bool {
+    let fresh = |verdict| status.endpoints.iter().filter(move |e| e.verdict == verdict && !e.stale);
+    let served = |name: &EndpointName| status.selection.served.iter().any(|s| s.endpoint == *name);
+    match status.selection.basis {
+        Basis::Healthy | Basis::Unjudged => !fresh(Verdict::Down).any(|e| served(&e.endpoint)),
+        // A pool may lack endpoints that are up; where every endpoint counts alone, one that is up is enough.
+        Basis::AllDown => {
+            status.spec.policy == Policy::Failover || fresh(Verdict::Up).next().is_none()
+        }
+        Basis::Ordered => false,
     }
 }
 
@@ -201,4 +270,47 @@ proptest! {
             }
         }
     }
+}
+
+/// The logs reach what the properties are about: every cause of a change and every reason against one.
+#[test]
+fn the_logs_reach_what_they_are_for() {
+    let mut runner = TestRunner::deterministic();
+    let (mut causes, mut reasons): (BTreeMap<Cause, u32>, BTreeMap<BlockReason, u32>) =
+        Default::default();
+    let mut refused = BTreeMap::new();
+    for _ in 0..CASES * 4 {
+        let intents =
+            intents(ENTRIES).new_tree(&mut runner).expect("nothing is filtered").current();
+        let mut state = State::new(GroupId(1));
+        let mut clock = Timestamp(1_767_225_600_000);
+        for (index, intent) in (1..).zip(&intents) {
+            let applied = state.apply(index, &lower(intent, &state, &mut clock));
+            if let Err(rejection) = &applied.outcome.result {
+                *refused.entry(rejection.reason()).or_insert(0) += 1;
+            }
+            for record in applied.records {
+                match record.content.event {
+                    Event::SelectionChanged { cause, .. } => *causes.entry(cause).or_default() += 1,
+                    Event::MoveBlocked { reason, .. } => *reasons.entry(reason).or_default() += 1,
+                    Event::MoveWithheld { .. } => {
+                        *reasons.entry(BlockReason::ObserveMode).or_default() += 1
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    let all = [Cause::Declared, Cause::Ordered, Cause::Failed, Cause::Recovered, Cause::Judged];
+    assert!(all.iter().all(|cause| causes.contains_key(cause)), "{causes:?}");
+    assert!(BlockReason::ALL.iter().all(|reason| reasons.contains_key(reason)), "{reasons:?}");
+    let wanted = [
+        "INVALID_SPEC",
+        "NOT_FOUND",
+        "STALE_REVISION",
+        "NAME_IN_USE",
+        "INVALID_ORDER",
+        "SUPERSEDED",
+    ];
+    assert!(wanted.iter().all(|reason| refused.contains_key(reason)), "{refused:?}");
 }

@@ -16,6 +16,8 @@ mod never_empty;
 mod one_selection;
 mod progress;
 mod served;
+#[cfg(test)]
+mod tests;
 
 pub use agreement::Agreement;
 pub use budget::Budget;

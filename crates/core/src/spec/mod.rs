@@ -10,7 +10,7 @@ mod policy;
 mod service;
 mod settings;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod zone;
 
 pub use check::{

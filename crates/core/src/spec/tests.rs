@@ -57,7 +57,7 @@ fn check(label: &str, kind: CheckKind) -> Check {
     }
 }
 
-fn service() -> Service {
+pub(crate) fn service() -> Service {
     Service {
         id: ServiceId::new("shop").expect("a label"),
         dns: ServiceDns { name: name("shop.example.test"), ttl: 30 * SECOND, txt: Vec::new() },
@@ -245,7 +245,7 @@ fn rules() {
     }
 }
 
-fn zone() -> Zone {
+pub(crate) fn zone() -> Zone {
     Zone {
         name: name("example.test"),
         soa: Soa {

@@ -95,17 +95,55 @@ pub(crate) struct Intent {
 
 /// Logs that begin with a group of three observers, a zone and a service, and go on anyhow.
 pub(crate) fn intents(most: usize) -> impl Strategy<Value = Vec<Intent>> {
-    let start = (declared(), prop::bool::weighted(0.9))
-        .prop_map(|(declared, sensible)| if sensible { beginning(declared) } else { Vec::new() });
-    (start, vec(intent(), 0..most)).prop_map(move |(mut all, rest)| {
-        all.extend(rest);
+    let service = prop_oneof![3 => sensible(), 1 => declared()];
+    let start = (service, prop::bool::weighted(0.9))
+        .prop_map(|(declared, begun)| if begun { beginning(declared) } else { Vec::new() });
+    let more = prop_oneof![1 => wave(), 2 => intent().prop_map(|one| vec![one])];
+    (start, vec(more, 0..most)).prop_map(move |(mut all, more)| {
+        all.extend(more.into_iter().flatten());
         all.truncate(most);
         all
     })
 }
 
+/// Something happens in the world, and the first three observers see the same of it.
+fn wave() -> impl Strategy<Value = Vec<Intent>> {
+    let opinion = prop_oneof![2 => Just(0u8), 3 => Just(2u8), 4 => Just(3u8)];
+    (passing(), vec(opinion, 1..6)).prop_map(|(passing, opinions)| {
+        let say = |agent: u8| Intent {
+            passing: if agent == 0 { passing } else { Passing::By(20) },
+            request: None,
+            what: What::Say(Said {
+                agent,
+                boot: 1,
+                step: 1,
+                full: false,
+                opinions: opinions.clone(),
+                since: 10,
+            }),
+        };
+        (0..3).map(say).collect()
+    })
+}
+
+/// A service that is possible and has somewhere to go.
+fn sensible() -> impl Strategy<Value = Declared> {
+    declared().prop_map(|declared| Declared {
+        pools: vec![(10, 1, vec![0, 1]), (20, 1, vec![2])],
+        checks: 1,
+        regions: 7,
+        veto: 33,
+        hold_down: declared.hold_down.min(Duration::from_secs(300)),
+        cooldown: declared.cooldown.min(Duration::from_secs(300)),
+        window: declared.window.clamp(Duration::from_secs(1), Duration::from_secs(600)),
+        max_moves: declared.max_moves.clamp(1, 6),
+        ttl: Duration::from_secs(30),
+        ..declared
+    })
+}
+
 fn beginning(declared: Declared) -> Vec<Intent> {
-    let admit = |agent: u8| What::Admit { agent, region: agent % 2, observer: true };
+    let admit = |agent: u8| What::Admit { agent, region: 0, observer: true };
     let zone = What::Zone { zone: 0, records: 0, revision: None };
     let all_up = |agent| {
         What::Say(Said { agent, boot: 1, step: 1, full: true, opinions: vec![2; 12], since: 0 })
