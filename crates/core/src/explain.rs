@@ -182,7 +182,8 @@ fn endpoint_reason(view: &View, endpoint: &EndpointStatus, now: Timestamp) -> Re
 fn check_reason(view: &View, check: &CheckStatus, now: Timestamp) -> Reason {
     let tally = &check.tally;
     let votes = |state| tally.regions.iter().filter(|region| region.vote() == state).count();
-    let veto = if tally.veto { "; the healthy share vetoes a verdict of down" } else { "" };
+    let doubted = tally.veto && tally.regions.iter().any(|region| region.down > 0);
+    let veto = if doubted { "; the healthy share vetoes a verdict of down" } else { "" };
     let text = format!(
         "check {} is {}: regions {} down, {} up, {} of {} needed{veto}",
         check.check,

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 /// The agents' names; their regions are one.
 const NAMES: [&str; 3] = ["a1", "a2", "a3"];
 /// How long the demo's certificates are good for.
-const DAYS: u32 = 2;
+const DAYS: u32 = 60;
 /// The ports that the demo prefers for DNS, API and HTTP, one above the other for each agent.
 const PREFERRED: [u16; 3] = [5300, 7400, 7480];
 /// How long an agent may take to stop.
