@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use holdfast_audit::{AuditLog, AuditStore};
 use holdfast_consensus::{Fatal, Group, GroupConfig, Groups, Member, Seams, Storage, Timings};
-use holdfast_core::{AgentId, BootId};
 use holdfast_core::seam::{Clock, Entropy};
+use holdfast_core::{AgentId, BootId};
 use holdfast_dns::{AnswersSource, Publisher};
 use holdfast_probe::{Prober, SchedulerConfig};
 use holdfast_wire::peer::{PeerAddress, PeerHandler, Wire};
@@ -103,13 +103,16 @@ impl Agent {
         let carrying = tasks.cancel_token();
         tasks.supervise("audit-bridge", move || carrier.clone().run(carrying.clone()));
 
-        let group = Group::start(group_config(config, seams.storage.clone()), Seams {
-            wire: seams.wire.clone(),
-            clock: seams.clock.clone(),
-            entropy: seams.entropy.clone(),
-            audit: Arc::new(bridge.clone()),
-            fatal: seams.fatal.clone(),
-        })
+        let group = Group::start(
+            group_config(config, seams.storage.clone()),
+            Seams {
+                wire: seams.wire.clone(),
+                clock: seams.clock.clone(),
+                entropy: seams.entropy.clone(),
+                audit: Arc::new(bridge.clone()),
+                fatal: seams.fatal.clone(),
+            },
+        )
         .await
         .map_err(StartError::Group)?;
 
@@ -169,14 +172,18 @@ impl Agent {
         self.group.shutdown().await;
         self.bridge.drain().await;
         if let Err(halted) = self.audit.settle().await {
-            tracing::error!(reason = halted.reason, "the audit log could not settle; peers hold its records");
+            tracing::error!(
+                reason = halted.reason,
+                "the audit log could not settle; peers hold its records"
+            );
         }
     }
 
     /// Forms the cluster, if this agent is its first member and is new. Every first member has to run before it
     /// succeeds, so it goes on in the background.
     fn begin_forming(&self, config: &Config) {
-        let first = config.cluster.members.first().is_some_and(|member| member.id == config.node.id);
+        let first =
+            config.cluster.members.first().is_some_and(|member| member.id == config.node.id);
         if !first {
             return;
         }
@@ -228,9 +235,8 @@ impl Agent {
 
     fn begin_publishing(&self, publisher: Publisher) {
         let (group, token) = (self.group.clone(), self.tasks.cancel_token());
-        self.tasks.supervise("publish", move || {
-            publisher.clone().follow(group.view(), token.clone())
-        });
+        self.tasks
+            .supervise("publish", move || publisher.clone().follow(group.view(), token.clone()));
     }
 }
 

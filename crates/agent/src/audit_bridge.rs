@@ -70,7 +70,10 @@ impl AuditBridge {
             }
         };
         if let Err(why) = result {
-            tracing::error!(why, "audit records could not be stored; mutations are refused, DNS goes on");
+            tracing::error!(
+                why,
+                "audit records could not be stored; mutations are refused, DNS goes on"
+            );
         }
     }
 
@@ -81,7 +84,11 @@ impl AuditBridge {
         match self.log.append(records.clone(), through).await {
             Err(AppendError::Gap { expected, got }) => {
                 let Some(first) = records.first() else { return Ok(()) };
-                tracing::warn!(expected, got, "audit records are missing; they are fetched from a peer");
+                tracing::warn!(
+                    expected,
+                    got,
+                    "audit records are missing; they are fetched from a peer"
+                );
                 let before = Head { length: first.sequence - 1, hash: first.previous };
                 self.log.set_head(before, through).await.map_err(|halted| halted.reason)?;
                 self.log.append(records, through).await.map_err(|error| error.to_string())

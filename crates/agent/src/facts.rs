@@ -54,7 +54,8 @@ pub(crate) struct Sources {
 impl Facts {
     /// Facts of these sources.
     pub(crate) fn new(sources: Sources) -> Self {
-        let Sources { config, tasks, group, audit, answers, dns, started_at, certificate_expires } = sources;
+        let Sources { config, tasks, group, audit, answers, dns, started_at, certificate_expires } =
+            sources;
         let inner =
             Inner { config, tasks, group, audit, answers, dns, started_at, certificate_expires };
         Self { inner: Arc::new(inner) }
@@ -108,7 +109,9 @@ impl Facts {
         let status = status.borrow();
         let detail = match (status.leader, status.quorum_ok) {
             (Some(leader), true) => format!("agent {leader} leads in term {}", status.term),
-            (Some(leader), false) => format!("agent {leader} led in term {}, and no quorum answers", status.term),
+            (Some(leader), false) => {
+                format!("agent {leader} led in term {}, and no quorum answers", status.term)
+            }
             (None, _) => "no leader: answers go on, changes are refused".into(),
         };
         Part { part: "quorum", ready: status.leader.is_some() && status.quorum_ok, detail }
@@ -118,9 +121,10 @@ impl Facts {
         let head = self.inner.audit.head();
         let (ready, detail) = match self.inner.audit.health() {
             Health::Writable => (true, format!("{} records", head.length)),
-            Health::Backfilling { missing } => {
-                (true, format!("fetching records {}..{} from peers", missing.start(), missing.end()))
-            }
+            Health::Backfilling { missing } => (
+                true,
+                format!("fetching records {}..{} from peers", missing.start(), missing.end()),
+            ),
             Health::Halted { reason } => (false, format!("halted: {reason}; changes are refused")),
         };
         Part { part: "audit", ready, detail }
@@ -136,7 +140,8 @@ impl Facts {
             .map(|task| task.name)
             .collect();
         let ready = stopped.is_empty();
-        let detail = if ready { "all run".into() } else { format!("not running: {}", stopped.join(", ")) };
+        let detail =
+            if ready { "all run".into() } else { format!("not running: {}", stopped.join(", ")) };
         Part { part: "tasks", ready, detail }
     }
 }

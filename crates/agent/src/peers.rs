@@ -174,9 +174,10 @@ impl PeerHandler for Switchboard {
             MessageKind::AuditRead => {
                 let parts = self.check(&message)?;
                 let (from, to) = decode_audit_range(&message.body).map_err(malformed)?;
-                let records = parts.audit.read(from..=to, AUDIT_BYTES).map_err(|error| {
-                    Refusal::new(RefusalReason::Internal, error.to_string())
-                })?;
+                let records = parts
+                    .audit
+                    .read(from..=to, AUDIT_BYTES)
+                    .map_err(|error| Refusal::new(RefusalReason::Internal, error.to_string()))?;
                 let records = records.iter().map(holdfast_core::audit::Record::to_bytes).collect();
                 Ok(encode_audit_records(records).into())
             }

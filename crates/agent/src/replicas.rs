@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use holdfast_audit::{AuditLog, Health};
 use holdfast_consensus::Group;
-use holdfast_core::audit::{Hash, Record};
 use holdfast_core::AgentId;
+use holdfast_core::audit::{Hash, Record};
 use holdfast_wire::agent::{Standing, decode_audit_records, encode_audit_range};
 use holdfast_wire::peer::MessageKind;
 use tokio_util::sync::CancellationToken;
@@ -59,10 +59,12 @@ impl Replicas {
     async fn compare_once(&self) {
         let mut against = Vec::new();
         for peer in self.peers.others() {
-            let answer = self.peers.call(peer, MessageKind::AuditHead, Vec::new(), ASK_TIMEOUT).await;
-            let Ok(standing) = answer.map_err(|e| e.to_string()).and_then(|body| {
-                Standing::decode(&body).map_err(|error| error.to_string())
-            }) else {
+            let answer =
+                self.peers.call(peer, MessageKind::AuditHead, Vec::new(), ASK_TIMEOUT).await;
+            let Ok(standing) = answer
+                .map_err(|e| e.to_string())
+                .and_then(|body| Standing::decode(&body).map_err(|error| error.to_string()))
+            else {
                 continue;
             };
             if self.contradicts(&standing) == Some(true) {
@@ -73,7 +75,10 @@ impl Replicas {
         if against.is_empty() {
             return;
         }
-        tracing::error!(?against, "audit chains differ between replicas; run `holdfast audit verify` on each");
+        tracing::error!(
+            ?against,
+            "audit chains differ between replicas; run `holdfast audit verify` on each"
+        );
         if against.len() * 2 > self.peers.count() {
             self.group.halt(&format!("agents {against:?} hold another audit chain than this one"));
         }
@@ -129,7 +134,9 @@ impl Replicas {
                             tracing::info!(%peer, count, missing = ?filled.missing, "audit records filled in");
                             return filled.taken > 0;
                         }
-                        Err(error) => tracing::warn!(%peer, %error, "a peer's audit records do not fit"),
+                        Err(error) => {
+                            tracing::warn!(%peer, %error, "a peer's audit records do not fit")
+                        }
                     }
                 }
                 Err(why) => tracing::debug!(%peer, why, "a peer gave no audit records"),
@@ -145,7 +152,9 @@ impl Replicas {
         let encoded = encoded.map_err(|error| error.to_string())?;
         encoded
             .iter()
-            .map(|bytes| Record::from_bytes(bytes).ok_or_else(|| "a record cannot be read".to_owned()))
+            .map(|bytes| {
+                Record::from_bytes(bytes).ok_or_else(|| "a record cannot be read".to_owned())
+            })
             .collect()
     }
 }

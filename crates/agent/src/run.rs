@@ -89,7 +89,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
     let dns = start_dns(&config, &answers, dns_stop.clone()).await?;
     let dns_addresses = dns.as_ref().map(|dns| dns.local_addrs().to_vec()).unwrap_or_default();
 
-    let wire = Arc::new(GrpcWire::new(GrpcWireConfig { tls: tls.as_ref().map(|tls| tls.client(None)) }));
+    let wire =
+        Arc::new(GrpcWire::new(GrpcWireConfig { tls: tls.as_ref().map(|tls| tls.client(None)) }));
     let data_dir = config.node.data_dir.clone();
     let seams = AgentSeams {
         wire,
@@ -115,7 +116,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
         certificate_expires: tls.as_ref().map(TlsMaterial::expires),
     });
     let peers_stop = CancellationToken::new();
-    let _stops = [dns_stop.clone().drop_guard(), serving.clone().drop_guard(), peers_stop.clone().drop_guard()];
+    let _stops = [
+        dns_stop.clone().drop_guard(),
+        serving.clone().drop_guard(),
+        peers_stop.clone().drop_guard(),
+    ];
     let peers = serve_peers(peer_listener, &agent, tls.as_ref(), peers_stop.clone());
     let api = serve_api(api_listener, &agent, &facts, (tls.as_ref(), clock), serving.clone());
     if let Some(listener) = http_listener {

@@ -10,7 +10,10 @@ use holdfast_core::seam::{Clock, Entropy};
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the seam through which wall time enters")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the seam through which wall time enters"
+    )]
     fn now(&self) -> Timestamp {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))

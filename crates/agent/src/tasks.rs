@@ -100,7 +100,8 @@ impl Tasks {
                 self.note(name, |status| status.running = false);
                 return;
             }
-            let why = ended.err().map_or_else(|| "it returned".to_owned(), |error| error.to_string());
+            let why =
+                ended.err().map_or_else(|| "it returned".to_owned(), |error| error.to_string());
             tracing::warn!(task = name, why, "a background task ended unasked and is begun again");
             metrics::counter!("holdfast_task_restarts_total", "task" => name).increment(1);
             self.note(name, |status| {

@@ -8,11 +8,13 @@ use tracing_subscriber::EnvFilter;
 use crate::config::Telemetry;
 
 /// hickory logs every query at INFO; under a flood its log would be the outage.
-const ALWAYS: &str = "hickory_server=warn,hickory_net=warn,hickory_proto=warn,openraft=error,sled=warn,h2=warn";
+const ALWAYS: &str =
+    "hickory_server=warn,hickory_net=warn,hickory_proto=warn,openraft=error,sled=warn,h2=warn";
 
 /// Buckets for everything measured in seconds, from 100 µs to 30 s.
 const SECONDS: [f64; 17] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0, 30.0,
 ];
 
 /// Why telemetry cannot be set up.
@@ -47,7 +49,10 @@ pub(crate) fn metrics() -> Option<PrometheusHandle> {
 
 /// Collects metrics for `/metrics`. Errors: the process collects them already.
 pub fn start_metrics() -> Result<(), TelemetryError> {
-    let problem = |error: &dyn std::fmt::Display| TelemetryError { key: "metrics", problem: error.to_string() };
+    let problem = |error: &dyn std::fmt::Display| TelemetryError {
+        key: "metrics",
+        problem: error.to_string(),
+    };
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
         .map_err(|error| problem(&error))?

@@ -8,7 +8,9 @@ const UNITS: [(&str, u64); 5] =
 
 /// Parses a duration: a whole number and a unit. Errors: what is allowed.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not a duration; write a number and ms, s, m, h or d, such as \"10s\"");
+    let wrong = || {
+        format!("{text:?} is not a duration; write a number and ms, s, m, h or d, such as \"10s\"")
+    };
     let (unit, ms) = UNITS.iter().find(|(unit, _)| text.ends_with(unit)).ok_or_else(wrong)?;
     let number: u64 = text[..text.len() - unit.len()].trim().parse().map_err(|_| wrong())?;
     number.checked_mul(*ms).map(Duration::from_millis).ok_or_else(wrong)

@@ -207,7 +207,11 @@ impl Config {
             message: error.to_string().trim_end().into(),
         })?;
         let base = path.parent().unwrap_or(Path::new("."));
-        raw.check(base).map_err(|(key, problem)| ConfigError::Value { path: path.into(), key, problem })
+        raw.check(base).map_err(|(key, problem)| ConfigError::Value {
+            path: path.into(),
+            key,
+            problem,
+        })
     }
 }
 

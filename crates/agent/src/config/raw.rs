@@ -178,7 +178,10 @@ impl RawNode {
             (Some(id), Some(member)) if AgentId(id) != member.id => {
                 return Err(problem(
                     "node.id",
-                    format!("{id} is not this agent's place in cluster.members, which is {}", member.id),
+                    format!(
+                        "{id} is not this agent's place in cluster.members, which is {}",
+                        member.id
+                    ),
                 ));
             }
             (Some(id), _) => AgentId(id),
@@ -194,7 +197,9 @@ impl RawNode {
         let region = match (self.region, member) {
             (Some(region), _) => region.parse().map_err(|e| problem("node.region", e))?,
             (None, Some(member)) => member.region.clone(),
-            (None, None) => return Err(problem("node.region", "an agent that joins must say where it is")),
+            (None, None) => {
+                return Err(problem("node.region", "an agent that joins must say where it is"));
+            }
         };
         Ok(Node { id, name, region, data_dir: base.join(self.data_dir) })
     }
@@ -256,19 +261,29 @@ impl RawRaft {
     fn check(self) -> Result<Raft, Problem> {
         let ms = Duration::from_millis;
         let heartbeat = duration("raft.heartbeat", self.heartbeat.as_ref(), ms(50))?;
-        let min = duration("raft.election_timeout_min", self.election_timeout_min.as_ref(), heartbeat * 3)?;
-        let max = duration("raft.election_timeout_max", self.election_timeout_max.as_ref(), min * 2)?;
+        let min = duration(
+            "raft.election_timeout_min",
+            self.election_timeout_min.as_ref(),
+            heartbeat * 3,
+        )?;
+        let max =
+            duration("raft.election_timeout_max", self.election_timeout_max.as_ref(), min * 2)?;
         if heartbeat < ms(5) {
             return Err(problem("raft.heartbeat", "must be at least 5ms"));
         }
         if min < heartbeat * 2 {
             return Err(problem(
                 "raft.election_timeout_min",
-                format!("{min:?} must be at least two heartbeats ({heartbeat:?} each), or every lost one elects"),
+                format!(
+                    "{min:?} must be at least two heartbeats ({heartbeat:?} each), or every lost one elects"
+                ),
             ));
         }
         if max <= min {
-            return Err(problem("raft.election_timeout_max", format!("must be more than the minimum, {min:?}")));
+            return Err(problem(
+                "raft.election_timeout_max",
+                format!("must be more than the minimum, {min:?}"),
+            ));
         }
         let snapshot_every = self.snapshot_every.unwrap_or(50_000);
         if snapshot_every < 100 {
@@ -302,7 +317,9 @@ impl RawProbe {
     fn check(self) -> Result<Probe, Problem> {
         let max_concurrency = self.max_concurrency.unwrap_or(512);
         let per_host = self.per_host.unwrap_or(16);
-        for (key, value) in [("probe.max_concurrency", max_concurrency), ("probe.per_host", per_host)] {
+        for (key, value) in
+            [("probe.max_concurrency", max_concurrency), ("probe.per_host", per_host)]
+        {
             if !(1..=100_000).contains(&value) {
                 return Err(problem(key, format!("{value} is outside 1 to 100000")));
             }
@@ -314,20 +331,17 @@ impl RawProbe {
         };
         let second = Duration::from_secs(1);
         let report_every = duration("probe.report_every", self.report_every.as_ref(), second)?;
-        let silent_after = duration("probe.silent_after", self.silent_after.as_ref(), report_every * 3)?;
+        let silent_after =
+            duration("probe.silent_after", self.silent_after.as_ref(), report_every * 3)?;
         if silent_after < report_every * 2 {
             return Err(problem(
                 "probe.silent_after",
-                format!("must be at least two of probe.report_every ({report_every:?}), or one lost report silences"),
+                format!(
+                    "must be at least two of probe.report_every ({report_every:?}), or one lost report silences"
+                ),
             ));
         }
-        Ok(Probe {
-            max_concurrency,
-            per_host,
-            policy,
-            report_every,
-            silent_after,
-        })
+        Ok(Probe { max_concurrency, per_host, policy, report_every, silent_after })
     }
 }
 
@@ -341,7 +355,12 @@ impl RawTelemetry {
         let json = match self.log.as_deref() {
             None | Some("pretty") => false,
             Some("json") => true,
-            Some(other) => return Err(problem("telemetry.log", format!("{other:?} is neither json nor pretty"))),
+            Some(other) => {
+                return Err(problem(
+                    "telemetry.log",
+                    format!("{other:?} is neither json nor pretty"),
+                ));
+            }
         };
         Ok(Telemetry { json, filter: self.filter.unwrap_or_else(|| "info".into()) })
     }

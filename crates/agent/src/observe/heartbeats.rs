@@ -66,7 +66,8 @@ impl Heartbeats {
             }
             Some(leader) => {
                 let body = encode_beats(&targets);
-                let sent = self.peers.call(leader, MessageKind::Heartbeat, body, FORWARD_TIMEOUT).await;
+                let sent =
+                    self.peers.call(leader, MessageKind::Heartbeat, body, FORWARD_TIMEOUT).await;
                 sent.map(|_| ()).map_err(|error| error.to_string())
             }
             None => Err("the group has no leader at present; beat again".into()),
@@ -131,7 +132,9 @@ impl Heartbeats {
                 let reports = last.is_some() && due > now;
                 match one.verdict {
                     Verdict::Up if due <= now => beats.push((one.target.clone(), false)),
-                    Verdict::Down | Verdict::Unknown if reports => beats.push((one.target.clone(), true)),
+                    Verdict::Down | Verdict::Unknown if reports => {
+                        beats.push((one.target.clone(), true))
+                    }
                     Verdict::Up => wait = wait.min(due - now),
                     Verdict::Down | Verdict::Unknown => {}
                 }

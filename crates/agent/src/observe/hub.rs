@@ -71,7 +71,8 @@ impl Hub {
             self.record(agent, report).await?;
             recorded = sequence;
         }
-        let known = self.group.view().borrow().agents.get(&agent).is_some_and(|a| a.heard == Some(boot));
+        let known =
+            self.group.view().borrow().agents.get(&agent).is_some_and(|a| a.heard == Some(boot));
         Ok(BulletinReply { recorded, need_full: !full && !known })
     }
 
@@ -82,13 +83,18 @@ impl Hub {
     ) -> Result<(), Refusal> {
         let name = self.group.view().borrow().agents.get(&agent).map(|a| a.name.to_string());
         let Some(name) = name else {
-            return Err(Refusal::new(RefusalReason::Busy, format!("agent {agent} is not admitted yet")));
+            return Err(Refusal::new(
+                RefusalReason::Busy,
+                format!("agent {agent} is not admitted yet"),
+            ));
         };
         let actor = Actor { kind: ActorKind::Agent, name };
         let outcome = self.group.propose(None, actor, Command::RecordObservations(report)).await;
         match outcome.map(|outcome| outcome.result) {
             Ok(Ok(_) | Err(Rejection::Superseded(_))) => Ok(()),
-            Ok(Err(rejection)) => Err(Refusal::new(RefusalReason::Malformed, rejection.to_string())),
+            Ok(Err(rejection)) => {
+                Err(Refusal::new(RefusalReason::Malformed, rejection.to_string()))
+            }
             Err(error) => Err(Refusal::new(RefusalReason::Busy, error.to_string())),
         }
     }
@@ -120,7 +126,9 @@ impl Hub {
         for member in self.peers.others() {
             let (peers, body) = (self.peers.clone(), body.clone());
             tokio::spawn(async move {
-                if let Err(error) = peers.call(member, MessageKind::Confirm, body, CONFIRM_TIMEOUT).await {
+                if let Err(error) =
+                    peers.call(member, MessageKind::Confirm, body, CONFIRM_TIMEOUT).await
+                {
                     tracing::debug!(%member, %error, "an observer could not be asked to confirm");
                 }
             });

@@ -60,7 +60,9 @@ impl Roster {
         let view = view.borrow();
         let mut commands = Vec::new();
         for member in &status.members {
-            let (Ok(name), Ok(region)) = (AgentName::new(&member.name), RegionName::new(&member.region)) else {
+            let (Ok(name), Ok(region)) =
+                (AgentName::new(&member.name), RegionName::new(&member.region))
+            else {
                 tracing::error!(agent = %member.id, "a member's name or region is no label; it is not counted");
                 continue;
             };
