@@ -39,7 +39,8 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("redb", &["holdfast-consensus"]),
     ("sled", &["holdfast-audit"]),
     ("hickory-server", &["holdfast-dns"]),
-    ("prost", &["holdfast-wire", "holdfast-api", "holdfast-consensus"]),
+    // The CLI and the benchmarks are clients of the API like any other: they speak its messages.
+    ("prost", &["holdfast-wire", "holdfast-api", "holdfast-consensus", "holdfast", "holdfast-bench"]),
     ("prost-types", &["holdfast-wire", "holdfast-api"]),
 ];
 
