@@ -26,7 +26,7 @@ use tonic::{Code, Request, Response, Status};
 
 use crate::context::{Connection, Security};
 use crate::exit::Exit;
-use crate::failure::{Failure, Tried, causes};
+use crate::failure::{Failure, Tried, problem_of};
 
 /// How long one member may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -38,6 +38,10 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// How long the other side may take to answer that.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How the problem of a member that gave no answer begins.
+const SILENCE: &str = "no answer within";
+/// The reason of a member that does not know whether a change was made.
+const OUTCOME_UNKNOWN: &str = "OUTCOME_UNKNOWN";
 /// The header that carries the number of a request that only reads.
 const REQUEST_HEADER: &str = "x-request-id";
 /// The header in which a client without a certificate names itself.
@@ -200,7 +204,7 @@ impl Client {
                 Err(status) if passes_over(&status) => {
                     // The transport keeps the same limit, and says so when it is the first to notice.
                     let expired = status.code() == Code::Cancelled;
-                    let problem = if expired { silence(limit) } else { causes(&status) };
+                    let problem = if expired { silence(limit) } else { problem_of(&status) };
                     tried.push(Tried { member: member.address.clone(), problem });
                     if status.source().is_none() && status.code() == Code::Unavailable {
                         telling = Some(status);
@@ -224,7 +228,14 @@ impl Client {
 
     fn unanswered(&self, what: &str, telling: Option<&Status>, tried: Vec<Tried>) -> Failure {
         let failure = match telling {
-            Some(status) => Failure::refused(what, status),
+            Some(status) => {
+                let failure = Failure::refused(what, status);
+                if failure.reason() == Some(OUTCOME_UNKNOWN) {
+                    failure.instead(self.repeat_with_number())
+                } else {
+                    failure
+                }
+            }
             None => {
                 let next = self.next_when_unanswered(&tried);
                 Failure::new(Exit::Unavailable, format!("cannot {what}: no member answered"))
@@ -234,19 +245,25 @@ impl Client {
         failure.request(self.request_id).tried(tried)
     }
 
-    fn next_when_unanswered(&self, tried: &[Tried]) -> &'static str {
+    fn repeat_with_number(&self) -> String {
+        format!("repeat the command with --request-id {}: it is then done once", self.request_id)
+    }
+
+    fn next_when_unanswered(&self, tried: &[Tried]) -> String {
         let any = |words: &[&str]| {
             tried.iter().any(|one| words.iter().any(|word| one.problem.contains(word)))
         };
-        match &self.connection.security {
+        let next = match &self.connection.security {
             Security::Mutual(_) if any(&["certificate", "handshake", "Certificate"]) => {
                 "check that --ca, --cert and --key are of the cluster's own authority"
             }
             Security::Plaintext if any(&["broken pipe", "http2 error", "connection reset"]) => {
                 "the member may expect TLS: give --ca, --cert and --key instead of --plaintext"
             }
+            _ if any(&[SILENCE]) => return self.repeat_with_number(),
             _ => "check that the agents run and listen there: systemctl status holdfast",
-        }
+        };
+        next.to_owned()
     }
 }
 
@@ -275,7 +292,7 @@ fn parse_date(text: &str) -> Option<Timestamp> {
 }
 
 fn silence(limit: Duration) -> String {
-    format!("no answer within {}ms", limit.as_millis())
+    format!("{SILENCE} {}ms", limit.as_millis())
 }
 
 /// Whether another member may do better.

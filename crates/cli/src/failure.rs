@@ -131,6 +131,17 @@ impl Failure {
         self
     }
 
+    /// Another next step than the one that was given.
+    pub(crate) fn instead(mut self, next: impl Into<String>) -> Self {
+        self.0.next = Some(next.into());
+        self
+    }
+
+    /// The stable reason of a refusal.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.0.reason.as_deref()
+    }
+
     /// How the command ends.
     pub(crate) fn exit(&self) -> Exit {
         self.0.exit
@@ -171,6 +182,14 @@ fn next_for(code: tonic::Code) -> Option<&'static str> {
             Some("compare the versions: holdfast version, holdfast cluster status")
         }
         _ => None,
+    }
+}
+
+/// Why a member gave no answer: the stable reason that it told, else everything that is known.
+pub(crate) fn problem_of(status: &Status) -> String {
+    match status.get_details_error_info() {
+        Some(told) if !told.reason.is_empty() => told.reason,
+        _ => causes(status),
     }
 }
 

@@ -108,6 +108,7 @@ async fn a_member_that_hangs_is_passed_over_in_time_for_the_next() {
         .expect_err("hangs")
         .to_string();
     assert!(text.contains(&format!("tried:   {hangs} (no answer within ")), "{text}");
+    assert!(text.contains("next:    repeat the command with --request-id 00000000-"), "{text}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
+use holdfast_agent::telemetry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -22,15 +23,14 @@ pub(crate) struct Args {
 /// Runs an agent. SIGTERM and SIGINT stop it in good order; a second one ends the process at once.
 pub(crate) async fn run(args: Args) -> Outcome {
     let config = check_config::read(&args.config)?;
-    holdfast_agent::telemetry::start_logs(&config.telemetry)
-        .map_err(|error| Failure::error(format!("{}: {error}", args.config.display())))?;
-    holdfast_agent::telemetry::start_metrics()
-        .map_err(|error| Failure::error(format!("{}: {error}", args.config.display())))?;
+    let unusable = |error| Failure::error(format!("{}: {error}", args.config.display()));
+    telemetry::start_logs(&config.telemetry).map_err(unusable)?;
+    telemetry::start_metrics().map_err(unusable)?;
     let shutdown = CancellationToken::new();
-    let unusable =
+    let deaf =
         |error: std::io::Error| Failure::error(format!("cannot listen for signals: {error}"));
-    let mut term = signal(SignalKind::terminate()).map_err(unusable)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(unusable)?;
+    let mut term = signal(SignalKind::terminate()).map_err(deaf)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(deaf)?;
     let agent = holdfast_agent::run(config, shutdown.clone());
     tokio::pin!(agent);
     loop {

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use holdfast_agent::Config;
 use holdfast_agent::config::Tls;
+use holdfast_agent::{Config, ConfigError};
 use holdfast_wire::tls::{TlsFiles, TlsMaterial};
 use serde_json::json;
 
@@ -62,8 +62,14 @@ pub(crate) fn run(args: &Args, session: &Session) -> Outcome {
 /// Reads a configuration; the error names the place and what would be right.
 pub(crate) fn read(file: &std::path::Path) -> Result<Config, Failure> {
     Config::read(file).map_err(|error| {
-        Failure::error(error.to_string())
-            .next(format!("correct it, then: holdfast check-config {}", file.display()))
+        let failure = Failure::error(error.to_string());
+        match error {
+            // Says itself what to do.
+            ConfigError::Unreadable { .. } => failure,
+            ConfigError::Syntax { .. } | ConfigError::Value { .. } => {
+                failure.next(format!("correct it, then: holdfast check-config {}", file.display()))
+            }
+        }
     })
 }
 
@@ -73,4 +79,21 @@ fn check_certificates(config: &Config) -> Result<(), Failure> {
     TlsMaterial::load(&files, clock::now()).map(drop).map_err(|error| {
         Failure::error(format!("tls: {error}")).next("holdfast ca issue agent NAME --address IP")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_is_told_with_its_place_and_the_next_command() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("a.toml");
+        std::fs::write(&file, "[node]\nname = \"a1\"\ndatadir = \"d\"\n").expect("written");
+        let text = read(&file).expect_err("an unknown key").to_string();
+        assert!(text.contains("line 3, column 1") && text.contains("datadir"), "{text}");
+        assert!(text.contains("next:    correct it, then: holdfast check-config"), "{text}");
+        let text = read(&dir.path().join("none.toml")).expect_err("no such file").to_string();
+        assert!(text.contains("cannot read") && !text.contains("correct it"), "{text}");
+    }
 }
