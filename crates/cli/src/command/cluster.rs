@@ -376,16 +376,21 @@ async fn remove(args: &MemberArgs, session: &Session) -> Outcome {
 async fn transfer(args: &TransferArgs, session: &Session) -> Outcome {
     let mut client = session.client()?;
     let to = match &args.member {
-        Some(wanted) => find(&client, wanted).await?.id,
-        None => 0,
+        Some(wanted) => find(&client, wanted).await?,
+        None => pb::Member::default(),
     };
     client.renew();
-    let message = pb::TransferLeadershipRequest { request_id: client.request_id(), to };
+    let message = pb::TransferLeadershipRequest { request_id: client.request_id(), to: to.id };
     let answer = client.call("hand over leadership", async |channel| {
         cluster(channel).transfer_leadership(client.request(message.clone())).await
     });
     let answer = answer.await?.value;
-    session.out.page(&Page::line(told::of(&answer), format!("agent {} leads", answer.leader)))?;
+    let text = match answer.leader {
+        0 => "leadership is handed over; who leads: holdfast cluster members".to_owned(),
+        id if id == to.id => format!("{} leads", to.name),
+        id => format!("agent {id} leads"),
+    };
+    session.out.page(&Page::line(told::of(&answer), text))?;
     Ok(Exit::Success)
 }
 
