@@ -24,31 +24,31 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The addresses of one agent.
 #[derive(Debug, Clone, Copy)]
-pub struct Addresses {
+pub(crate) struct Addresses {
     /// For other agents.
-    pub peer: SocketAddr,
+    pub(crate) peer: SocketAddr,
     /// For clients.
-    pub api: SocketAddr,
+    pub(crate) api: SocketAddr,
     /// For DNS.
-    pub dns: SocketAddr,
+    pub(crate) dns: SocketAddr,
     /// For metrics and readiness.
-    pub http: SocketAddr,
+    pub(crate) http: SocketAddr,
 }
 
 /// Three agents and what they are made of.
 #[derive(Debug)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     dir: PathBuf,
     agents: Vec<Agent>,
 }
 
 /// One agent and its thread.
 #[derive(Debug)]
-pub struct Agent {
+pub(crate) struct Agent {
     /// Its name.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Where it is.
-    pub addresses: Addresses,
+    pub(crate) addresses: Addresses,
     config: PathBuf,
     running: Option<Running>,
 }
@@ -62,7 +62,7 @@ struct Running {
 
 impl Cluster {
     /// Writes certificates and configurations under `dir` and starts the agents.
-    pub fn start(dir: &Path) -> Result<Self> {
+    pub(crate) fn start(dir: &Path) -> Result<Self> {
         let now = SystemClock.now();
         let authority = Authority::create("demo", now, DAYS)?;
         std::fs::write(dir.join("ca.pem"), authority.cert_pem())?;
@@ -86,41 +86,44 @@ impl Cluster {
     }
 
     /// The agents.
-    pub fn agents(&self) -> &[Agent] {
+    pub(crate) fn agents(&self) -> &[Agent] {
         &self.agents
     }
 
     /// Where everything lies; `context.toml` in it is for the CLI.
-    pub fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// Kills the agent of this name as `kill -9` would.
-    pub fn kill(&mut self, name: &str) -> Result<()> {
+    pub(crate) fn kill(&mut self, name: &str) -> Result<()> {
         self.named(name)?.kill();
         Ok(())
     }
 
     /// Starts it again on the data that it left.
-    pub fn restart(&mut self, name: &str) -> Result<()> {
+    pub(crate) fn restart(&mut self, name: &str) -> Result<()> {
         self.named(name)?.start()
     }
 
     /// Ends every agent in good order.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         for agent in &mut self.agents {
             agent.stop();
         }
     }
 
     fn named(&mut self, name: &str) -> Result<&mut Agent> {
-        self.agents.iter_mut().find(|agent| agent.name == name).ok_or_else(|| anyhow!("no agent {name}"))
+        self.agents
+            .iter_mut()
+            .find(|agent| agent.name == name)
+            .ok_or_else(|| anyhow!("no agent {name}"))
     }
 }
 
 impl Agent {
     /// Whether it runs.
-    pub fn is_running(&self) -> bool {
+    pub(crate) fn is_running(&self) -> bool {
         self.running.is_some()
     }
 
@@ -150,7 +153,7 @@ impl Agent {
         if let Some(mut running) = self.running.take() {
             if let Some(kill) = running.kill.take() {
                 // Nobody listens when the agent has ended by itself.
-                drop(kill.send(()));
+                let _ = kill.send(());
             }
             drop(running.thread.join());
         }
@@ -163,8 +166,10 @@ impl Agent {
         while !running.thread.is_finished() && began.elapsed() < STOP_TIMEOUT {
             std::thread::park_timeout(Duration::from_millis(10));
         }
-        if !running.thread.is_finished() && let Some(kill) = running.kill.take() {
-            drop(kill.send(()));
+        if !running.thread.is_finished()
+            && let Some(kill) = running.kill.take()
+        {
+            let _ = kill.send(());
         }
         drop(running.thread.join());
     }
@@ -214,7 +219,10 @@ fn config_text(agent: &Agent, all: &[Agent]) -> String {
         .iter()
         .map(|one| {
             let Addresses { peer, api, .. } = one.addresses;
-            format!("  {{ name = \"{}\", region = \"here\", peer = \"{peer}\", api = \"{api}\" }},\n", one.name)
+            format!(
+                "  {{ name = \"{}\", region = \"here\", peer = \"{peer}\", api = \"{api}\" }},\n",
+                one.name
+            )
         })
         .collect();
     let Addresses { peer, api, dns, http } = agent.addresses;
@@ -247,7 +255,8 @@ allow_loopback = true
 }
 
 fn context_text(all: &[Agent]) -> String {
-    let endpoints: Vec<String> = all.iter().map(|agent| format!("\"{}\"", agent.addresses.api)).collect();
+    let endpoints: Vec<String> =
+        all.iter().map(|agent| format!("\"{}\"", agent.addresses.api)).collect();
     format!(
         "endpoints = [{}]\n\n[tls]\nca = \"ca.pem\"\ncert = \"you.pem\"\nkey = \"you.key\"\n",
         endpoints.join(", ")

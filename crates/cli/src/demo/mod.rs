@@ -24,15 +24,15 @@ use witness::Api;
 
 /// How the demo is told.
 #[derive(Debug, Clone, Default)]
-pub struct DemoArgs {
+pub(crate) struct DemoArgs {
     /// End after the story.
-    pub once: bool,
+    pub(crate) once: bool,
     /// Print JSON at the end instead of lines.
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Tells the story; returns whether every step was seen.
-pub async fn run(args: DemoArgs) -> Result<bool> {
+pub(crate) async fn run(args: DemoArgs) -> Result<bool> {
     let dir = tempfile::Builder::new().prefix("holdfast-demo-").tempdir()?;
     let cluster = Cluster::start(dir.path()).context("the demo's agents could not be started")?;
     let api = connect(&cluster)?;

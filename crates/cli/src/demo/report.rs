@@ -8,17 +8,17 @@ use tokio::time::Instant;
 
 /// The phases of a failover, in milliseconds since the fault.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub struct Phases {
+pub(crate) struct Phases {
     /// The first probe that failed began.
-    pub suspicion_ms: u64,
+    pub(crate) suspicion_ms: u64,
     /// The group decided.
-    pub verdict_ms: u64,
+    pub(crate) verdict_ms: u64,
     /// The first agent's DNS answered anew.
-    pub first_answer_ms: u64,
+    pub(crate) first_answer_ms: u64,
     /// The last agent's DNS answered anew.
-    pub last_answer_ms: u64,
+    pub(crate) last_answer_ms: u64,
     /// The epoch of the decision.
-    pub epoch: u64,
+    pub(crate) epoch: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -32,7 +32,7 @@ struct Line {
 
 /// Collects and prints steps.
 #[derive(Debug)]
-pub struct Report {
+pub(crate) struct Report {
     json: bool,
     began: Instant,
     lines: Vec<Line>,
@@ -40,12 +40,12 @@ pub struct Report {
 
 impl Report {
     /// A report that prints lines, or JSON at the end.
-    pub fn new(json: bool) -> Self {
+    pub(crate) fn new(json: bool) -> Self {
         Self { json, began: Instant::now(), lines: Vec::new() }
     }
 
     /// A step was seen to happen.
-    pub fn step(&mut self, step: &str, text: &str, facts: Vec<(String, String)>) {
+    pub(crate) fn step(&mut self, step: &str, text: &str, facts: Vec<(String, String)>) {
         let facts = facts.into_iter().map(|(name, value)| {
             let value = value.parse::<u64>().map_or(Value::String(value), Value::from);
             (name, value)
@@ -54,13 +54,13 @@ impl Report {
     }
 
     /// A failover was seen to happen.
-    pub fn failover(&mut self, step: &str, text: &str, phases: Phases) {
+    pub(crate) fn failover(&mut self, step: &str, text: &str, phases: Phases) {
         let facts = serde_json::to_value(phases).ok().and_then(|value| value.as_object().cloned());
         self.add(step, text, true, facts.unwrap_or_default());
     }
 
     /// Lines of prose.
-    pub fn lines(&mut self, step: &str, lines: Vec<String>) {
+    pub(crate) fn lines(&mut self, step: &str, lines: Vec<String>) {
         let facts = Map::from_iter([("lines".to_owned(), Value::from(lines.clone()))]);
         self.record(step, lines.first().map_or("", String::as_str), true, facts);
         if !self.json {
@@ -71,12 +71,12 @@ impl Report {
     }
 
     /// The story ended early.
-    pub fn failed(&mut self, error: &anyhow::Error) {
+    pub(crate) fn failed(&mut self, error: &anyhow::Error) {
         self.add("failed", &format!("{error:#}"), false, Map::new());
     }
 
     /// Prints what is printed at the end.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         if self.json {
             let ok = self.lines.iter().all(|line| line.ok);
             let all = serde_json::json!({ "ok": ok, "steps": self.lines });

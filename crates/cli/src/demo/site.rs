@@ -13,14 +13,14 @@ use tokio::task::JoinSet;
 
 /// A service on loopback that answers `GET /healthz`.
 #[derive(Debug)]
-pub struct Site {
+pub(crate) struct Site {
     address: SocketAddr,
     running: Option<JoinSet<()>>,
 }
 
 impl Site {
     /// Starts a service on a free port of a loopback address.
-    pub async fn start(host: Ipv4Addr) -> std::io::Result<Self> {
+    pub(crate) async fn start(host: Ipv4Addr) -> std::io::Result<Self> {
         let listener = TcpListener::bind((host, 0)).await?;
         let address = listener.local_addr()?;
         let mut site = Self { address, running: None };
@@ -29,19 +29,19 @@ impl Site {
     }
 
     /// Where it is.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Breaks it: the port refuses connections from now on.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         if let Some(mut running) = self.running.take() {
             running.shutdown().await;
         }
     }
 
     /// Mends it, on the same port.
-    pub fn mend(&mut self) -> std::io::Result<()> {
+    pub(crate) fn mend(&mut self) -> std::io::Result<()> {
         if self.running.is_some() {
             return Ok(());
         }
@@ -54,21 +54,22 @@ impl Site {
 
     fn serve(&mut self, listener: TcpListener) {
         let mut running = JoinSet::new();
-        running.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                while connections.try_join_next().is_some() {}
-                connections.spawn(async move {
-                    let answer = service_fn(|_: Request<hyper::body::Incoming>| async {
-                        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"ok\n"))))
-                    });
-                    let served = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), answer);
-                    // A prober that hangs up early is its own affair.
-                    drop(served.await);
-                });
-            }
-        });
+        running.spawn(accept(listener));
         self.running = Some(running);
     }
+}
+
+/// Answers every connection; whoever ends this ends them all.
+async fn accept(listener: TcpListener) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        while connections.try_join_next().is_some() {}
+        let served = hyper::server::conn::http1::Builder::new()
+            .serve_connection(TokioIo::new(stream), service_fn(answer));
+        connections.spawn(served);
+    }
+}
+
+async fn answer(_: Request<hyper::body::Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    Ok(Response::new(Full::new(Bytes::from_static(b"ok\n"))))
 }

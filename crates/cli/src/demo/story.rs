@@ -12,8 +12,8 @@ use holdfast_core::event::Event;
 use holdfast_core::overrides::Order;
 use holdfast_core::seam::Clock as _;
 use holdfast_core::spec::{
-    Address, AllDown, Check, CheckKind, Endpoint, FailoverRules, Failback, HttpCheck, HttpVersion, Mode,
-    NameServer, Policy, Pool, Quorum, RegionRule, Service, ServiceDns, Soa, Zone,
+    Address, AllDown, Check, CheckKind, Endpoint, Failback, FailoverRules, HttpCheck, HttpVersion,
+    Mode, NameServer, Policy, Pool, Quorum, RegionRule, Service, ServiceDns, Soa, Zone,
 };
 use holdfast_core::{ServiceId, Timestamp};
 use holdfast_wire::Convert as _;
@@ -22,14 +22,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::cluster::Cluster;
-use super::report::{Report, Phases};
+use super::report::{Phases, Report};
 use super::site::Site;
 use super::witness::{self, Api, await_answer};
 
 /// The demo's zone and service.
-pub const ZONE: &str = "demo.test";
+pub(crate) const ZONE: &str = "demo.test";
 /// The name that is failed over.
-pub const NAME: &str = "shop.demo.test";
+pub(crate) const NAME: &str = "shop.demo.test";
 /// Where the two pools are.
 const EU: Ipv4Addr = Ipv4Addr::new(127, 0, 1, 1);
 const US: Ipv4Addr = Ipv4Addr::new(127, 0, 2, 1);
@@ -40,9 +40,9 @@ const HOLD_DOWN: Duration = Duration::from_secs(2);
 
 /// The demo's parts while it is told.
 #[derive(Debug)]
-pub struct Story {
+pub(crate) struct Story {
     /// The agents.
-    pub cluster: Cluster,
+    pub(crate) cluster: Cluster,
     eu: Site,
     us: Site,
     api: Api,
@@ -52,10 +52,12 @@ pub struct Story {
 
 impl Story {
     /// Prepares the stage; nothing is declared yet.
-    pub async fn new(cluster: Cluster, api: Api) -> Result<Self> {
+    pub(crate) async fn new(cluster: Cluster, api: Api) -> Result<Self> {
         Ok(Self {
             cluster,
-            eu: Site::start(EU).await.context("cannot serve on 127.0.1.1; is all of 127.0.0.0/8 loopback?")?,
+            eu: Site::start(EU)
+                .await
+                .context("cannot serve on 127.0.1.1; is all of 127.0.0.0/8 loopback?")?,
             us: Site::start(US).await.context("cannot serve on 127.0.2.1")?,
             api,
             name: Name::from_ascii(format!("{NAME}."))?,
@@ -64,20 +66,37 @@ impl Story {
     }
 
     /// Tells the whole story. Errors: the first step that was not seen to happen.
-    pub async fn tell(&mut self, report: &mut Report) -> Result<()> {
+    pub(crate) async fn tell(&mut self, report: &mut Report) -> Result<()> {
         report.step("cluster", "three agents elected a leader", self.elect().await?);
         report.step("declare", "zone and service are declared over gRPC", self.declare().await?);
-        report.step("judge", "the agents agree that both pools are up; DNS answers eu", self.judged().await?);
+        report.step(
+            "judge",
+            "the agents agree that both pools are up; DNS answers eu",
+            self.judged().await?,
+        );
         report.failover("fail", "eu's service is killed; DNS answers us", self.fail_eu().await?);
         report.lines("explain", self.explain().await?);
-        report.step("failback", "eu is back; after its hold-down, DNS answers eu", self.mend_eu().await?);
+        report.step(
+            "failback",
+            "eu is back; after its hold-down, DNS answers eu",
+            self.mend_eu().await?,
+        );
         let (killed, phases) = self.fail_with_leader().await?;
-        let text = format!("the leader {killed} and eu's service are killed at once; DNS answers us");
+        let text =
+            format!("the leader {killed} and eu's service are killed at once; DNS answers us");
         report.failover("leader", &text, phases);
-        report.step("rejoin", "the killed agent is back and has caught up", self.rejoin(&killed).await?);
+        report.step(
+            "rejoin",
+            "the killed agent is back and has caught up",
+            self.rejoin(&killed).await?,
+        );
         self.eu.mend()?;
         report.step("override", "an operator pins eu; DNS answers eu at once", self.pin().await?);
-        report.step("verify", "every agent's audit chain is intact, and all are equal", self.verify().await?);
+        report.step(
+            "verify",
+            "every agent's audit chain is intact, and all are equal",
+            self.verify().await?,
+        );
         Ok(())
     }
 
@@ -97,10 +116,16 @@ impl Story {
         let deadline = Instant::now() + LIMIT;
         loop {
             let call = |channel| async {
-                Ok(witness::cluster(channel).get_cluster(pb::GetClusterRequest::default()).await?.into_inner())
+                Ok(witness::cluster(channel)
+                    .get_cluster(pb::GetClusterRequest::default())
+                    .await?
+                    .into_inner())
             };
             let answer = self.api.call("asking for the leader", LIMIT, call).await?;
-            let leader = answer.members.iter().find(|member| member.id == answer.leader && answer.leader > 0);
+            let leader = answer
+                .members
+                .iter()
+                .find(|member| member.id == answer.leader && answer.leader > 0);
             if let Some(leader) = leader.filter(|_| answer.quorum) {
                 return Ok(leader.name.clone());
             }
@@ -148,7 +173,8 @@ impl Story {
     async fn await_verdicts(&self, up: usize) -> Result<()> {
         let deadline = Instant::now() + LIMIT;
         loop {
-            let request = pb::GetServiceRequest { service: self.service.to_string(), consistency: 0 };
+            let request =
+                pb::GetServiceRequest { service: self.service.to_string(), consistency: 0 };
             let call = |channel| {
                 let request = request.clone();
                 async { Ok(witness::registry(channel).get_service(request).await?.into_inner()) }
@@ -195,7 +221,8 @@ impl Story {
             }
             _ => None,
         });
-        let (decided, trouble, epoch) = decided.ok_or_else(|| anyhow!("the audit log holds no failover"))?;
+        let (decided, trouble, epoch) =
+            decided.ok_or_else(|| anyhow!("the audit log holds no failover"))?;
         let suspected = trouble.unwrap_or(decided);
         Ok(Phases {
             suspicion_ms: ms(suspected.since(fault)),
@@ -211,7 +238,9 @@ impl Story {
         let mut looks = JoinSet::new();
         for server in self.running_dns() {
             let name = self.name.clone();
-            looks.spawn(async move { await_answer(server, &name, IpAddr::V4(expected), LIMIT).await });
+            looks.spawn(
+                async move { await_answer(server, &name, IpAddr::V4(expected), LIMIT).await },
+            );
         }
         let mut seen = Vec::new();
         while let Some(look) = looks.join_next().await {
@@ -224,7 +253,8 @@ impl Story {
 
     async fn explain(&self) -> Result<Vec<String>> {
         let call = |channel| async {
-            let request = pb::ExplainServiceRequest { service: "shop".into(), ..Default::default() };
+            let request =
+                pb::ExplainServiceRequest { service: "shop".into(), ..Default::default() };
             Ok(witness::explanations(channel).explain_service(request).await?.into_inner())
         };
         let answer = self.api.call("asking why", LIMIT, call).await?;
@@ -303,7 +333,12 @@ impl Story {
             for agent in self.cluster.agents() {
                 let mut client = witness::audit(self.api.to(agent.addresses.api)?);
                 let answer = client.verify_log(pb::VerifyLogRequest::default()).await?.into_inner();
-                heads.push((agent.name, answer.intact, answer.head.unwrap_or_default(), answer.finding));
+                heads.push((
+                    agent.name,
+                    answer.intact,
+                    answer.head.unwrap_or_default(),
+                    answer.finding,
+                ));
             }
             let (_, _, first, _) = &heads[0];
             if heads.iter().all(|(_, intact, head, _)| *intact && head == first) {
@@ -327,7 +362,10 @@ impl Story {
         let mut token = String::new();
         loop {
             let request = pb::ListRecordsRequest {
-                filter: Some(pb::AuditFilter { first_sequence: Some(after + 1), ..Default::default() }),
+                filter: Some(pb::AuditFilter {
+                    first_sequence: Some(after + 1),
+                    ..Default::default()
+                }),
                 page_size: 1000,
                 page_token: token.clone(),
                 ..Default::default()

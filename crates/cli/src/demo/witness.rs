@@ -23,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 const CALL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Asks one server for the IPv4 addresses of a name.
-pub async fn ask(server: SocketAddr, name: &Name) -> Result<Vec<Ipv4Addr>> {
+pub(crate) async fn ask(server: SocketAddr, name: &Name) -> Result<Vec<Ipv4Addr>> {
     let socket = UdpSocket::bind(("127.0.0.1", 0)).await?;
     socket.connect(server).await?;
     let mut query = Message::query();
@@ -31,7 +31,8 @@ pub async fn ask(server: SocketAddr, name: &Name) -> Result<Vec<Ipv4Addr>> {
     query.add_query(Query::query(name.clone(), RecordType::A));
     socket.send(&query.to_vec()?).await?;
     let mut buffer = [0_u8; 4096];
-    let size = timeout(DNS_TIMEOUT, socket.recv(&mut buffer)).await.context("no DNS answer in time")??;
+    let size =
+        timeout(DNS_TIMEOUT, socket.recv(&mut buffer)).await.context("no DNS answer in time")??;
     let answer = Message::from_vec(&buffer[..size])?;
     if answer.metadata.id != query.metadata.id {
         bail!("an answer to another question");
@@ -49,7 +50,7 @@ fn rand_id(socket: &UdpSocket) -> Result<u16> {
 }
 
 /// Waits until `server` answers exactly `expected`; returns when that was seen.
-pub async fn await_answer(
+pub(crate) async fn await_answer(
     server: SocketAddr,
     name: &Name,
     expected: IpAddr,
@@ -59,7 +60,10 @@ pub async fn await_answer(
     let mut last = String::from("nothing");
     while Instant::now() < deadline {
         match ask(server, name).await {
-            Ok(addresses) if addresses.iter().all(|a| IpAddr::V4(*a) == expected) && !addresses.is_empty() => {
+            Ok(addresses)
+                if addresses.iter().all(|a| IpAddr::V4(*a) == expected)
+                    && !addresses.is_empty() =>
+            {
                 return Ok(Instant::now());
             }
             Ok(addresses) => last = format!("{addresses:?}"),
@@ -72,13 +76,13 @@ pub async fn await_answer(
 
 /// The API of the agents, whichever answers.
 #[derive(Debug, Clone)]
-pub struct Api {
+pub(crate) struct Api {
     channels: Vec<(SocketAddr, Channel)>,
 }
 
 impl Api {
     /// Clients of these agents, not connected yet.
-    pub fn new(agents: &[SocketAddr], tls: &ClientTlsConfig) -> Result<Self> {
+    pub(crate) fn new(agents: &[SocketAddr], tls: &ClientTlsConfig) -> Result<Self> {
         let channel = |address: &SocketAddr| -> Result<(SocketAddr, Channel)> {
             let endpoint = Endpoint::from_shared(format!("https://{address}"))?
                 .tls_config(tls.clone())?
@@ -90,13 +94,18 @@ impl Api {
     }
 
     /// The channel to one agent.
-    pub fn to(&self, agent: SocketAddr) -> Result<Channel> {
+    pub(crate) fn to(&self, agent: SocketAddr) -> Result<Channel> {
         let found = self.channels.iter().find(|(address, _)| *address == agent);
         found.map(|(_, channel)| channel.clone()).ok_or_else(|| anyhow!("no agent at {agent}"))
     }
 
     /// Calls one agent after the other until one answers well, again and again until `limit`.
-    pub async fn call<T, F>(&self, what: &str, limit: Duration, call: impl Fn(Channel) -> F) -> Result<T>
+    pub(crate) async fn call<T, F>(
+        &self,
+        what: &str,
+        limit: Duration,
+        call: impl Fn(Channel) -> F,
+    ) -> Result<T>
     where
         F: Future<Output = Result<T, tonic::Status>>,
     {
@@ -116,22 +125,22 @@ impl Api {
 }
 
 /// The registry behind a channel.
-pub fn registry(channel: Channel) -> RegistryServiceClient<Channel> {
+pub(crate) fn registry(channel: Channel) -> RegistryServiceClient<Channel> {
     RegistryServiceClient::new(channel)
 }
 /// The overrides behind a channel.
-pub fn overrides(channel: Channel) -> OverrideServiceClient<Channel> {
+pub(crate) fn overrides(channel: Channel) -> OverrideServiceClient<Channel> {
     OverrideServiceClient::new(channel)
 }
 /// The explanations behind a channel.
-pub fn explanations(channel: Channel) -> ExplainServiceClient<Channel> {
+pub(crate) fn explanations(channel: Channel) -> ExplainServiceClient<Channel> {
     ExplainServiceClient::new(channel)
 }
 /// The audit log behind a channel.
-pub fn audit(channel: Channel) -> AuditServiceClient<Channel> {
+pub(crate) fn audit(channel: Channel) -> AuditServiceClient<Channel> {
     AuditServiceClient::new(channel)
 }
 /// The cluster behind a channel.
-pub fn cluster(channel: Channel) -> ClusterServiceClient<Channel> {
+pub(crate) fn cluster(channel: Channel) -> ClusterServiceClient<Channel> {
     ClusterServiceClient::new(channel)
 }

@@ -203,12 +203,17 @@ fn a_web_check_arrives_with_every_key() {
 }
 
 #[test]
+fn a_plain_http_check_arrives_with_its_defaults() {
+    let service = service(FULL);
+    let CheckKind::Http(text) = kind_of(&service, "text") else { panic!("not http") };
+    assert_eq!((text.tls.is_some(), text.method.as_str(), text.path.as_str()), (false, "GET", "/"));
+    assert!(matches!(&text.expect_body, Some(BodyExpectation::Contains(t)) if t == "ok"));
+}
+
+#[test]
 fn every_other_kind_of_check_arrives() {
     let service = service(FULL);
     let kind = |name: &str| kind_of(&service, name);
-    let CheckKind::Http(text) = kind("text") else { panic!("not http") };
-    assert_eq!((text.tls.is_some(), text.method.as_str(), text.path.as_str()), (false, "GET", "/"));
-    assert!(matches!(&text.expect_body, Some(BodyExpectation::Contains(t)) if t == "ok"));
     assert!(
         matches!(kind("line"), CheckKind::Tcp(t) if t.send == b"EHLO x\r\n" && t.expect == b"250")
     );
