@@ -12,11 +12,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use holdfast_core::answer::{AnswerData, AnswerRecord, Code, Kind, answer};
+use holdfast_core::audit::Record;
 use holdfast_core::decision::{Basis, BlockReason, Cause};
 use holdfast_core::event::Event;
 use holdfast_core::invariant::{Checker, Observed, Witness};
 use holdfast_core::quorum::Verdict;
-use holdfast_core::spec::{Address, Policy, RecordData};
+use holdfast_core::spec::{Address, Policy, Pool, RecordData};
 use holdfast_core::state::Applied;
 use holdfast_core::view::{ServiceStatus, View};
 use holdfast_core::{Actor, AgentId, Command, EndpointName, Entry, GroupId, State, Timestamp};
@@ -28,7 +29,7 @@ use intent::{Intent, intents};
 use lower::lower;
 
 /// How many cases a plain run tries.
-const CASES: u32 = 64;
+const CASES: u32 = 128;
 /// How many entries a log has at the most.
 const ENTRIES: usize = 70;
 
@@ -123,9 +124,14 @@ fn makes_sense(status: &ServiceStatus) -> bool {
     let served = |name: &EndpointName| status.selection.served.iter().any(|s| s.endpoint == *name);
     match status.selection.basis {
         Basis::Healthy | Basis::Unjudged => !fresh(Verdict::Down).any(|e| served(&e.endpoint)),
-        // A pool may lack endpoints that are up; where every endpoint counts alone, one that is up is enough.
+        // Where every endpoint counts alone one that is up is enough; a pool needs as many as it says.
+        Basis::AllDown if status.spec.policy != Policy::Failover => {
+            fresh(Verdict::Up).next().is_none()
+        }
         Basis::AllDown => {
-            status.spec.policy == Policy::Failover || fresh(Verdict::Up).next().is_none()
+            let up = |name: &EndpointName| fresh(Verdict::Up).any(|e| e.endpoint == *name);
+            let up_in = |pool: &Pool| pool.endpoints.iter().filter(|e| up(&e.name)).count();
+            !status.spec.pools.iter().any(|pool| up_in(pool) >= usize::from(pool.min_up))
         }
         Basis::Ordered => false,
     }
@@ -165,6 +171,13 @@ proptest! {
                 third.view();
             }
         }
+        // The same history, shown at once: what `holdfast doctor` does with the audit.
+        let mut fresh = State::new(GroupId(1));
+        let records: Vec<Record> =
+            (1..).zip(&entries).flat_map(|(index, entry)| fresh.apply(index, entry).records).collect();
+        let view = fresh.view();
+        let witness = Witness { node: AgentId(9), view: &view, records: &records, hash: None };
+        prop_assert_eq!(Checker::new().check(&witness), Ok(()));
         prop_assert_eq!(first.hash(), third.hash());
         prop_assert_eq!(first.view(), third.view());
         prop_assert_eq!(first.next_deadline(), third.next_deadline());
@@ -279,7 +292,7 @@ fn the_logs_reach_what_they_are_for() {
     let (mut causes, mut reasons): (BTreeMap<Cause, u32>, BTreeMap<BlockReason, u32>) =
         Default::default();
     let mut refused = BTreeMap::new();
-    for _ in 0..CASES * 4 {
+    for _ in 0..CASES * 2 {
         let intents =
             intents(ENTRIES).new_tree(&mut runner).expect("nothing is filtered").current();
         let mut state = State::new(GroupId(1));

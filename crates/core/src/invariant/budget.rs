@@ -24,46 +24,72 @@ pub struct Budget {
 impl Budget {
     /// Takes note of a node's records. Errors: a move beyond a budget.
     pub fn check(&mut self, view: &View, records: &[Record]) -> Result<(), Violation> {
-        self.begin_anew(records);
+        let rules = Rules::changed_in(records);
         for record in records {
-            let (at, Some(service)) = (record.content.at, &record.content.service) else {
-                continue;
-            };
-            if !matches!(record.content.event, Event::SelectionChanged { cause, .. } if cause.is_automatic())
-            {
-                continue;
-            }
-            if let Some(status) = view.services.get(service) {
-                let rules = &status.spec.failover;
-                let moves = self.services.entry(service.clone()).or_default();
-                let count = count(moves, at, rules.window);
-                if count > usize::from(rules.max_moves) {
-                    let what = format!("{service} moved {count} times in {:?}", rules.window);
-                    return Err(broken(Property::S9, what));
-                }
-            }
-            let settings = &view.settings;
-            let count = count(&mut self.group, at, settings.window);
-            if settings.max_moves.is_some_and(|max| count > max as usize) {
-                let what = format!("the group moved {count} times in {:?}", settings.window);
-                return Err(broken(Property::S9, what));
-            }
-        }
-        self.begin_anew(records);
-        Ok(())
-    }
-
-    /// Forgets the moves of whatever has new rules.
-    fn begin_anew(&mut self, records: &[Record]) {
-        for record in records {
+            let (at, sequence) = (record.content.at, record.sequence);
             match (&record.content.event, &record.content.service) {
                 (Event::ServiceApplied { .. } | Event::ServiceDeleted, Some(service)) => {
                     self.services.remove(service);
                 }
                 (Event::SettingsChanged, _) => self.group.clear(),
+                (Event::SelectionChanged { cause, .. }, Some(service)) if cause.is_automatic() => {
+                    if rules.declared.get(service).is_none_or(|&changed| sequence > changed) {
+                        self.count_service(view, service, at)?;
+                    }
+                    if sequence > rules.settings {
+                        self.count_group(view, at)?;
+                    }
+                }
                 _ => {}
             }
         }
+        Ok(())
+    }
+
+    fn count_service(
+        &mut self,
+        view: &View,
+        id: &ServiceId,
+        at: Timestamp,
+    ) -> Result<(), Violation> {
+        let Some(status) = view.services.get(id) else { return Ok(()) };
+        let rules = &status.spec.failover;
+        let count = count(self.services.entry(id.clone()).or_default(), at, rules.window);
+        if count <= usize::from(rules.max_moves) {
+            return Ok(());
+        }
+        Err(broken(Property::S9, format!("{id} moved {count} times in {:?}", rules.window)))
+    }
+
+    fn count_group(&mut self, view: &View, at: Timestamp) -> Result<(), Violation> {
+        let settings = &view.settings;
+        let count = count(&mut self.group, at, settings.window);
+        if settings.max_moves.is_none_or(|max| count <= max as usize) {
+            return Ok(());
+        }
+        Err(broken(Property::S9, format!("the group moved {count} times in {:?}", settings.window)))
+    }
+}
+
+/// The last records of a history that changed a budget: the view shows the last ones only.
+struct Rules<'a> {
+    declared: BTreeMap<&'a ServiceId, u64>,
+    settings: u64,
+}
+
+impl<'a> Rules<'a> {
+    fn changed_in(records: &'a [Record]) -> Self {
+        let mut rules = Self { declared: BTreeMap::new(), settings: 0 };
+        for record in records {
+            match (&record.content.event, &record.content.service) {
+                (Event::ServiceApplied { .. } | Event::ServiceDeleted, Some(service)) => {
+                    rules.declared.insert(service, record.sequence);
+                }
+                (Event::SettingsChanged, _) => rules.settings = record.sequence,
+                _ => {}
+            }
+        }
+        rules
     }
 }
 

@@ -5,9 +5,9 @@
 //! counts as automatic must follow such a verdict: a departure on something that is down, a return on something
 //! that is up, and never onto what is down.
 //!
-//! Where the rule itself changed in the same batch (a declaration, an agent that came or went), the opinions were
-//! counted under a rule that the view may no longer show, and only their form is checked. A check with heartbeats
-//! has no opinions.
+//! Where the rule itself changed in the same entry or later in the same history (a declaration, an agent that came
+//! or went), the opinions were counted under a rule that the view may no longer show, and are not counted again. A
+//! check with heartbeats has no opinions.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -30,21 +30,32 @@ pub struct Evidence {
     complete: Option<bool>,
 }
 
-/// What a batch of records says about the rules that its verdicts were counted under.
+/// Where in a history the rules last changed that verdicts are counted under: the view shows the last ones only.
 struct Rules<'a> {
-    declared: BTreeSet<&'a ServiceId>,
-    observers: bool,
+    declared: BTreeMap<&'a ServiceId, u64>,
+    observers: u64,
 }
 
 impl<'a> Rules<'a> {
     fn changed_in(records: &'a [Record]) -> Self {
-        let declared = records.iter().filter(|record| {
-            matches!(record.content.event, Event::ServiceApplied { .. } | Event::ServiceDeleted)
-        });
-        let observers = records.iter().any(|record| {
-            matches!(record.content.event, Event::AgentAdmitted { .. } | Event::AgentRemoved { .. })
-        });
-        Self { declared: declared.filter_map(|r| r.content.service.as_ref()).collect(), observers }
+        let mut rules = Self { declared: BTreeMap::new(), observers: 0 };
+        for record in records {
+            match (&record.content.event, &record.content.service) {
+                (Event::ServiceApplied { .. } | Event::ServiceDeleted, Some(service)) => {
+                    rules.declared.insert(service, record.content.index);
+                }
+                (Event::AgentAdmitted { .. } | Event::AgentRemoved { .. }, _) => {
+                    rules.observers = record.content.index;
+                }
+                _ => {}
+            }
+        }
+        rules
+    }
+
+    /// Whether what was decided for a service at this index was decided under the rules that the view shows.
+    fn still_hold(&self, service: &ServiceId, index: u64) -> bool {
+        index > self.observers && self.declared.get(service).is_none_or(|&changed| index > changed)
     }
 }
 
@@ -60,7 +71,7 @@ impl Evidence {
             let Some(service) = &record.content.service else { continue };
             match &record.content.event {
                 Event::VerdictChanged { endpoint, check, to, evidence, .. } => {
-                    if !rules.observers && !rules.declared.contains(service) {
+                    if rules.still_hold(service, record.content.index) {
                         let what =
                             |why| format!("{service}/{endpoint} {} by {check}: {why}", to.label());
                         let counted = recount(view, (service, check), *to, evidence);

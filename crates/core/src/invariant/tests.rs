@@ -325,3 +325,22 @@ fn an_epoch_beyond_the_index_is_no_progress() {
     });
     assert_eq!(property, Some(Property::S2));
 }
+
+#[test]
+fn a_whole_history_can_be_shown_at_once() {
+    let at_once = |history: Vec<(View, Vec<Record>, Hash)>| {
+        let view = history.last().expect("it is not empty").0.clone();
+        let records: Vec<Record> =
+            history.into_iter().flat_map(|(_, records, _)| records).collect();
+        let witness = Witness { node: AgentId(1), view: &view, records: &records, hash: None };
+        Checker::new().check(&witness).map_err(|violation| violation.property)
+    };
+    assert_eq!(at_once(history()), Ok(()));
+    let mut false_verdict = history();
+    rewrite(&mut false_verdict, |event| {
+        if let Event::VerdictChanged { to: Verdict::Down, evidence, .. } = event {
+            evidence.remove(0);
+        }
+    });
+    assert_eq!(at_once(false_verdict), Err(Property::S3));
+}
