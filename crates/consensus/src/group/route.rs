@@ -226,6 +226,7 @@ fn unanswered(error: WireError) -> Failure {
             };
             Failure { leader, ..Failure::new(kind, message) }
         }
+        WireError::NotConnected(_) => Failure::new(FailureKind::NotLeader, message),
         WireError::Unreachable(_) | WireError::Timeout(_) | WireError::Broken(_) => {
             Failure::new(FailureKind::Unknown, message)
         }

@@ -179,11 +179,30 @@ fn failure(status: &Status, timeout: Duration) -> WireError {
         Code::OutOfRange | Code::Internal | Code::DataLoss => {
             WireError::Broken(status.message().to_owned())
         }
-        _ => WireError::Unreachable(match std::error::Error::source(status) {
-            Some(source) => format!("{}: {}", status.message(), chain(source)),
-            None => status.message().to_owned(),
-        }),
+        _ => {
+            let text = match std::error::Error::source(status) {
+                Some(source) => format!("{}: {}", status.message(), chain(source)),
+                None => status.message().to_owned(),
+            };
+            if is_unconnected(status) {
+                WireError::NotConnected(text)
+            } else {
+                WireError::Unreachable(text)
+            }
+        }
     }
+}
+
+/// Whether the status stems from a connection that could not be opened.
+fn is_unconnected(status: &Status) -> bool {
+    let mut source = std::error::Error::source(status);
+    while let Some(cause) = source {
+        if cause.is::<tonic::ConnectError>() {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
 }
 
 /// An error with its sources: transport errors say the interesting part last.

@@ -114,7 +114,10 @@ pub struct Message {
 /// Why a message brought no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
-    /// The message did not arrive: there is no connection, or it was lost before an answer.
+    /// No connection could be opened: the message certainly did not arrive.
+    #[error("the peer cannot be reached: {0}")]
+    NotConnected(String),
+    /// The connection was lost before an answer; the message may have arrived.
     #[error("the peer cannot be reached: {0}")]
     Unreachable(String),
     /// There was no answer in time; it may have arrived.

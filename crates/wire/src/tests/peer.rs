@@ -154,7 +154,7 @@ async fn silence_and_absence_are_told_apart() {
     };
     drop(free);
     let absent = wire.call(&nobody, message(MessageKind::Vote, ""), PATIENCE).await;
-    assert!(matches!(absent, Err(WireError::Unreachable(_))), "{absent:?}");
+    assert!(matches!(absent, Err(WireError::NotConnected(_))), "{absent:?}");
 }
 
 #[tokio::test]
@@ -193,7 +193,7 @@ async fn with_tls_agents_are_heard_and_others_are_not() {
 
     let foreign = wire(Some(&material(&lasting(), Role::Agent, "eu-1")));
     let answer = foreign.call(&to, message(MessageKind::Vote, "ask"), PATIENCE).await;
-    assert!(matches!(answer, Err(WireError::Unreachable(_))), "{answer:?}");
+    assert!(matches!(answer, Err(WireError::NotConnected(_))), "{answer:?}");
 
     let plain = wire(None).call(&to, message(MessageKind::Vote, "ask"), PATIENCE).await;
     assert!(matches!(plain, Err(WireError::Unreachable(_))), "{plain:?}");
