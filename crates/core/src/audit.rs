@@ -107,6 +107,16 @@ impl Record {
         self.hash == Self::compute(self.sequence, &self.previous, &self.content)
     }
 
+    /// The canonical encoding of the whole record, which peers exchange.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        canonical(self)
+    }
+
+    /// The record that bytes hold, or `None` if they hold none. Says nothing of whether it is intact.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        postcard::from_bytes(bytes).ok()
+    }
+
     /// The head of a chain that ends in this record.
     pub fn head(&self) -> Head {
         Head { length: self.sequence, hash: self.hash }
