@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::decision::{Basis, Selection, Standing, Step};
 use crate::id::{AgentId, ServiceId};
-use crate::quorum::Evidence;
 use crate::observation::ObserverState;
+use crate::quorum::Evidence;
 use crate::spec::AllDown;
 use crate::time::Timestamp;
 use crate::view::{CheckStatus, EndpointStatus, ServiceStatus, View};
@@ -35,7 +35,13 @@ pub struct Reason {
 
 impl Reason {
     fn new(rule: &str, outcome: &str, text: String) -> Self {
-        Self { rule: rule.into(), outcome: outcome.into(), text, facts: Vec::new(), children: Vec::new() }
+        Self {
+            rule: rule.into(),
+            outcome: outcome.into(),
+            text,
+            facts: Vec::new(),
+            children: Vec::new(),
+        }
     }
 
     fn fact(mut self, name: &str, value: impl ToString) -> Self {
@@ -78,7 +84,11 @@ pub fn describe(selection: &Selection) -> String {
         return "SERVFAIL: nothing is up and the service is fail_closed".into();
     }
     let endpoints: Vec<&str> = selection.served.iter().map(|one| one.endpoint.as_str()).collect();
-    let listed = if endpoints.is_empty() { "nothing: it has no endpoints".into() } else { endpoints.join(", ") };
+    let listed = if endpoints.is_empty() {
+        "nothing: it has no endpoints".into()
+    } else {
+        endpoints.join(", ")
+    };
     let footing = match selection.basis {
         Basis::Unjudged => ", on trust: no verdict yet",
         Basis::Healthy => "",
@@ -118,9 +128,11 @@ fn orders(view: &View, id: &ServiceId, now: Timestamp) -> Vec<Reason> {
 
 fn step_reason(step: &Step, now: Timestamp) -> Reason {
     match step {
-        Step::Pinned { pool, order } => {
-            Reason::new("pin", "applied", format!("override {order} pins the answer to pool {pool}"))
-        }
+        Step::Pinned { pool, order } => Reason::new(
+            "pin",
+            "applied",
+            format!("override {order} pins the answer to pool {pool}"),
+        ),
         Step::Pool { pool, priority, up, held, out, min_up, standing } => {
             let text = format!(
                 "pool {pool} is {}: {up} up, {held} held, {out} out, {min_up} needed",
@@ -131,11 +143,17 @@ fn step_reason(step: &Step, now: Timestamp) -> Reason {
                 Standing::Unsure => "may be kept, not moved onto",
                 Standing::Down => "is left when another is up",
             };
-            Reason::new("pool", standing.label(), text).fact("priority", priority).fact("meaning", meaning)
+            Reason::new("pool", standing.label(), text)
+                .fact("priority", priority)
+                .fact("meaning", meaning)
         }
         Step::Wanted { active, endpoints } => {
             let what = active.as_ref().map_or(String::new(), |pool| format!(" of pool {pool}"));
-            Reason::new("wanted", "decided", format!("the verdicts ask for {endpoints} endpoint(s){what}"))
+            Reason::new(
+                "wanted",
+                "decided",
+                format!("the verdicts ask for {endpoints} endpoint(s){what}"),
+            )
         }
         Step::AllDown { policy } => {
             let label = match policy {
@@ -147,9 +165,11 @@ fn step_reason(step: &Step, now: Timestamp) -> Reason {
             Reason::new("all_down", label, format!("nothing is up: the policy is {label}"))
         }
         Step::Blocked { reason, until } => {
-            let until_text = until.map_or(String::new(), |at| format!(" for another {}", remaining(now, at)));
+            let until_text =
+                until.map_or(String::new(), |at| format!(" for another {}", remaining(now, at)));
             let text = format!("the move is held back by {}{until_text}", reason.label());
-            let reason = Reason::new(reason.label(), "blocked", text).fact("next_step", reason.next_step());
+            let reason =
+                Reason::new(reason.label(), "blocked", text).fact("next_step", reason.next_step());
             until.map_or(reason.clone(), |at| reason.fact("until", at))
         }
         Step::Kept => Reason::new("move", "kept", "this decision left the answer as it was".into()),
@@ -212,7 +232,8 @@ fn check_reason(view: &View, check: &CheckStatus, now: Timestamp) -> Reason {
 fn opinion_reason(view: &View, opinion: &Evidence, now: Timestamp) -> Reason {
     let name = agent_name(view, opinion.agent);
     let failure = opinion.failure.as_ref().map_or(String::new(), |failure| format!(" ({failure})"));
-    let text = format!("{name} says {}{failure}, {}", opinion.state.label(), ago(now, opinion.since));
+    let text =
+        format!("{name} says {}{failure}, {}", opinion.state.label(), ago(now, opinion.since));
     Reason::new("opinion", opinion.state.label(), text)
         .fact("agent", opinion.agent)
         .fact("boot", opinion.boot)
@@ -232,7 +253,9 @@ fn would_change(status: &ServiceStatus) -> Option<Reason> {
             describe(&blocked.wanted),
             blocked.reason.label()
         ),
-        None if status.selection.basis == Basis::AllDown => "the first endpoint that is up again".into(),
+        None if status.selection.basis == Basis::AllDown => {
+            "the first endpoint that is up again".into()
+        }
         None => return None,
     };
     Some(Reason::new("would_change", "hint", text))

@@ -18,7 +18,9 @@ use crate::view::View;
 /// it; `None` if there is no such change among them.
 pub fn recount(view: &View, records: &[Record]) -> Option<Reason> {
     records.iter().find_map(|record| {
-        let Event::SelectionChanged { epoch, from, to, cause, trouble_since } = &record.content.event else {
+        let Event::SelectionChanged { epoch, from, to, cause, trouble_since } =
+            &record.content.event
+        else {
             return None;
         };
         let why = match cause {
@@ -29,13 +31,13 @@ pub fn recount(view: &View, records: &[Record]) -> Option<Reason> {
             Cause::Judged => "a new endpoint was found up",
         };
         let lasted = trouble_since.map_or(String::new(), |since| {
-            format!(", {} ms after the first failed probe", record.content.at.since(since).as_millis())
+            format!(
+                ", {} ms after the first failed probe",
+                record.content.at.since(since).as_millis()
+            )
         });
-        let text = format!(
-            "it moved from {} to {} because {why}{lasted}",
-            describe(from),
-            describe(to)
-        );
+        let text =
+            format!("it moved from {} to {} because {why}{lasted}", describe(from), describe(to));
         let mut reason = fact_node("moved", cause.label(), text, record);
         reason.facts.push(("epoch".into(), epoch.to_string()));
         reason.children = verdicts(view, records);
@@ -45,10 +47,12 @@ pub fn recount(view: &View, records: &[Record]) -> Option<Reason> {
 
 fn verdicts(view: &View, records: &[Record]) -> Vec<Reason> {
     let told = records.iter().filter_map(|record| {
-        let Event::VerdictChanged { endpoint, check, from, to, evidence } = &record.content.event else {
+        let Event::VerdictChanged { endpoint, check, from, to, evidence } = &record.content.event
+        else {
             return None;
         };
-        let text = format!("{endpoint} went from {} to {} by check {check}", from.label(), to.label());
+        let text =
+            format!("{endpoint} went from {} to {} by check {check}", from.label(), to.label());
         let mut reason = fact_node("verdict", to.label(), text, record);
         reason.children = evidence.iter().map(|opinion| voice(view, opinion)).collect();
         Some(reason)
@@ -57,10 +61,10 @@ fn verdicts(view: &View, records: &[Record]) -> Vec<Reason> {
 }
 
 fn voice(view: &View, opinion: &Evidence) -> Reason {
-    let name = view.agents.get(&opinion.agent).map_or_else(
-        || format!("agent {}", opinion.agent),
-        |agent| agent.name.to_string(),
-    );
+    let name = view
+        .agents
+        .get(&opinion.agent)
+        .map_or_else(|| format!("agent {}", opinion.agent), |agent| agent.name.to_string());
     let failure = opinion.failure.as_ref().map_or(String::new(), |failure| format!(": {failure}"));
     let text = format!("{name} in {} said {}{failure}", opinion.region, opinion.state.label());
     Reason {

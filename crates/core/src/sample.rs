@@ -107,7 +107,8 @@ impl Failure {
     /// A failure with its detail cut to size.
     pub fn new(phase: Phase, kind: FailureKind, detail: impl Into<String>) -> Self {
         let mut detail = detail.into();
-        let cut = (0..=Self::MAX_DETAIL.min(detail.len())).rev().find(|&i| detail.is_char_boundary(i));
+        let cut =
+            (0..=Self::MAX_DETAIL.min(detail.len())).rev().find(|&i| detail.is_char_boundary(i));
         detail.truncate(cut.unwrap_or(0));
         Self { phase, kind, detail }
     }
