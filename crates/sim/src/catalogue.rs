@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use holdfast_core::spec::{
-    Address, AllDown, Check, CheckKind, Endpoint, Failback, FailoverRules, Mode, NameServer, Policy,
-    Pool, Quorum, RegionRule, Service, ServiceDns, Soa, TcpCheck, Zone,
+    Address, AllDown, Check, CheckKind, Endpoint, Failback, FailoverRules, Mode, NameServer,
+    Policy, Pool, Quorum, RegionRule, Service, ServiceDns, Soa, TcpCheck, Zone,
 };
 use holdfast_core::{CheckName, DnsName, EndpointName, PoolName, ServiceId};
 

@@ -37,7 +37,9 @@ struct Ended {
 /// Runs every seed and prints a line for each. Errors: no process can be started; `false` where a seed failed.
 pub async fn run(batch: Batch) -> anyhow::Result<bool> {
     let seeds = stream::iter(batch.first..batch.first + batch.seeds);
-    let mut runs = seeds.map(|seed| async move { (seed, child("one", seed, batch.seconds).await) }).buffered(batch.jobs);
+    let mut runs = seeds
+        .map(|seed| async move { (seed, child("one", seed, batch.seconds).await) })
+        .buffered(batch.jobs);
     let mut failed = 0;
     while let Some((seed, ended)) = runs.next().await {
         let ended = ended?;
@@ -63,10 +65,15 @@ pub async fn meta(batch: Batch) -> anyhow::Result<bool> {
     while let Some((seed, first, second)) = pairs.next().await {
         let (first, second) = (first?, second?);
         match difference(&first.output, &second.output) {
-            None if first.passed => println!("seed {seed} twice the same: {} bytes", first.output.len()),
+            None if first.passed => {
+                println!("seed {seed} twice the same: {} bytes", first.output.len())
+            }
             None => {
                 failed += 1;
-                println!("seed {seed} fails, twice the same; again: {}", again(seed, batch.seconds));
+                println!(
+                    "seed {seed} fails, twice the same; again: {}",
+                    again(seed, batch.seconds)
+                );
             }
             Some(why) => {
                 failed += 1;
@@ -84,7 +91,8 @@ fn again(seed: u64, seconds: u64) -> String {
 }
 
 async fn child(what: &str, seed: u64, seconds: u64) -> anyhow::Result<Ended> {
-    let program: PathBuf = std::env::current_exe().context("the path of this program is not known")?;
+    let program: PathBuf =
+        std::env::current_exe().context("the path of this program is not known")?;
     let mut command = Command::new(program);
     command.arg(what).arg("--seed").arg(seed.to_string()).arg("--seconds").arg(seconds.to_string());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
@@ -97,7 +105,8 @@ async fn child(what: &str, seed: u64, seconds: u64) -> anyhow::Result<Ended> {
             Ok(Ended { passed: output.status.success(), output: output.stdout })
         }
         Err(_) => {
-            let why = format!("seed {seed} FAILED: it does not end within {limit:?} of real time\n");
+            let why =
+                format!("seed {seed} FAILED: it does not end within {limit:?} of real time\n");
             Ok(Ended { passed: false, output: why.into_bytes() })
         }
     }

@@ -1,10 +1,10 @@
-//! Clients: each asks some agent for a change, again and again, and now and then asks the same thing once more.
+//! Clients: each asks some agent for a change, again and again, now and then asks the same thing once more, and reads.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_core::overrides::{Order, Scope};
-use holdfast_core::{Actor, ActorKind, Command, RequestId};
+use holdfast_core::{Actor, ActorKind, AgentId, Command, RequestId};
 use tokio::task::JoinSet;
 
 use crate::catalogue::{self, LEDGERS};
@@ -17,9 +17,11 @@ use crate::trace::note;
 /// How many clients there are.
 const CLIENTS: u64 = 3;
 /// The pause between two requests of one client, in milliseconds.
-const PAUSE_MS: (u64, u64) = (40, 400);
+const PAUSE_MS: (u64, u64) = (20, 250);
 /// Requests that repeat an earlier one, in a thousand.
 const REPLAYS_PERMILLE: u64 = 200;
+/// Requests that read, in a thousand.
+const READS_PERMILLE: u64 = 200;
 /// Requests that give an order, in a thousand.
 const ORDERS_PERMILLE: u64 = 60;
 
@@ -51,6 +53,10 @@ impl Client {
     async fn work(mut self) {
         loop {
             tokio::time::sleep(self.dice.millis(PAUSE_MS.0, PAUSE_MS.1)).await;
+            if self.dice.permille(READS_PERMILLE) {
+                self.read().await;
+                continue;
+            }
             if self.asked > 0 && self.dice.permille(REPLAYS_PERMILLE) {
                 let earlier = self.request(self.dice.between(1, self.asked));
                 if let Some(command) = self.history.again(earlier) {
@@ -74,7 +80,8 @@ impl Client {
             let pay = &self.stage.services[catalogue::PAY];
             let pool = self.dice.pick(&pay.pools);
             let scope = Scope::Endpoint(self.dice.pick(&pool.endpoints).name.clone());
-            let order = if self.dice.permille(500) { Order::Drain(scope) } else { Order::ForceDown(scope) };
+            let order =
+                if self.dice.permille(500) { Order::Drain(scope) } else { Order::ForceDown(scope) };
             return Command::SetOverride {
                 service: pay.id.clone(),
                 order,
@@ -87,9 +94,32 @@ impl Client {
         Command::ApplyService { service: catalogue::ledger(ledger, &text), if_revision: None }
     }
 
+    /// S10: a linearizable read at any agent shows everything that was acknowledged before it began.
+    async fn read(&self) {
+        let agent = AgentId(self.dice.between(1, AGENTS));
+        let Some(live) = self.stage.agent(agent) else { return };
+        let before = self.history.newest();
+        let read = tokio::select! {
+            biased;
+            () = live.gone.cancelled() => return,
+            read = live.group.read_index() => read,
+        };
+        let Ok(index) = read else { return };
+        let shown = live.view().answers.index;
+        note!(self.stage.trace, "read at {agent} index {index} shows {shown}");
+        self.history.read();
+        if index < before || shown < before {
+            let why = format!(
+                "S10: a read at agent {agent} was confirmed at index {index} and shows {shown}; {before} was \
+                 acknowledged before it began"
+            );
+            self.stage.oracle.fail(why);
+        }
+    }
+
     /// Asks some agent, and gives up when its machine stops.
     async fn ask(&self, id: RequestId, command: Command, after: u64) {
-        let agent = holdfast_core::AgentId(self.dice.between(1, AGENTS));
+        let agent = AgentId(self.dice.between(1, AGENTS));
         let Some(live) = self.stage.agent(agent) else { return };
         let actor = Actor { kind: ActorKind::Workload, name: format!("client-{}", self.number) };
         let trace = &self.stage.trace;

@@ -1,8 +1,8 @@
 //! Wall clocks: virtual time plus what each machine's clock is wrong by. Nobody may depend on them for order.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use holdfast_core::seam::Clock;
 use holdfast_core::{AgentId, Timestamp};
@@ -25,7 +25,9 @@ pub(crate) struct Clocks(BTreeMap<AgentId, Arc<SimClock>>);
 impl Clocks {
     pub(crate) fn new(seed: u64, coverage: &Coverage) -> Self {
         let dice = Dice::new(seed, "clocks");
-        let centred = |range: u64| i64::try_from(dice.below(2 * range + 1)).unwrap_or(0) - range.cast_signed();
+        let centred = |range: u64| {
+            i64::try_from(dice.below(2 * range + 1)).unwrap_or(0) - range.cast_signed()
+        };
         let clock = |id| {
             let clock = SimClock {
                 begun: Instant::now(),

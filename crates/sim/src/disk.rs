@@ -11,28 +11,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use holdfast_agent::world::{AuditStore, MemoryStore, Order, StoreError, Visit};
 use holdfast_consensus::{MemoryDisk, SyncPolicy};
+use holdfast_core::AgentId;
 use holdfast_core::view::Answers;
 
 use crate::plan::Plan;
+use crate::sabotage::Sabotage;
 
 /// The disk of one machine.
 pub(crate) struct Disk {
-    pub(crate) log: MemoryDisk,
+    log: Mutex<MemoryDisk>,
     audit: MemoryStore,
+    tampers: bool,
     life: Arc<AtomicU32>,
     answers: Arc<Mutex<Option<Arc<Answers>>>>,
 }
 
 impl Disk {
-    pub(crate) fn new(plan: &Plan) -> Self {
-        let policy = if plan.sync.is_zero() {
-            SyncPolicy::Immediate
-        } else {
-            SyncPolicy::After(plan.sync)
-        };
+    pub(crate) fn new(agent: AgentId, plan: &Plan) -> Self {
+        let policy =
+            if plan.sync.is_zero() { SyncPolicy::Immediate } else { SyncPolicy::After(plan.sync) };
         Self {
-            log: MemoryDisk::new(policy),
+            log: Mutex::new(MemoryDisk::new(policy)),
             audit: MemoryStore::new(),
+            tampers: plan.is_sabotaged(agent, Sabotage::TamperedRecords),
             life: Arc::default(),
             answers: Arc::default(),
         }
@@ -41,14 +42,26 @@ impl Disk {
     /// The machine stops: what was not synced is lost, and every handle is dead.
     pub(crate) fn crash(&self) {
         self.life.fetch_add(1, Ordering::SeqCst);
-        self.log.crash();
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        let survivor = log.survivor();
+        *log = survivor;
         self.audit.crash();
+    }
+
+    /// The log, for the present life.
+    pub(crate) fn log(&self) -> MemoryDisk {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The audit store, for the present life.
     pub(crate) fn audit(&self) -> Arc<dyn AuditStore> {
         let life = self.life.load(Ordering::SeqCst);
-        Arc::new(Held { store: self.audit.clone(), life, current: self.life.clone() })
+        Arc::new(Held {
+            store: self.audit.clone(),
+            tampers: self.tampers,
+            life,
+            current: self.life.clone(),
+        })
     }
 
     /// Keeps answers as the ones served last.
@@ -66,6 +79,7 @@ impl Disk {
 #[derive(Debug)]
 struct Held {
     store: MemoryStore,
+    tampers: bool,
     life: u32,
     current: Arc<AtomicU32>,
 }
@@ -99,7 +113,19 @@ impl AuditStore for Held {
     }
 
     fn write(&self, records: &BTreeMap<u64, Vec<u8>>, mark: &[u8]) -> Result<(), StoreError> {
-        if self.alive() { self.store.write(records, mark) } else { Ok(()) }
+        if !self.alive() {
+            return Ok(());
+        }
+        let mut records = records.clone();
+        if let Some(last) = records
+            .values_mut()
+            .filter(|_| self.tampers)
+            .filter_map(|bytes| bytes.last_mut())
+            .next()
+        {
+            *last ^= 1;
+        }
+        self.store.write(&records, mark)
     }
 
     fn remove(&self, range: RangeInclusive<u64>) -> Result<(), StoreError> {
@@ -117,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_handle_of_an_earlier_life_writes_nothing() {
-        let disk = Disk::new(&Plan::new(1, 1));
+        let disk = Disk::new(AgentId(1), &Plan::new(1, 1));
         let before = disk.audit();
         disk.crash();
         let after = disk.audit();

@@ -20,6 +20,7 @@ struct Inner {
     /// The highest index that was acknowledged.
     newest: u64,
     replays: u64,
+    reads: u64,
 }
 
 struct Asked {
@@ -33,6 +34,7 @@ pub(crate) struct Count {
     pub(crate) acknowledged: usize,
     pub(crate) open: usize,
     pub(crate) replays: u64,
+    pub(crate) reads: u64,
 }
 
 impl History {
@@ -77,6 +79,16 @@ impl History {
         }
     }
 
+    /// The highest index that was acknowledged.
+    pub(crate) fn newest(&self) -> u64 {
+        self.lock().newest
+    }
+
+    /// A linearizable read was answered.
+    pub(crate) fn read(&self) {
+        self.lock().reads += 1;
+    }
+
     /// Holds everything against the group's records and its state at the end. Errors: what contradicts.
     pub(crate) fn check(&self, chain: &[Record], view: &View) -> Result<(), String> {
         let inner = self.lock();
@@ -112,7 +124,8 @@ impl History {
     pub(crate) fn count(&self) -> Count {
         let inner = self.lock();
         let acknowledged = inner.requests.values().filter(|asked| asked.outcome.is_some()).count();
-        Count { acknowledged, open: inner.requests.len() - acknowledged, replays: inner.replays }
+        let open = inner.requests.len() - acknowledged;
+        Count { acknowledged, open, replays: inner.replays, reads: inner.reads }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -169,7 +182,11 @@ mod tests {
         let service = crate::catalogue::ledger(1, "1 a");
         let command = Command::ApplyService { service, if_revision: None };
         history.ask(RequestId(1), command);
-        assert_eq!(history.check(&[], &View::default()), Ok(()), "an open request may have no effect");
+        assert_eq!(
+            history.check(&[], &View::default()),
+            Ok(()),
+            "an open request may have no effect"
+        );
         history.answer(RequestId(1), outcome(5), 0).expect("an answer");
         assert!(history.check(&[], &View::default()).is_err());
     }

@@ -27,9 +27,11 @@ mod net;
 mod oracle;
 mod plan;
 mod run;
+mod sabotage;
 mod stage;
 mod trace;
 mod watchers;
 mod world;
 
 pub use run::{Options, Report, run};
+pub use sabotage::Sabotage;

@@ -27,7 +27,8 @@ const AGREEMENT: Duration = Duration::from_secs(30);
 pub(crate) async fn formation(stage: &Stage) -> Result<(), String> {
     let formed = |live: &Live| {
         let view = live.view();
-        view.agents.len() as u64 == AGENTS && view.agents.values().all(|agent| agent.heard.is_some())
+        view.agents.len() as u64 == AGENTS
+            && view.agents.values().all(|agent| agent.heard.is_some())
     };
     stage.until_all("a group in which every agent observes", FORMATION, formed).await.map(drop)
 }
@@ -64,10 +65,14 @@ pub(crate) async fn recovery(stage: &Stage) -> Result<(), String> {
         let view = live.view();
         let status = |service: &Service| view.services.get(&service.id).cloned();
         let up = |status: &ServiceStatus| {
-            status.endpoints.iter().all(|endpoint| endpoint.verdict == Verdict::Up && !endpoint.stale)
+            status
+                .endpoints
+                .iter()
+                .all(|endpoint| endpoint.verdict == Verdict::Up && !endpoint.stale)
         };
         let all = stage.services.iter().all(|one| status(one).is_some_and(|status| up(&status)));
-        let first: Option<PoolName> = stage.services[SHOP].pools.first().map(|pool| pool.name.clone());
+        let first: Option<PoolName> =
+            stage.services[SHOP].pools.first().map(|pool| pool.name.clone());
         let shop = status(&stage.services[SHOP]);
         all && shop.is_some_and(|shop| shop.selection.active == first)
     };

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::dice::Dice;
 use crate::disk::Disk;
 use crate::plan::{AGENTS, Plan};
+use crate::sabotage::Sabotage;
 use crate::stage::{Live, Stage};
 use crate::trace::note;
 use crate::watchers::{Watched, watch};
@@ -40,8 +41,15 @@ struct Running {
 impl Machine {
     /// A machine with an empty disk. Errors: the configuration is not possible.
     pub(crate) fn new(id: AgentId, plan: &Plan) -> Result<Self, String> {
-        let disk = Arc::new(Disk::new(plan));
-        Ok(Self { id, config: config(id, plan)?, disk, incarnation: 0, running: None, struck: Vec::new() })
+        let disk = Arc::new(Disk::new(id, plan));
+        Ok(Self {
+            id,
+            config: config(id, plan)?,
+            disk,
+            incarnation: 0,
+            running: None,
+            struck: Vec::new(),
+        })
     }
 
     pub(crate) fn is_running(&self) -> bool {
@@ -54,7 +62,8 @@ impl Machine {
         let (id, incarnation, seed) = (self.id, self.incarnation, stage.plan.seed);
         note!(stage.trace, "start {id} incarnation {incarnation}");
         let (publisher, answers) = channel();
-        if let Some(kept) = self.disk.kept() {
+        let forgets = stage.plan.is_sabotaged(id, Sabotage::ForgottenAnswers);
+        if let Some(kept) = self.disk.kept().filter(|_| !forgets) {
             answers.restore(kept);
         }
         let oracle = stage.oracle.clone();
@@ -62,10 +71,12 @@ impl Machine {
             wire: Arc::new(stage.net.boot(id, incarnation)),
             clock: stage.clocks.of(id),
             entropy: Arc::new(Dice::new(seed, &format!("agent {id} {incarnation}"))),
-            prober: Arc::new(stage.world.prober(id)),
-            storage: Storage::Memory(self.disk.log.clone()),
+            prober: Arc::new(stage.world.prober(id, &stage.plan)),
+            storage: Storage::Memory(self.disk.log()),
             audit: AuditStorage::Store(self.disk.audit()),
-            fatal: Fatal::hook(move |why| oracle.fail(format!("agent {id}: storage failed: {why}"))),
+            fatal: Fatal::hook(move |why| {
+                oracle.fail(format!("agent {id}: storage failed: {why}"))
+            }),
             publisher,
             answers: answers.clone(),
         };
@@ -102,6 +113,9 @@ impl Machine {
         note!(stage.trace, "crash {} incarnation {}", self.id, self.incarnation);
         stage.net.stop(self.id);
         self.disk.crash();
+        if stage.plan.is_sabotaged(self.id, Sabotage::WipedDisk) {
+            self.disk = Arc::new(Disk::new(self.id, &stage.plan));
+        }
         stage.leave(self.id);
         tokio::spawn(running.agent.stop());
     }

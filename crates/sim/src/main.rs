@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use holdfast_sim::Options;
 use holdfast_sim::children::{self, Batch};
+use holdfast_sim::{Options, Sabotage};
 use tracing_subscriber::EnvFilter;
 
 /// Runs the real agent three times in a world that one seed decides.
@@ -52,6 +52,9 @@ struct Seed {
     /// For how many virtual seconds there are faults; part of what the seed decides.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// Puts a defect in on purpose, to see that it is found.
+    #[arg(long, hide = true)]
+    sabotage: Option<Sabotage>,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -80,7 +83,8 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 fn one(seed: &Seed, show: bool) -> bool {
-    let options = Options { seed: seed.seed, seconds: seed.seconds, show };
+    let Seed { seed, seconds, sabotage } = *seed;
+    let options = Options { seed, seconds, show, sabotage };
     let report = holdfast_sim::run(options);
     println!("{report}");
     report.failure.is_none()

@@ -7,6 +7,7 @@ use holdfast_core::AgentId;
 use crate::catalogue;
 use crate::machine::Machine;
 use crate::plan::{AGENTS, Fault, Round, Whom};
+use crate::sabotage::Sabotage;
 use crate::stage::Stage;
 use crate::trace::note;
 use crate::world::Trouble;
@@ -31,7 +32,9 @@ pub(crate) async fn play(stage: &Stage, machines: &mut Machines) -> Result<(), S
 
 /// Ends every fault: the network passes, endpoints are well, machines run.
 pub(crate) async fn mend(stage: &Stage, machines: &mut Machines) -> Result<(), String> {
-    stage.net.mend();
+    if stage.plan.sabotage != Some(Sabotage::LastingPartition) {
+        stage.net.mend();
+    }
     stage.world.mend();
     for machine in machines.values_mut().filter(|machine| !machine.is_running()) {
         machine.start(stage).await?;

@@ -133,7 +133,9 @@ impl Net {
             }
             (None, _) if lost => ("lost", Arrival::Lost),
             (None, None) => ("nobody", Arrival::Nobody),
-            (None, Some((handler, incarnation))) => ("delivered", Arrival::There(handler, incarnation)),
+            (None, Some((handler, incarnation))) => {
+                ("delivered", Arrival::There(handler, incarnation))
+            }
         };
         note!(self.0.trace, "net {way} {verdict}");
         arrival
@@ -233,9 +235,8 @@ impl Wire for SimWire {
     ) -> Result<Bytes, WireError> {
         let envelope = message.clone();
         let length = message.body.len();
-        let exchange = self.exchange(&envelope, length, |handler| async move {
-            handler.handle(message).await
-        });
+        let exchange = self
+            .exchange(&envelope, length, |handler| async move { handler.handle(message).await });
         within(timeout, exchange).await
     }
 

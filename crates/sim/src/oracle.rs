@@ -4,7 +4,7 @@
 //! The first thing that does not hold ends the run. What is shown here is what a node publishes; nothing is taken
 //! from its inside.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -44,7 +44,8 @@ struct State {
     lengths: BTreeMap<AgentId, u64>,
     /// The group's records, as whoever was first showed them.
     chain: Vec<Record>,
-    terms: BTreeSet<u64>,
+    /// Who led in each term.
+    terms: BTreeMap<u64, AgentId>,
     moves: u64,
     views: u64,
     answers: u64,
@@ -63,7 +64,9 @@ impl Oracle {
     pub(crate) fn new(trace: Trace, world: World, services: &[Service]) -> Self {
         let endpoints = services.iter().flat_map(|service| {
             let address = |endpoint: &holdfast_core::spec::Endpoint| endpoint.address.clone();
-            let key = |endpoint: &holdfast_core::spec::Endpoint| (service.id.clone(), endpoint.name.clone());
+            let key = |endpoint: &holdfast_core::spec::Endpoint| {
+                (service.id.clone(), endpoint.name.clone())
+            };
             service.endpoints().map(move |(_, endpoint)| (key(endpoint), address(endpoint)))
         });
         Self(Arc::new(Inner {
@@ -113,7 +116,13 @@ impl Oracle {
     }
 
     /// Takes note of a view with the records that lead to it.
-    pub(crate) fn witness(&self, node: AgentId, view: &View, records: &[Record], hash: Option<Hash>) {
+    pub(crate) fn witness(
+        &self,
+        node: AgentId,
+        view: &View,
+        records: &[Record],
+        hash: Option<Hash>,
+    ) {
         let mut state = self.lock();
         let index = view.answers.index;
         state.views += 1;
@@ -164,10 +173,13 @@ impl Oracle {
             record.content.event.kind()
         );
         match &record.content.event {
-            Event::TermBegan { term, .. } => {
-                if !state.terms.insert(*term) {
-                    return Err(format!("S12: two leaders began term {term}"));
-                }
+            Event::TermBegan { term, leader } => {
+                let first = *state.terms.entry(*term).or_insert(*leader);
+                return if first == *leader {
+                    Ok(())
+                } else {
+                    Err(format!("S12: agents {first} and {leader} both began term {term}"))
+                };
             }
             Event::SelectionChanged { cause, .. } if cause.is_automatic() => state.moves += 1,
             Event::VerdictChanged { endpoint, to: Verdict::Down, evidence, .. } => {
@@ -190,9 +202,10 @@ impl Oracle {
         let Some(address) = self.0.addresses.get(&(service.clone(), endpoint.clone())) else {
             return Ok(());
         };
-        let made_up = evidence.iter().filter(|opinion| opinion.state == ObserverState::Down).find(
-            |opinion| !self.0.world.failed_within(opinion.agent, address, TRUTH_WINDOW),
-        );
+        let made_up = evidence
+            .iter()
+            .filter(|opinion| opinion.state == ObserverState::Down)
+            .find(|opinion| !self.0.world.failed_within(opinion.agent, address, TRUTH_WINDOW));
         match made_up {
             Some(opinion) => Err(format!(
                 "L2: agent {} calls {service}/{endpoint} down, and none of its probes failed",

@@ -6,10 +6,18 @@
 use std::fmt;
 use std::time::Duration;
 
+use holdfast_core::AgentId;
+
 use crate::dice::Dice;
+use crate::sabotage::Sabotage;
 
 /// The agents of the cluster: 1 to this number.
 pub(crate) const AGENTS: u64 = 3;
+
+/// The shortest round: every endpoint is probed in it.
+const SHORTEST: Duration = Duration::from_millis(1200);
+/// A long round needs so much time left.
+const LONG_AFTER: Duration = Duration::from_secs(24);
 
 /// Whom a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +64,18 @@ impl Fault {
         "clock_jump",
     ];
 
+    /// Whether a fault of another kind can be felt in the same round: not where no machine runs, and no path to
+    /// endpoints matters on a machine that is down.
+    fn leaves_room_for(&self, kind: &str) -> bool {
+        let down = ["crash", "power_loss"];
+        match self {
+            Self::PowerLoss => false,
+            Self::Crash(_) => !["power_loss", "path_cut"].contains(&kind),
+            Self::PathCut { .. } => !down.contains(&kind),
+            _ => kind != "power_loss",
+        }
+    }
+
     /// Its kind.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
@@ -96,6 +116,8 @@ pub(crate) struct Plan {
     /// Entries between snapshots.
     pub(crate) snapshot_every: u64,
     pub(crate) rounds: Vec<Round>,
+    /// A defect put in on purpose.
+    pub(crate) sabotage: Option<Sabotage>,
 }
 
 impl Plan {
@@ -105,17 +127,23 @@ impl Plan {
         let mut rounds = Vec::new();
         let mut kinds: Vec<&'static str> = Vec::new();
         let mut left = Duration::from_secs(seconds);
-        while left > Duration::ZERO {
+        while left >= SHORTEST {
             let mut faults = vec![next_fault(&dice, &mut kinds)];
-            // Where no machine runs, nothing else can be felt: a loss of power comes alone.
-            let company = kinds.last().is_some_and(|next| *next != "power_loss");
-            if dice.permille(500) && company && faults != [Fault::PowerLoss] {
+            if dice.permille(500)
+                && kinds.last().is_some_and(|next| faults[0].leaves_room_for(next))
+            {
                 faults.push(next_fault(&dice, &mut kinds));
             }
-            let lasts = dice.millis(1200, 4500).min(left);
+            // Now and then long enough for a member to fall behind what the others' logs keep.
+            let long = dice.permille(150) && left > LONG_AFTER;
+            let lasts = if long { dice.millis(7000, 12_000) } else { dice.millis(1200, 4500) };
+            let lasts = lasts.min(left);
             let rest = dice.millis(200, 2500).min(left - lasts);
             left -= lasts + rest;
             rounds.push(Round { faults, lasts, rest });
+        }
+        if let Some(last) = rounds.last_mut() {
+            last.rest += left;
         }
         Self {
             seed,
@@ -124,9 +152,15 @@ impl Plan {
             loss_permille: if dice.permille(500) { dice.between(1, 10) } else { 0 },
             sync: dice.millis(0, 3),
             heartbeat_ms: *dice.pick(&[50, 80, 120]),
-            snapshot_every: dice.between(30, 120),
+            snapshot_every: dice.between(10, 60),
             rounds,
+            sabotage: None,
         }
+    }
+
+    /// Whether the defect is in this agent.
+    pub(crate) fn is_sabotaged(&self, agent: AgentId, how: Sabotage) -> bool {
+        self.sabotage == Some(how) && how.concerns(agent)
     }
 }
 
@@ -151,10 +185,9 @@ fn fault(dice: &Dice, kind: &str) -> Fault {
         "power_loss" => Fault::PowerLoss,
         "partition" => Fault::Partition(whom),
         "one_way" => Fault::OneWay { whom, mute: dice.permille(500) },
-        "storm" => Fault::Storm {
-            latest_ms: dice.between(20, 250),
-            loss_permille: dice.between(0, 150),
-        },
+        "storm" => {
+            Fault::Storm { latest_ms: dice.between(20, 250), loss_permille: dice.between(0, 150) }
+        }
         "endpoints" => Fault::Endpoints {
             service,
             pool: usize::from(dice.permille(300)),

@@ -25,6 +25,7 @@ use crate::machine::Machine;
 use crate::nemesis::{self, Machines};
 use crate::oracle::Tally;
 use crate::plan::Plan;
+use crate::sabotage::Sabotage;
 use crate::stage::Stage;
 use crate::trace::{Trace, note};
 
@@ -40,6 +41,8 @@ pub struct Options {
     pub seconds: u64,
     /// Whether every line of the trace is printed.
     pub show: bool,
+    /// A defect put in on purpose, to see that it is found.
+    pub sabotage: Option<Sabotage>,
 }
 
 /// What became of a run. Says nothing of the process that ran it, so that equal runs give equal reports.
@@ -67,8 +70,8 @@ impl fmt::Display for Report {
         write!(f, "seed {} {verdict} trace {trace} events {}", self.seed, self.events)?;
         let Tally { elections, failovers, views, answers } = self.tally;
         write!(f, " elections {elections} failovers {failovers} views {views} answers {answers}")?;
-        let Count { acknowledged, open, replays } = self.count;
-        write!(f, " acknowledged {acknowledged} open {open} replays {replays}")?;
+        let Count { acknowledged, open, replays, reads } = self.count;
+        write!(f, " acknowledged {acknowledged} open {open} replays {replays} reads {reads}")?;
         let [before, after] = self.timed.map(|took| took.as_millis());
         write!(f, " failover {before}/{after}ms agreement {}ms", self.agreed.as_millis())?;
         write!(f, " faults{}", self.coverage)?;
@@ -102,7 +105,7 @@ pub fn run(options: Options) -> Report {
 
 async fn simulate(options: Options) -> Report {
     let trace = Trace::new(options.show);
-    let plan = Plan::new(options.seed, options.seconds);
+    let plan = Plan { sabotage: options.sabotage, ..Plan::new(options.seed, options.seconds) };
     note!(trace, "{plan}");
     let stage = Arc::new(Stage::new(plan, trace.clone()));
     let history = History::default();
@@ -132,7 +135,11 @@ async fn simulate(options: Options) -> Report {
     }
 }
 
-async fn script(stage: &Arc<Stage>, history: &History, measured: &mut Measured) -> Result<(), String> {
+async fn script(
+    stage: &Arc<Stage>,
+    history: &History,
+    measured: &mut Measured,
+) -> Result<(), String> {
     let mut machines = Machines::new();
     for id in Stage::agents() {
         let mut machine = Machine::new(id, &stage.plan)?;
@@ -174,7 +181,7 @@ fn reckon(stage: &Stage, history: &History) -> Result<(), String> {
         return Err(format!("the run did not exercise {}", missed.join(", ")));
     }
     let (tally, count) = (stage.oracle.tally(), history.count());
-    if tally.failovers == 0 || tally.elections == 0 || count.acknowledged == 0 {
+    if tally.failovers == 0 || tally.elections == 0 || count.acknowledged == 0 || count.reads == 0 {
         return Err(format!("the run proved nothing: {tally:?} {count:?}"));
     }
     Ok(())

@@ -20,7 +20,7 @@ use holdfast_core::audit::{Hash, Record};
 use holdfast_core::invariant::Observed;
 use holdfast_core::spec::{Address, RecordData, Service};
 use holdfast_core::view::Answers;
-use holdfast_core::{AgentId, Epoch, View};
+use holdfast_core::{AgentId, Epoch, ServiceId, View};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -86,19 +86,14 @@ impl Watched {
 
     async fn ask(self, sender: mpsc::Sender<Seen>) {
         let mut changes = self.answers.changes();
-        let mut served: BTreeMap<usize, Epoch> = BTreeMap::new();
+        let mut served: BTreeMap<ServiceId, Epoch> = BTreeMap::new();
         loop {
             if let Some(published) = self.answers.current() {
                 let (answers, index) = (published.answers(), published.position().index);
                 self.disk.keep(answers.clone());
-                for (place, service) in self.services.iter().enumerate() {
-                    let Some((epoch, observed)) = self.question(answers, service) else { continue };
-                    if served.insert(place, epoch) != Some(epoch) {
-                        let addresses: Vec<String> =
-                            observed.addresses.iter().map(ToString::to_string).collect();
-                        let (agent, id) = (self.agent, &service.id);
-                        note!(self.trace, "serve {agent} {id} epoch {epoch} {}", addresses.join(","));
-                    }
+                for (epoch, observed) in self.questions(answers) {
+                    let before = served.insert(observed.service.clone(), epoch);
+                    self.note_served(before, epoch, &observed);
                     self.send(&sender, Seen::Answer(index, observed));
                 }
             } else if self.disk.kept().is_some() {
@@ -112,7 +107,21 @@ impl Watched {
         }
     }
 
-    /// Asks for a service's name, once it is registered.
+    /// Asks for every service's name that is registered.
+    fn questions(&self, answers: &Answers) -> Vec<(Epoch, Observed)> {
+        self.services.iter().filter_map(|service| self.question(answers, service)).collect()
+    }
+
+    fn note_served(&self, before: Option<Epoch>, epoch: Epoch, observed: &Observed) {
+        if before == Some(epoch) {
+            return;
+        }
+        let addresses: Vec<String> = observed.addresses.iter().map(ToString::to_string).collect();
+        let (agent, service) = (self.agent, &observed.service);
+        note!(self.trace, "serve {agent} {service} epoch {epoch} {}", addresses.join(","));
+    }
+
+    /// Asks for one service's name.
     fn question(&self, answers: &Answers, service: &Service) -> Option<(Epoch, Observed)> {
         let epoch = answers.names.get(&service.dns.name)?.epoch;
         let turn = u32::try_from(self.dice.below(1 << 16)).expect("16 bits");

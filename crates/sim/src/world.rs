@@ -16,6 +16,8 @@ use tokio::time::Instant;
 
 use crate::coverage::Coverage;
 use crate::dice::Dice;
+use crate::plan::Plan;
+use crate::sabotage::Sabotage;
 
 /// The round trip to an endpoint, in microseconds.
 const ROUND_TRIP_MICROS: (u64, u64) = (500, 6_000);
@@ -71,14 +73,21 @@ impl World {
     }
 
     /// Whether a probe of `endpoint` by `agent` failed within `window`.
-    pub(crate) fn failed_within(&self, agent: AgentId, endpoint: &Address, window: Duration) -> bool {
+    pub(crate) fn failed_within(
+        &self,
+        agent: AgentId,
+        endpoint: &Address,
+        window: Duration,
+    ) -> bool {
         let failed = self.lock().failed.get(&(agent, endpoint.clone())).copied();
         failed.is_some_and(|failed| failed.elapsed() <= window)
     }
 
     /// The prober of an agent.
-    pub(crate) fn prober(&self, agent: AgentId) -> SimProber {
-        SimProber { world: self.clone(), agent }
+    pub(crate) fn prober(&self, agent: AgentId, plan: &Plan) -> SimProber {
+        let has = |how| plan.is_sabotaged(agent, how);
+        let (lies, blind) = (has(Sabotage::LyingProbers), has(Sabotage::BlindProbers));
+        SimProber { world: self.clone(), agent, lies, blind }
     }
 
     /// What a probe that arrives now meets.
@@ -108,6 +117,15 @@ impl World {
 pub(crate) struct SimProber {
     world: World,
     agent: AgentId,
+    lies: bool,
+    blind: bool,
+}
+
+impl SimProber {
+    fn meets(&self, endpoint: &Address) -> Option<Trouble> {
+        let met = self.world.meets(self.agent, endpoint).filter(|_| !self.blind);
+        met.or(self.lies.then_some(Trouble::Refuses))
+    }
 }
 
 impl Prober for SimProber {
@@ -116,7 +134,7 @@ impl Prober for SimProber {
         let latency = Duration::from_micros(self.world.0.dice.between(soonest, latest));
         let work = async move {
             tokio::time::sleep(latency / 2).await;
-            match self.world.meets(self.agent, &spec.endpoint.address) {
+            match self.meets(&spec.endpoint.address) {
                 None => {
                     tokio::time::sleep(latency / 2).await;
                     Sample { finding: Finding::Pass, latency }

@@ -42,7 +42,7 @@ struct Inner {
     files: BTreeMap<&'static str, Bytes>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Image {
     vote: Option<Vec<u8>>,
     committed: Option<Vec<u8>>,
@@ -81,6 +81,20 @@ impl MemoryDisk {
         let mut inner = self.lock();
         inner.life += 1;
         inner.pending.clear();
+    }
+
+    /// The machine stops for good and its disk goes into another: a disk with what was synced on this one, which nobody
+    /// who still holds this one can write to, neither log nor snapshot.
+    #[must_use]
+    pub fn survivor(&self) -> Self {
+        self.crash();
+        let inner = self.lock();
+        Self(Arc::new(Mutex::new(Inner {
+            policy: inner.policy,
+            durable: inner.durable.clone(),
+            files: inner.files.clone(),
+            ..Inner::default()
+        })))
     }
 
     /// Opens the log; handles opened before are dead.
