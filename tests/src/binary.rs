@@ -6,7 +6,9 @@ use anyhow::{Result, bail};
 
 /// The root of the workspace.
 pub(crate) fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the tests' package lies in the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests' package lies in the workspace")
 }
 
 /// The binary under test. Errors: there is none, and how to make one.
@@ -17,7 +19,8 @@ pub fn holdfast() -> Result<PathBuf> {
         }
         bail!("HOLDFAST_BIN names {}, which is no file", named.display());
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| workspace().join("target"), PathBuf::from);
     let built = |profile: &str| {
         let path = target.join(profile).join("holdfast");
         let at = path.metadata().and_then(|about| about.modified()).ok()?;

@@ -112,7 +112,9 @@ impl Cluster {
     pub fn config_text(&self, node: &Node) -> String {
         let member = |node: &Node| {
             let (name, ip) = (&node.name, node.address());
-            format!("  {{ name = \"{name}\", region = \"lab\", peer = \"{ip}:{PEER}\", api = \"{ip}:{API}\" }},\n")
+            format!(
+                "  {{ name = \"{name}\", region = \"lab\", peer = \"{ip}:{PEER}\", api = \"{ip}:{API}\" }},\n"
+            )
         };
         let members: String = self.nodes.iter().map(member).collect();
         let (name, ip, pki) = (&node.name, node.address(), self.pki.display());
@@ -126,7 +128,8 @@ impl Cluster {
     }
 
     fn context_text(&self) -> String {
-        let endpoints: Vec<String> = self.nodes.iter().map(|node| format!("\"{}\"", node.api())).collect();
+        let endpoints: Vec<String> =
+            self.nodes.iter().map(|node| format!("\"{}\"", node.api())).collect();
         format!(
             "endpoints = [{}]\n[tls]\nca = \"pki/ca.pem\"\ncert = \"pki/op.pem\"\nkey = \"pki/op.key\"\n",
             endpoints.join(", ")
@@ -171,7 +174,8 @@ impl Cluster {
 
     /// Asks an agent to stop, and waits until it has.
     pub fn terminate(&mut self, place: usize) -> Result<ExitStatus> {
-        let mut process = self.nodes[place].process.take().ok_or_else(|| anyhow!("it does not run"))?;
+        let mut process =
+            self.nodes[place].process.take().ok_or_else(|| anyhow!("it does not run"))?;
         process.signal(Signal::TERM)?;
         process.ended(LIMIT)
     }
@@ -205,7 +209,8 @@ impl Cluster {
 
     /// Waits for the end of an agent that ends by itself.
     pub fn await_end(&mut self, place: usize) -> Result<ExitStatus> {
-        let process = self.nodes[place].process.as_mut().ok_or_else(|| anyhow!("it does not run"))?;
+        let process =
+            self.nodes[place].process.as_mut().ok_or_else(|| anyhow!("it does not run"))?;
         let status = process.ended(LIMIT)?;
         self.nodes[place].process = None;
         Ok(status)
@@ -266,8 +271,10 @@ impl Cluster {
 
     /// A service as an agent has it, whether or not there is a quorum.
     pub fn service_as_seen_by(&self, place: usize, service: &str) -> Result<pb::ServiceEntry> {
-        let request =
-            pb::GetServiceRequest { service: service.to_owned(), consistency: pb::Consistency::Stale.into() };
+        let request = pb::GetServiceRequest {
+            service: service.to_owned(),
+            consistency: pb::Consistency::Stale.into(),
+        };
         let answer = self.call(place, async |channel| {
             Ok(RegistryServiceClient::new(channel).get_service(request).await?.into_inner())
         })?;
@@ -286,8 +293,10 @@ impl Cluster {
 
     /// Where and as whom an agent is called over gRPC.
     pub fn endpoint(&self, place: usize, user: &str) -> Result<Endpoint> {
-        let read = |name: &str| std::fs::read_to_string(self.pki.join(name)).context(name.to_owned());
-        let identity = Identity::from_pem(read(&format!("{user}.pem"))?, read(&format!("{user}.key"))?);
+        let read =
+            |name: &str| std::fs::read_to_string(self.pki.join(name)).context(name.to_owned());
+        let identity =
+            Identity::from_pem(read(&format!("{user}.pem"))?, read(&format!("{user}.key"))?);
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(read("ca.pem")?))
             .identity(identity);
@@ -316,7 +325,9 @@ impl Cluster {
         let file = tempfile::Builder::new().suffix(".yaml").tempfile()?;
         std::fs::write(file.path(), text)?;
         let path = file.path().to_string_lossy();
-        self.cli(&["apply", "-f", &path, "--yes"])?.ok().with_context(|| format!("apply of\n{text}"))?;
+        self.cli(&["apply", "-f", &path, "--yes"])?
+            .ok()
+            .with_context(|| format!("apply of\n{text}"))?;
         Ok(())
     }
 
@@ -335,7 +346,12 @@ impl Cluster {
     }
 
     /// Waits until an endpoint of a service is judged so, as this agent sees it.
-    pub fn await_verdict(&self, place: usize, (service, endpoint): (&str, &str), verdict: pb::Verdict) -> Result<()> {
+    pub fn await_verdict(
+        &self,
+        place: usize,
+        (service, endpoint): (&str, &str),
+        verdict: pb::Verdict,
+    ) -> Result<()> {
         poll::until(&format!("{endpoint} of {service} {}", verdict.as_str_name()), LIMIT, || {
             let status = self.service_as_seen_by(place, service)?.status.unwrap_or_default();
             let found = status.endpoints.iter().find(|one| one.endpoint == endpoint);

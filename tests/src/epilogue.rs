@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use hickory_proto::op::ResponseCode;
 use holdfast_core::audit::{Head, Record};
 use holdfast_core::decision::Selection;
 use holdfast_core::invariant::{Budget, Evidence, Observed, OneSelection, Served, check_chain};
@@ -18,7 +19,6 @@ use holdfast_wire::Convert as _;
 use holdfast_wire::pb::v1 as pb;
 use holdfast_wire::pb::v1::audit_service_client::AuditServiceClient;
 use holdfast_wire::pb::v1::registry_service_client::RegistryServiceClient;
-use hickory_proto::op::ResponseCode;
 
 use crate::cluster::{Cluster, LIMIT};
 use crate::poll;
@@ -40,7 +40,10 @@ pub fn hold(cluster: &Cluster) -> Result<()> {
     let first = testimonies.first().ok_or_else(|| anyhow!("no agent runs"))?;
     ensure!(!first.records.is_empty(), "a story without a record");
     for one in &testimonies {
-        ensure!(one.cluster.state_hash == first.cluster.state_hash, "S13: states differ at one index");
+        ensure!(
+            one.cluster.state_hash == first.cluster.state_hash,
+            "S13: states differ at one index"
+        );
         ensure!(one.records == first.records, "S13: records differ");
         ensure!(epochs(one) == epochs(first), "epochs differ");
         let verified = cluster.cli_at(place(one), &["audit", "verify"])?.ok();
@@ -64,7 +67,9 @@ fn place(one: &Testimony) -> usize {
 
 fn epochs(one: &Testimony) -> BTreeMap<String, u64> {
     let epoch = |entry: &pb::ServiceEntry| entry.status.as_ref().map_or(0, |status| status.epoch);
-    let id = |entry: &pb::ServiceEntry| entry.spec.as_ref().map_or_else(String::new, |spec| spec.id.clone());
+    let id = |entry: &pb::ServiceEntry| {
+        entry.spec.as_ref().map_or_else(String::new, |spec| spec.id.clone())
+    };
     one.services.iter().map(|entry| (id(entry), epoch(entry))).collect()
 }
 
@@ -76,16 +81,33 @@ fn at_rest(cluster: &Cluster) -> Result<Vec<Testimony>> {
         let (services, records) = (services(cluster, place)?, records(cluster, place)?);
         let after = cluster.cluster_as_seen_by(place)?;
         let head = after.audit_head.clone().unwrap_or_default();
-        ensure!(before.state_hash_index == after.state_hash_index, "agent {} is not at rest", place + 1);
-        ensure!(after.dns_index == after.state_hash_index, "the DNS of agent {} is behind", place + 1);
-        ensure!(after.audit_stored.as_ref() == Some(&head), "the audit store of agent {} is behind", place + 1);
+        ensure!(
+            before.state_hash_index == after.state_hash_index,
+            "agent {} is not at rest",
+            place + 1
+        );
+        ensure!(
+            after.dns_index == after.state_hash_index,
+            "the DNS of agent {} is behind",
+            place + 1
+        );
+        ensure!(
+            after.audit_stored.as_ref() == Some(&head),
+            "the audit store of agent {} is behind",
+            place + 1
+        );
         ensure!(after.audit_problem.is_empty(), "the audit store stopped: {}", after.audit_problem);
         ensure!(
             records.last().map(|last| last.hash.to_string()) == Some(head.hash),
             "records of agent {} do not reach the head",
             place + 1
         );
-        testimonies.push(Testimony { node: AgentId(place as u64 + 1), cluster: after, services, records });
+        testimonies.push(Testimony {
+            node: AgentId(place as u64 + 1),
+            cluster: after,
+            services,
+            records,
+        });
     }
     let indexes: Vec<u64> = testimonies.iter().map(|one| one.cluster.state_hash_index).collect();
     ensure!(indexes.windows(2).all(|pair| pair[0] == pair[1]), "the agents are at {indexes:?}");
@@ -107,7 +129,8 @@ fn services(cluster: &Cluster, place: usize) -> Result<Vec<pb::ServiceEntry>> {
 pub fn records(cluster: &Cluster, place: usize) -> Result<Vec<Record>> {
     let found = cluster.call(place, async |channel| {
         let mut client = AuditServiceClient::new(channel);
-        let mut request = pb::ListRecordsRequest { page_size: PAGE, ..pb::ListRecordsRequest::default() };
+        let mut request =
+            pb::ListRecordsRequest { page_size: PAGE, ..pb::ListRecordsRequest::default() };
         let mut found = Vec::new();
         loop {
             let page = client.list_records(request.clone()).await?.into_inner();
@@ -126,11 +149,13 @@ fn check_export(cluster: &Cluster, one: &Testimony) -> Result<()> {
     let text = cluster.cli_at(place(one), &["audit", "export"])?.ok()?;
     let mut exported = Vec::new();
     for line in text.lines() {
-        let line: serde_json::Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
+        let line: serde_json::Value =
+            serde_json::from_str(line).with_context(|| line.to_owned())?;
         let hash = line["hash"].as_str().unwrap_or_default().to_owned();
         exported.push((line["sequence"].as_u64().unwrap_or_default(), hash));
     }
-    let kept: Vec<_> = one.records.iter().map(|record| (record.sequence, record.hash.to_string())).collect();
+    let kept: Vec<_> =
+        one.records.iter().map(|record| (record.sequence, record.hash.to_string())).collect();
     // Records may have followed since; what was there is there.
     ensure!(exported.starts_with(&kept), "the export differs from the records");
     Ok(())
@@ -149,7 +174,12 @@ fn check_records(one: &Testimony, view: &View, one_selection: &mut OneSelection)
 }
 
 /// S4: what an agent's DNS answers is what it has applied.
-fn check_answers(cluster: &Cluster, one: &Testimony, view: &View, served: &mut Served) -> Result<()> {
+fn check_answers(
+    cluster: &Cluster,
+    one: &Testimony,
+    view: &View,
+    served: &mut Served,
+) -> Result<()> {
     for (id, status) in view.services.iter() {
         let answer = cluster.ask(place(one), status.spec.dns.name.as_str())?;
         let refused = match answer.code {
@@ -177,7 +207,8 @@ fn view(one: &Testimony) -> Result<View> {
         agents.insert(id, Agent { id, name, region, observer: true, heard: None });
     }
     let audit = one.cluster.audit_head.clone().map(Head::from_proto).transpose()?;
-    let answers = Answers { group: GroupId(1), index: one.cluster.state_hash_index, ..Answers::default() };
+    let answers =
+        Answers { group: GroupId(1), index: one.cluster.state_hash_index, ..Answers::default() };
     Ok(View {
         answers: Arc::new(answers),
         services: Arc::new(services),

@@ -46,8 +46,9 @@ impl Lab {
         let name = format!("{PREFIX}{}-{number}", std::process::id());
         let lab = Self { name, hosts: Vec::new(), cuts: BTreeSet::new() };
         let bridge = lab.bridge();
-        must("ip", ["netns", "add", &bridge])
-            .context("the feature netns needs root and iproute2; .ci/install installs what is missing")?;
+        must("ip", ["netns", "add", &bridge]).context(
+            "the feature netns needs root and iproute2; .ci/install installs what is missing",
+        )?;
         must("ip", ["-n", &bridge, "link", "add", "br0", "type", "bridge"])?;
         must("ip", ["-n", &bridge, "link", "set", "br0", "up"])?;
         Ok(lab)
@@ -64,7 +65,13 @@ impl Lab {
         must("ip", ["netns", "add", &namespace])?;
         self.hosts.push(host.clone());
         let port = format!("p{}", self.hosts.len());
-        must("ip", ["-n", &bridge, "link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns", &namespace])?;
+        must(
+            "ip",
+            [
+                "-n", &bridge, "link", "add", &port, "type", "veth", "peer", "name", "eth0",
+                "netns", &namespace,
+            ],
+        )?;
         must("ip", ["-n", &bridge, "link", "set", &port, "master", "br0", "up"])?;
         must("ip", ["-n", &namespace, "link", "set", "lo", "up"])?;
         must("ip", ["-n", &namespace, "addr", "add", &format!("{address}/24"), "dev", "eth0"])?;
@@ -105,7 +112,17 @@ impl Lab {
         );
         let mut file = tempfile::NamedTempFile::new()?;
         std::io::Write::write_all(&mut file, table.as_bytes())?;
-        must("ip", ["netns".as_ref(), "exec".as_ref(), self.bridge().as_ref(), "nft".as_ref(), "-f".as_ref(), file.path().as_os_str()])?;
+        must(
+            "ip",
+            [
+                "netns".as_ref(),
+                "exec".as_ref(),
+                self.bridge().as_ref(),
+                "nft".as_ref(),
+                "-f".as_ref(),
+                file.path().as_os_str(),
+            ],
+        )?;
         Ok(())
     }
 }
@@ -156,7 +173,8 @@ impl Host {
         let file = PathBuf::from("/run/netns").join(&self.namespace);
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
-                let namespace = File::open(&file).with_context(|| format!("no {}", file.display()))?;
+                let namespace =
+                    File::open(&file).with_context(|| format!("no {}", file.display()))?;
                 move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
                 work()
             });
@@ -168,7 +186,10 @@ impl Host {
     }
 
     /// Does something asynchronous here, on a runtime of its own.
-    pub fn run<T: Send, F: Future<Output = Result<T>>>(&self, work: impl FnOnce() -> F + Send) -> Result<T> {
+    pub fn run<T: Send, F: Future<Output = Result<T>>>(
+        &self,
+        work: impl FnOnce() -> F + Send,
+    ) -> Result<T> {
         self.inside(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async { work().await })

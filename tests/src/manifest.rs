@@ -34,7 +34,8 @@ pub struct Service<'a> {
 }
 
 /// A web check, once a second.
-pub const WEB: &str = "type: http, path: /, interval: 1s, timeout: 700ms, rise: 2, fall: 2, confirm: 100ms";
+pub const WEB: &str =
+    "type: http, path: /, interval: 1s, timeout: 700ms, rise: 2, fall: 2, confirm: 100ms";
 /// Returns after two seconds, often enough for any test.
 pub const BRISK: &str = "hold_down: 2s, cooldown: 1s, max_moves: 20, window: 1m";
 

@@ -29,21 +29,26 @@ impl Resolver {
         let host = lab.host("resolver", ADDRESS)?;
         let config = dir.join("unbound.conf");
         let stubs: String = servers.iter().map(|ip| format!("  stub-addr: {ip}\n")).collect();
-        std::fs::write(&config, format!(
-            "server:\n  interface: {ADDRESS}\n  access-control: 10.77.0.0/24 allow\n  do-daemonize: no\n  \
+        std::fs::write(
+            &config,
+            format!(
+                "server:\n  interface: {ADDRESS}\n  access-control: 10.77.0.0/24 allow\n  do-daemonize: no\n  \
              use-syslog: no\n  logfile: \"\"\n  pidfile: \"\"\n  username: \"\"\n  chroot: \"\"\n  directory: \"{}\"\n  \
              do-not-query-localhost: no\n  local-zone: \"test.\" nodefault\n  module-config: \"iterator\"\n  \
              num-threads: 1\n  root-hints: \"\"\nremote-control:\n  control-enable: no\n\
              stub-zone:\n  name: \"{ZONE}\"\n  stub-prime: no\n{stubs}",
-            dir.display()
-        ))?;
+                dir.display()
+            ),
+        )?;
         let mut command = host.command("unbound");
         command.arg("-d").arg("-c").arg(&config);
         must("unbound", ["-V"]).context("unbound is missing; .ci/install installs it")?;
         let process = Process::start("unbound", &mut command, &dir.join("unbound.log"))?;
         let resolver = Self { host, _process: process };
-        poll::until("unbound", START_LIMIT, || dns::ask(&resolver.host, ADDRESS, &format!("ns1.{ZONE}")))
-            .map_err(|error| error.context(crate::process::tail(&dir.join("unbound.log"))))?;
+        poll::until("unbound", START_LIMIT, || {
+            dns::ask(&resolver.host, ADDRESS, &format!("ns1.{ZONE}"))
+        })
+        .map_err(|error| error.context(crate::process::tail(&dir.join("unbound.log"))))?;
         Ok(resolver)
     }
 

@@ -114,7 +114,8 @@ fn logs(dir: &Path) -> String {
     let mut text = String::new();
     for name in ["a1", "a2", "a3"] {
         // Writing to a string does not fail.
-        let _ = write!(text, "\n--- the log of {name} ends ---\n{}", tail(&dir.join(name).join("log")));
+        let _ =
+            write!(text, "\n--- the log of {name} ends ---\n{}", tail(&dir.join(name).join("log")));
     }
     text
 }

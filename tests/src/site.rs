@@ -59,7 +59,12 @@ pub struct Site {
 
 impl Site {
     /// Starts a site; with TLS where there is an authority to issue its certificates.
-    pub fn start(lab: &mut Lab, (name, address): (&str, Ipv4Addr), dir: &Path, pki: Option<&Path>) -> Result<Self> {
+    pub fn start(
+        lab: &mut Lab,
+        (name, address): (&str, Ipv4Addr),
+        dir: &Path,
+        pki: Option<&Path>,
+    ) -> Result<Self> {
         let dir = dir.join(format!("site-{name}"));
         std::fs::create_dir_all(&dir)?;
         if let Some(pki) = pki {
@@ -99,7 +104,9 @@ impl Site {
         command.arg(workspace().join("tests/fixtures/site.py"));
         command.args([self.address().to_string(), port.to_string()]).arg(self.dir.join("manners"));
         if self.tls {
-            command.args(["good.pem", "good.key", "bad.pem", "bad.key"].map(|file| self.dir.join(file)));
+            command.args(
+                ["good.pem", "good.key", "bad.pem", "bad.key"].map(|file| self.dir.join(file)),
+            );
         }
         self.process = Some(Process::start(&self.name, &mut command, &self.dir.join("log"))?);
         let address = (self.address(), port).into();

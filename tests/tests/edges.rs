@@ -40,7 +40,10 @@ const GUARDED: &[(&str, &[&str])] = &[
     ("sled", &["holdfast-audit"]),
     ("hickory-server", &["holdfast-dns"]),
     // The CLI and the benchmarks are clients of the API like any other: they speak its messages.
-    ("prost", &["holdfast-wire", "holdfast-api", "holdfast-consensus", "holdfast", "holdfast-bench"]),
+    (
+        "prost",
+        &["holdfast-wire", "holdfast-api", "holdfast-consensus", "holdfast", "holdfast-bench"],
+    ),
     ("prost-types", &["holdfast-wire", "holdfast-api"]),
 ];
 
@@ -53,7 +56,10 @@ fn root() -> PathBuf {
 
 fn packages() -> Vec<cargo_metadata::Package> {
     let mut command = cargo_metadata::MetadataCommand::new();
-    command.manifest_path(root().join("Cargo.toml")).no_deps().other_options(["--offline".to_owned()]);
+    command
+        .manifest_path(root().join("Cargo.toml"))
+        .no_deps()
+        .other_options(["--offline".to_owned()]);
     command.exec().expect("cargo metadata works in a checkout").packages
 }
 

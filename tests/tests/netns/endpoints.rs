@@ -14,12 +14,23 @@ use holdfast_tests::{Scene, poll, scenario};
 use holdfast_wire::pb::v1 as pb;
 
 /// The failures that observers saw when the endpoint was last found down; the record follows the answer.
-fn evidence_against(cluster: &Cluster, service: &str, endpoint: &str) -> Result<Vec<(Phase, FailureKind)>> {
+fn evidence_against(
+    cluster: &Cluster,
+    service: &str,
+    endpoint: &str,
+) -> Result<Vec<(Phase, FailureKind)>> {
     poll::until("the record of the verdict", LIMIT, || {
         let records = records_of(cluster, 0, service)?;
         let found = records.iter().rev().find_map(|record| match &record.content.event {
-            Event::VerdictChanged { endpoint: of, to: Verdict::Down, evidence, .. } if of.as_str() == endpoint => {
-                Some(evidence.iter().filter_map(|one| one.failure.as_ref().map(|f| (f.phase, f.kind))).collect())
+            Event::VerdictChanged { endpoint: of, to: Verdict::Down, evidence, .. }
+                if of.as_str() == endpoint =>
+            {
+                Some(
+                    evidence
+                        .iter()
+                        .filter_map(|one| one.failure.as_ref().map(|f| (f.phase, f.kind)))
+                        .collect(),
+                )
             }
             _ => None,
         });
@@ -94,14 +105,19 @@ fn an_endpoint_with_an_expired_certificate_is_left() -> Result<()> {
             pki.join("ca.pem").display()
         );
         let endpoints = [("eu", eu.address(), HTTPS), ("us", us.address(), HTTPS)];
-        scene.cluster.apply(&Service { name: SHOP, endpoints: &endpoints, check: &check, failover: BRISK }.to_yaml())?;
+        scene.cluster.apply(
+            &Service { name: SHOP, endpoints: &endpoints, check: &check, failover: BRISK }
+                .to_yaml(),
+        )?;
         for endpoint in ["eu", "us"] {
             scene.cluster.await_verdict(0, (SHOP, endpoint), pb::Verdict::Up)?;
         }
         eu.answer(Manners::Expired)?;
         scene.cluster.await_verdict(0, (SHOP, "eu"), pb::Verdict::Down)?;
         let failures = evidence_against(&scene.cluster, SHOP, "eu")?;
-        if failures.is_empty() || failures.iter().any(|seen| *seen != (Phase::Tls, FailureKind::Certificate)) {
+        if failures.is_empty()
+            || failures.iter().any(|seen| *seen != (Phase::Tls, FailureKind::Certificate))
+        {
             bail!("{failures:?}");
         }
         let answer = holdfast_tests::dns::Answer::of(&[us.address()]);

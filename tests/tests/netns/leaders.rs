@@ -19,7 +19,8 @@ fn others(place: usize) -> Vec<usize> {
 
 /// A change, asked of one agent alone: `pause` or `resume` of automation, which touch no service.
 fn set_pause(cluster: &Cluster, place: usize) -> Result<holdfast_tests::process::Output> {
-    cluster.cli_at(place, &["pause", "--for", "10m", "--reason", "test", "--yes", "--timeout", "4s"])
+    cluster
+        .cli_at(place, &["pause", "--for", "10m", "--reason", "test", "--yes", "--timeout", "4s"])
 }
 
 /// An agent without quorum refuses a change in time, and says why and what next.
@@ -34,10 +35,11 @@ fn check_refused(cluster: &Cluster, place: usize) -> Result<()> {
 
 /// How often the answer of the service was changed by something else than a declaration.
 fn moves(cluster: &Cluster, place: usize) -> Result<usize> {
-    let automatic = |event: &Event| {
-        matches!(event, Event::SelectionChanged { cause, .. } if cause.is_automatic())
-    };
-    Ok(records_of(cluster, place, SHOP)?.iter().filter(|record| automatic(&record.content.event)).count())
+    let automatic = |event: &Event| matches!(event, Event::SelectionChanged { cause, .. } if cause.is_automatic());
+    Ok(records_of(cluster, place, SHOP)?
+        .iter()
+        .filter(|record| automatic(&record.content.event))
+        .count())
 }
 
 #[test]
@@ -74,7 +76,8 @@ fn every_agent_killed_and_started_again() -> Result<()> {
         scene.eu.kill()?;
         scene.await_everywhere(&scene.answer_us())?;
         let first = poll::until("agents that agree at rest", LIMIT, || {
-            let all: Vec<_> = (0..3).map(|place| memory(&scene.cluster, place)).collect::<Result<_>>()?;
+            let all: Vec<_> =
+                (0..3).map(|place| memory(&scene.cluster, place)).collect::<Result<_>>()?;
             if all.iter().all(|one| *one == all[0]) { Ok(all[0].clone()) } else { bail!("{all:?}") }
         })?;
         for place in 0..3 {
@@ -84,7 +87,9 @@ fn every_agent_killed_and_started_again() -> Result<()> {
         // Alone, it answers at once from what it knew, and refuses what it cannot agree on.
         scene.cluster.start_node(1)?;
         scene.cluster.await_answer(&[1], NAME, &scene.answer_us())?;
-        poll::until("the API of an agent that is alone", LIMIT, || scene.cluster.cluster_as_seen_by(1))?;
+        poll::until("the API of an agent that is alone", LIMIT, || {
+            scene.cluster.cluster_as_seen_by(1)
+        })?;
         check_refused(&scene.cluster, 1)?;
         let alone = poll::until("the memory of the first", LIMIT, || memory(&scene.cluster, 1))?;
         ensure!(alone.0 == first.0, "the epoch was {}, it is {}", first.0, alone.0);
@@ -92,12 +97,21 @@ fn every_agent_killed_and_started_again() -> Result<()> {
         scene.cluster.revive()?;
         for place in 0..3 {
             let after = poll::until("a memory", LIMIT, || memory(&scene.cluster, place))?;
-            ensure!(after.0 == first.0, "agent {place}: the epoch was {}, it is {}", first.0, after.0);
+            ensure!(
+                after.0 == first.0,
+                "agent {place}: the epoch was {}, it is {}",
+                first.0,
+                after.0
+            );
             // A new leader's term is recorded after what there was, which must be there unchanged.
             let records = records(&scene.cluster, place)?;
-            let known = usize::try_from(first.2.length)?.checked_sub(1).and_then(|last| records.get(last));
+            let known =
+                usize::try_from(first.2.length)?.checked_sub(1).and_then(|last| records.get(last));
             let hash = known.map(|record| record.hash.to_string());
-            ensure!(hash.as_deref() == Some(first.2.hash.as_str()), "agent {place} has another chain");
+            ensure!(
+                hash.as_deref() == Some(first.2.hash.as_str()),
+                "agent {place} has another chain"
+            );
         }
         scene.await_everywhere(&scene.answer_us())
     })
@@ -136,7 +150,8 @@ fn fail_behind_one_way_cut(scene: &mut Scene, outwards: bool) -> Result<()> {
     let leader = scene.cluster.leader()?;
     let rest = others(leader);
     for &other in &rest {
-        let (a, b) = (scene.cluster.nodes()[leader].address(), scene.cluster.nodes()[other].address());
+        let (a, b) =
+            (scene.cluster.nodes()[leader].address(), scene.cluster.nodes()[other].address());
         let (from, to) = if outwards { (a, b) } else { (b, a) };
         scene.lab.cut_one_way(from, to)?;
     }
@@ -196,7 +211,9 @@ fn a_slow_observer_moves_nothing() -> Result<()> {
         let expected = scene.answer_eu();
         let rest = others(slow);
         starved(&mut scene.cluster, slow, |cluster| {
-            poll::throughout("the answer", Duration::from_secs(10), &expected, || cluster.ask(rest[0], NAME))
+            poll::throughout("the answer", Duration::from_secs(10), &expected, || {
+                cluster.ask(rest[0], NAME)
+            })
         })?;
         ensure!(moves(&scene.cluster, rest[0])? == 0, "the answer moved");
         Ok(())

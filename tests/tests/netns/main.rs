@@ -5,5 +5,8 @@
 
 #![cfg(feature = "netns")]
 
+mod clients;
+mod disks;
 mod endpoints;
 mod leaders;
+mod policies;
