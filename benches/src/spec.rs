@@ -119,7 +119,7 @@ pub(crate) fn service(id: &str, pools: Vec<pb::Pool>, check: pb::Check) -> pb::S
             failback: pb::Failback::Auto as i32,
             hold_down_ms: 500,
             cooldown_ms: 0,
-            max_moves: 10_000,
+            max_moves: 1_000,
             window_ms: 60_000,
             all_down: Some(pb::AllDown {
                 policy: Some(pb::all_down::Policy::FailOpen(pb::FailOpen {})),
