@@ -12,6 +12,7 @@ use std::io;
 use std::ops::{Bound, ControlFlow, RangeInclusive};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ use crate::StoreError;
 const RECORDS: &str = "records";
 const META: &str = "meta";
 const MARK: &str = "mark";
+/// A file that says that something was stored: sled takes a file in which it recognises nothing for a new one.
+const BEGUN: &str = "begun";
 /// What sled says of a directory that is in use.
 const LOCKED: &str = "could not acquire lock";
 /// How often a lock is tried, and the time between: two seconds in all.
@@ -38,6 +41,7 @@ pub struct SledStore {
     dir: PathBuf,
     file: File,
     synced_blobs: Mutex<BTreeSet<OsString>>,
+    begun: AtomicBool,
 }
 
 /// Why sled did not open.
@@ -70,6 +74,7 @@ impl SledStore {
         match catch_unwind(AssertUnwindSafe(|| Self::open_unguarded(dir, cache_bytes))) {
             Ok(Ok(store)) => {
                 store.sync_directories().map_err(|e| Refusal::Unusable(e.to_string()))?;
+                store.refuse_oblivion()?;
                 Ok(store)
             }
             Ok(Err(error)) => Err(refusal(error)),
@@ -87,7 +92,27 @@ impl SledStore {
         let meta = db.open_tree(META)?;
         let file = File::open(dir.join("db"))?;
         let synced_blobs = Mutex::new(blob_names(dir)?.collect());
-        Ok(Self { db, records, meta, dir: dir.to_path_buf(), file, synced_blobs })
+        let begun = AtomicBool::new(dir.join(BEGUN).exists());
+        Ok(Self { db, records, meta, dir: dir.to_path_buf(), file, synced_blobs, begun })
+    }
+
+    /// A store that held something and opens empty is damaged, whatever sled makes of it.
+    fn refuse_oblivion(&self) -> Result<(), Refusal> {
+        let mark = self.mark().map_err(|e| Refusal::Damaged(e.to_string()))?;
+        if mark.is_none() && self.begun.load(Ordering::Relaxed) {
+            return Err(Refusal::Damaged("it opens empty, although records were stored in it".into()));
+        }
+        Ok(())
+    }
+
+    fn note_begun(&self) -> io::Result<()> {
+        if self.begun.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        File::create(self.dir.join(BEGUN))?.sync_all()?;
+        File::open(&self.dir)?.sync_all()?;
+        self.begun.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Makes the names of the files durable; a parent that cannot be opened is none of ours.
@@ -260,6 +285,7 @@ impl AuditStore for SledStore {
     fn sync(&self) -> Result<(), StoreError> {
         guarded("flush", || self.db.flush().map(drop).map_err(failed("flush")))?;
         self.sync_blobs().map_err(|e| StoreError::new("sync of blobs", e))?;
-        self.file.sync_data().map_err(|e| StoreError::new("sync of db", e))
+        self.file.sync_data().map_err(|e| StoreError::new("sync of db", e))?;
+        self.note_begun().map_err(|e| StoreError::new("sync of the directory", e))
     }
 }

@@ -90,6 +90,19 @@ async fn an_overwritten_file_is_set_aside_and_filled_again() {
 }
 
 #[tokio::test]
+async fn a_store_that_forgot_everything_is_set_aside() {
+    let (dir, path) = filled_directory(50).await;
+    let length = fs::metadata(path.join("db")).expect("knows").len();
+    fs::write(path.join("db"), vec![0xA5; usize::try_from(length).expect("small")])
+        .expect("writes");
+    let (log, opened) = reopen(&path);
+    let repair = opened.repaired.expect("an empty store in a used directory is damage");
+    assert!(repair.moved_to.join("db").exists(), "the damaged store is kept");
+    assert_eq!(repair.moved_to, dir.path().join("audit.broken-1"));
+    assert_eq!(log.head().length, 0);
+}
+
+#[tokio::test]
 async fn no_damage_to_the_file_breaks_the_opening() {
     for seed in 0..24u64 {
         let (dir, path) = filled_directory(300).await;
