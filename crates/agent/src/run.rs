@@ -74,76 +74,109 @@ pub enum StartError {
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), StartError> {
     let clock = Arc::new(SystemClock);
     let started_at = clock.now();
-    prepare_data_dir(&config)?;
-    let tls = load_tls(&config, started_at)?;
-    let peer_listener = listen("listen.peer", config.listen.peer).await?;
-    let api_listener = listen("listen.api", config.listen.api).await?;
-    let http_listener = match config.listen.http {
-        Some(address) => Some(listen("listen.http", address).await?),
-        None => None,
-    };
-
     // DNS is first to start and last to stop: it answers from disk while everything else is still on its way.
     let (publisher, answers) = holdfast_dns::channel();
     let dns_stop = CancellationToken::new();
+    let _dns_guard = dns_stop.clone().drop_guard();
     let dns = start_dns(&config, &answers, dns_stop.clone()).await?;
-    let dns_addresses = dns.as_ref().map(|dns| dns.local_addrs().to_vec()).unwrap_or_default();
-
-    let wire =
-        Arc::new(GrpcWire::new(GrpcWireConfig { tls: tls.as_ref().map(|tls| tls.client(None)) }));
-    let data_dir = config.node.data_dir.clone();
-    let seams = AgentSeams {
-        wire,
-        clock: clock.clone(),
-        entropy: Arc::new(SystemEntropy),
-        prober: Arc::new(NetProber::new(config.probe.policy.clone(), clock.clone())),
-        storage: Storage::Directory(data_dir.join("raft")),
-        audit: AuditStorage::Directory(data_dir.join("audit")),
-        fatal: Fatal::abort(),
+    let inside = Inside {
+        config,
         publisher,
         answers: answers.clone(),
-    };
-    let serving = CancellationToken::new();
-    let agent = Agent::start(&config, seams).await?;
-    let facts = Facts::new(Sources {
-        config: config.clone(),
-        tasks: agent.tasks.clone(),
-        group: agent.group.clone(),
-        audit: agent.audit.clone(),
-        answers,
-        dns: dns_addresses,
+        dns: dns.as_ref(),
         started_at,
-        certificate_expires: tls.as_ref().map(TlsMaterial::expires),
-    });
-    let peers_stop = CancellationToken::new();
-    let _stops = [
-        dns_stop.clone().drop_guard(),
-        serving.clone().drop_guard(),
-        peers_stop.clone().drop_guard(),
-    ];
-    let peers = serve_peers(peer_listener, &agent, tls.as_ref(), peers_stop.clone());
-    let api = serve_api(api_listener, &agent, &facts, (tls.as_ref(), clock), serving.clone());
-    if let Some(listener) = http_listener {
-        let served = http::serve(listener, facts.clone(), telemetry::metrics(), serving.clone());
-        tokio::spawn(served);
-    }
-    tracing::info!(agent = %config.node.name, cluster = config.cluster.id, "the agent runs");
-
-    let ended = tokio::select! {
-        biased;
-        () = shutdown.cancelled() => Ok(()),
-        ended = peers => ended,
-        ended = api => ended,
+        clock,
     };
-    tracing::info!("the agent stops: the API first, DNS last");
-    serving.cancel();
-    agent.stop().await;
-    peers_stop.cancel();
+    let ended = match inside.run(shutdown.clone()).await {
+        Err(error) if !shutdown.is_cancelled() && answers.current().is_some() && dns.is_some() => {
+            tracing::error!(
+                %error,
+                "the agent does not run; DNS goes on from the last view until this process is told to stop"
+            );
+            shutdown.cancelled().await;
+            Err(error)
+        }
+        ended => ended,
+    };
     dns_stop.cancel();
     if let Some(dns) = dns {
         dns.stopped().await;
     }
     ended
+}
+
+/// Everything of an agent but DNS, which outlives it.
+struct Inside<'a> {
+    config: Config,
+    publisher: holdfast_dns::Publisher,
+    answers: holdfast_dns::AnswersSource,
+    dns: Option<&'a DnsServer>,
+    started_at: Timestamp,
+    clock: Arc<SystemClock>,
+}
+
+impl Inside<'_> {
+    async fn run(self, shutdown: CancellationToken) -> Result<(), StartError> {
+        let Self { config, publisher, answers, dns, started_at, clock } = self;
+        prepare_data_dir(&config)?;
+        let tls = load_tls(&config, started_at)?;
+        let peer_listener = listen("listen.peer", config.listen.peer).await?;
+        let api_listener = listen("listen.api", config.listen.api).await?;
+        let http_listener = match config.listen.http {
+            Some(address) => Some(listen("listen.http", address).await?),
+            None => None,
+        };
+        let dns_addresses = dns.map(|dns| dns.local_addrs().to_vec()).unwrap_or_default();
+        let wire = Arc::new(GrpcWire::new(GrpcWireConfig {
+            tls: tls.as_ref().map(|tls| tls.client(None)),
+        }));
+        let data_dir = config.node.data_dir.clone();
+        let seams = AgentSeams {
+            wire,
+            clock: clock.clone(),
+            entropy: Arc::new(SystemEntropy),
+            prober: Arc::new(NetProber::new(config.probe.policy.clone(), clock.clone())),
+            storage: Storage::Directory(data_dir.join("raft")),
+            audit: AuditStorage::Directory(data_dir.join("audit")),
+            fatal: Fatal::abort(),
+            publisher,
+            answers: answers.clone(),
+        };
+        let serving = CancellationToken::new();
+        let agent = Agent::start(&config, seams).await?;
+        let facts = Facts::new(Sources {
+            config: config.clone(),
+            tasks: agent.tasks.clone(),
+            group: agent.group.clone(),
+            audit: agent.audit.clone(),
+            answers,
+            dns: dns_addresses,
+            started_at,
+            certificate_expires: tls.as_ref().map(TlsMaterial::expires),
+        });
+        let peers_stop = CancellationToken::new();
+        let _stops = [serving.clone().drop_guard(), peers_stop.clone().drop_guard()];
+        let peers = serve_peers(peer_listener, &agent, tls.as_ref(), peers_stop.clone());
+        let api = serve_api(api_listener, &agent, &facts, (tls.as_ref(), clock), serving.clone());
+        if let Some(listener) = http_listener {
+            let served =
+                http::serve(listener, facts.clone(), telemetry::metrics(), serving.clone());
+            tokio::spawn(served);
+        }
+        tracing::info!(agent = %config.node.name, cluster = config.cluster.id, "the agent runs");
+
+        let ended = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => Ok(()),
+            ended = peers => ended,
+            ended = api => ended,
+        };
+        tracing::info!("the agent stops: the API first, DNS last");
+        serving.cancel();
+        agent.stop().await;
+        peers_stop.cancel();
+        ended
+    }
 }
 
 fn prepare_data_dir(config: &Config) -> Result<(), StartError> {

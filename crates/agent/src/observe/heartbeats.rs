@@ -3,7 +3,7 @@
 //! Beats are not logged; only the change from reporting to silent and back is. A new leader has heard nobody: it
 //! gives every endpoint that was reporting one whole TTL from the beginning of its term.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ use crate::peers::Peers;
 
 /// How long a forwarded beat may take.
 const FORWARD_TIMEOUT: Duration = Duration::from_millis(500);
+/// A look that comes so much later than planned says that this node stood still.
+const STALL: Duration = Duration::from_millis(250);
 /// How long the leader waits when nothing can fall silent.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -41,6 +43,8 @@ struct Table {
     term: u64,
     since: Option<Instant>,
     last: BTreeMap<Target, Instant>,
+    /// When the next look was planned.
+    planned: Option<Instant>,
 }
 
 /// A heartbeat check of an endpoint, as the view has it.
@@ -84,15 +88,19 @@ impl Heartbeats {
         let now = Instant::now();
         let mut table = self.lock();
         table.enter(term);
+        let mut news = false;
         for target in targets {
             if ttl_of(&view, &target).is_none() {
                 let why = format!("{target} is no heartbeat check of a registered endpoint");
                 return Err(Refusal::new(RefusalReason::Malformed, why));
             }
+            news |= !is_up(&view, &target);
             table.last.insert(target, now);
         }
         drop(table);
-        self.changed.notify_one();
+        if news {
+            self.changed.notify_one();
+        }
         Ok(())
     }
 
@@ -124,8 +132,10 @@ impl Heartbeats {
         {
             let mut table = self.lock();
             table.enter(term);
-            table.last.retain(|target, _| watched.iter().any(|w| w.target == *target));
+            let targets: BTreeSet<&Target> = watched.iter().map(|one| &one.target).collect();
+            table.last.retain(|target, _| targets.contains(target));
             let now = Instant::now();
+            table.forgive(now);
             for one in &watched {
                 let last = table.last.get(&one.target).copied();
                 let due = last.or(table.since).unwrap_or(now) + one.ttl;
@@ -139,6 +149,7 @@ impl Heartbeats {
                     Verdict::Down | Verdict::Unknown => {}
                 }
             }
+            table.planned = Some(now + wait);
         }
         if !beats.is_empty() {
             let command = Command::RecordHeartbeats { term, beats };
@@ -152,7 +163,7 @@ impl Heartbeats {
     fn leading(&self) -> Option<u64> {
         let status = self.group.status();
         let status = status.borrow();
-        (status.leader == Some(self.agent)).then_some(status.term)
+        (status.leader == Some(self.agent) && status.quorum_ok).then_some(status.term)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Table> {
@@ -163,7 +174,17 @@ impl Heartbeats {
 impl Table {
     fn enter(&mut self, term: u64) {
         if self.term != term || self.since.is_none() {
-            *self = Self { term, since: Some(Instant::now()), last: BTreeMap::new() };
+            *self = Self { term, since: Some(Instant::now()), ..Self::default() };
+        }
+    }
+
+    /// After a stall of this node nobody is called silent: the beats of that time may still be unread.
+    fn forgive(&mut self, now: Instant) {
+        let stalled =
+            self.planned.is_some_and(|planned| now.saturating_duration_since(planned) > STALL);
+        if stalled {
+            self.since = Some(now);
+            self.last.values_mut().for_each(|at| *at = now);
         }
     }
 }
@@ -176,6 +197,13 @@ fn ttl_of(view: &View, target: &Target) -> Option<Duration> {
         CheckKind::Heartbeat(heartbeat) => Some(heartbeat.ttl),
         _ => None,
     }
+}
+
+fn is_up(view: &View, target: &Target) -> bool {
+    let endpoints = view.services.get(&target.service).map(|status| &status.endpoints);
+    let endpoint = endpoints.and_then(|all| all.iter().find(|e| e.endpoint == target.endpoint));
+    let check = endpoint.and_then(|e| e.checks.iter().find(|check| check.check == target.check));
+    check.is_some_and(|check| check.verdict == Verdict::Up)
 }
 
 fn watched(view: &View) -> Vec<Watched> {

@@ -59,7 +59,6 @@ impl Hub {
     /// Takes a bulletin. Errors: this agent is not the leader, or the log takes nothing at present.
     pub(crate) async fn take(&self, bulletin: Bulletin) -> Result<BulletinReply, Refusal> {
         let term = self.leading()?;
-        self.note_heard(term, &bulletin);
         if !bulletin.suspects.is_empty() {
             self.ask_everybody(&bulletin.suspects);
         }
@@ -71,6 +70,7 @@ impl Hub {
             self.record(agent, report).await?;
             recorded = sequence;
         }
+        self.note_heard(term, agent, boot);
         let known =
             self.group.view().borrow().agents.get(&agent).is_some_and(|a| a.heard == Some(boot));
         Ok(BulletinReply { recorded, need_full: !full && !known })
@@ -110,10 +110,14 @@ impl Hub {
         Err(Refusal::new(reason, "this agent does not lead the group"))
     }
 
-    fn note_heard(&self, term: u64, bulletin: &Bulletin) {
+    /// Takes note of an observer whose news, if it had any, is in the log. Strangers are not remembered.
+    fn note_heard(&self, term: u64, agent: AgentId, boot: BootId) {
+        if !self.group.view().borrow().agents.contains_key(&agent) {
+            return;
+        }
         let mut heard = self.lock();
         heard.enter(term);
-        heard.last.insert(bulletin.agent, (bulletin.boot, Instant::now()));
+        heard.last.insert(agent, (boot, Instant::now()));
     }
 
     /// Asks every observer to look at once. Nobody waits for it.
@@ -159,7 +163,7 @@ impl Hub {
         };
         let mut wait = self.silent_after;
         for (agent, boot) in agents {
-            let quiet = self.quiet_for(term, agent);
+            let quiet = self.quiet_for(term, agent, boot);
             if quiet < self.silent_after {
                 wait = wait.min(self.silent_after - quiet);
                 continue;
@@ -173,11 +177,13 @@ impl Hub {
         wait.max(Duration::from_millis(10))
     }
 
-    /// For how long an observer has not been heard; a new leader begins to count when its term does.
-    fn quiet_for(&self, term: u64, agent: AgentId) -> Duration {
+    /// For how long an observer has not been heard under the boot whose opinions count; a new leader begins to count
+    /// when its term does.
+    fn quiet_for(&self, term: u64, agent: AgentId, boot: BootId) -> Duration {
         let mut heard = self.lock();
         heard.enter(term);
-        let since = heard.last.get(&agent).map(|(_, at)| *at).or(heard.since);
+        let last = heard.last.get(&agent).filter(|(known, _)| *known == boot);
+        let since = last.map(|(_, at)| *at).or(heard.since);
         since.map_or(Duration::ZERO, |at| at.elapsed())
     }
 

@@ -4,13 +4,14 @@
 //! whole digest is sent, so nothing has to be remembered about what was lost. Reports of one boot are numbered by a
 //! counter that only grows.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use holdfast_consensus::Group;
-use holdfast_core::observation::{Report, Target};
-use holdfast_core::{AgentId, BootId};
+use holdfast_core::observation::{Observation, Report, Target};
+use holdfast_core::{AgentId, BootId, ServiceId};
 use holdfast_probe::Digest;
 use holdfast_wire::agent::{Bulletin, BulletinReply};
 use holdfast_wire::peer::MessageKind;
@@ -54,7 +55,10 @@ pub(crate) struct Reporter {
 struct Progress {
     need_full: bool,
     last_full: Instant,
-    suspects: Vec<Target>,
+    /// Hints that did not arrive yet; a map, as the digest is.
+    suspects: BTreeSet<Target>,
+    /// The newest declaration that this observer's opinions have been sent for.
+    declared: u64,
     pause: Duration,
 }
 
@@ -65,13 +69,23 @@ impl Reporter {
         let mut progress = Progress {
             need_full: true,
             last_full: Instant::now(),
-            suspects: Vec::new(),
+            suspects: BTreeSet::new(),
+            declared: 0,
             pause: RETRY_PAUSE,
         };
         loop {
             let leader = status.borrow_and_update().leader;
             let wait = match leader {
-                Some(leader) => self.report(leader, &mut progress).await,
+                Some(leader) => tokio::select! {
+                    biased;
+                    wait = self.report(leader, &mut progress) => wait,
+                    // Whoever was asked no longer leads: what was under way is sent again, to the next one.
+                    _ = status.wait_for(|status| status.leader != Some(leader)) => {
+                        progress.need_full = true;
+                        progress.pause = RETRY_PAUSE;
+                        Duration::ZERO
+                    }
+                },
                 None => LONGEST_PAUSE,
             };
             let news = leader.is_some() && !progress.need_full;
@@ -95,17 +109,20 @@ impl Reporter {
         let full = progress.need_full || progress.last_full.elapsed() >= FULL_EVERY;
         let changes = self.digest.take_changes();
         progress.suspects.extend(self.digest.take_suspects());
-        let observations = if full { self.digest.full() } else { changes };
+        let redeclared = self.redeclared(progress);
+        let observations =
+            if full { self.digest.full() } else { self.with_redeclared(changes, &redeclared) };
         let report = (full || !observations.is_empty()).then(|| {
             let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
             let (agent, boot) = (self.agent, self.boot);
             Report { agent, boot, sequence, full, observations }
         });
-        let suspects = std::mem::take(&mut progress.suspects);
+        let suspects = progress.suspects.iter().cloned().collect();
         let bulletin = Bulletin { agent: self.agent, boot: self.boot, report, suspects };
         let sent_full = full;
         match self.send(leader, bulletin).await {
             Ok(reply) => {
+                progress.suspects.clear();
                 progress.need_full = reply.need_full;
                 if sent_full {
                     progress.last_full = Instant::now();
@@ -122,6 +139,31 @@ impl Reporter {
                 pause
             }
         }
+    }
+
+    /// The services declared since the last look. A declaration can void opinions that this observer still holds (a
+    /// service deleted and declared again between two views), so they are sent again.
+    fn redeclared(&self, progress: &mut Progress) -> BTreeSet<ServiceId> {
+        let view = self.group.view().borrow().clone();
+        let since = std::mem::replace(&mut progress.declared, view.answers.index);
+        let newer = view.services.iter().filter(|(_, status)| status.revision > since);
+        newer.map(|(id, _)| id.clone()).collect()
+    }
+
+    fn with_redeclared(
+        &self,
+        changes: Vec<Observation>,
+        services: &BTreeSet<ServiceId>,
+    ) -> Vec<Observation> {
+        if services.is_empty() {
+            return changes;
+        }
+        let mut all: BTreeMap<Target, Observation> = BTreeMap::new();
+        let again = self.digest.full().into_iter().filter(|o| services.contains(&o.target.service));
+        for observation in changes.into_iter().chain(again) {
+            all.insert(observation.target.clone(), observation);
+        }
+        all.into_values().collect()
     }
 
     async fn send(&self, leader: AgentId, bulletin: Bulletin) -> Result<BulletinReply, String> {

@@ -8,8 +8,10 @@ use holdfast_consensus::Group;
 use holdfast_core::{Actor, AgentId, AgentName, Command, RegionName};
 use tokio_util::sync::CancellationToken;
 
-/// The pause after a proposal that did not go through.
+/// The first pause after a proposal that did not go through.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// The longest: what is refused for good (a name that is in use) must not be proposed at the speed of the log.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Keeps the roster while this agent leads.
 #[derive(Debug)]
@@ -25,16 +27,25 @@ impl Roster {
     pub(crate) async fn run(self: Arc<Self>, cancel: CancellationToken) {
         let mut status = self.group.status();
         let mut view = self.group.view();
+        let mut pause = RETRY_PAUSE;
         loop {
             status.borrow_and_update();
             view.borrow_and_update();
-            let settled = self.settle().await;
+            if !self.settle().await {
+                tokio::select! {
+                    biased;
+                    () = cancel.cancelled() => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                continue;
+            }
+            pause = RETRY_PAUSE;
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return,
                 changed = status.changed() => if changed.is_err() { return },
                 changed = view.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(RETRY_PAUSE), if !settled => {}
             }
         }
     }
@@ -42,9 +53,16 @@ impl Roster {
     /// Proposes what is missing; returns whether nothing is left to do.
     async fn settle(&self) -> bool {
         for command in self.differences() {
-            if let Err(error) = self.group.propose(None, Actor::system(), command).await {
-                tracing::debug!(%error, "the roster could not be brought up to date; it is tried again");
-                return false;
+            match self.group.propose(None, Actor::system(), command).await.map(|o| o.result) {
+                Ok(Ok(_)) => {}
+                Ok(Err(rejection)) => {
+                    tracing::error!(%rejection, "a member cannot be counted; give it a name of its own");
+                    return false;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "the roster is not up to date; it is tried again");
+                    return false;
+                }
             }
         }
         true

@@ -1,4 +1,4 @@
-//! The time that a leader stamps on entries: wall time that never stands still and never goes back.
+//! The time that a leader stamps on entries: wall time that never stands still, never goes back and never leaps.
 //!
 //! `apply` clamps time, so a wall clock that is behind the group's time would freeze it, and with it every hold and
 //! expiry. Where the wall clock is behind, time goes on from the last stamp at the pace of the monotonic clock.
@@ -8,6 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use holdfast_core::Timestamp;
 use holdfast_core::seam::Clock;
 use tokio::time::Instant;
+
+/// A wall clock that is ahead is followed by this part of the time that passes, so that a step of the clock does not
+/// end every order, hold and budget at once.
+const SLEW: u32 = 10;
 
 pub(crate) struct Stamper {
     clock: Arc<dyn Clock>,
@@ -23,8 +27,15 @@ impl Stamper {
     pub(crate) fn stamp(&self, group_time: Timestamp) -> Timestamp {
         let now = Instant::now();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let carried = last.map_or(group_time, |(at, since)| at + (now - since));
-        let at = self.clock.now().max(carried).max(group_time);
+        let wall = self.clock.now();
+        let at = match *last {
+            Some((at, since)) => {
+                let elapsed = now - since;
+                let carried = (at + elapsed).max(group_time);
+                wall.clamp(carried, carried + elapsed / SLEW)
+            }
+            None => wall.max(group_time),
+        };
         *last = Some((at, now));
         at
     }
@@ -50,10 +61,19 @@ mod tests {
         assert_eq!(stamper.stamp(Timestamp(50_000)), Timestamp(50_000));
         tokio::time::advance(Duration::from_millis(70)).await;
         assert_eq!(stamper.stamp(Timestamp(50_000)), Timestamp(50_070));
-        wall.0.store(90_000, Ordering::SeqCst);
-        assert_eq!(stamper.stamp(Timestamp(50_070)), Timestamp(90_000));
-        wall.0.store(1_000, Ordering::SeqCst);
-        tokio::time::advance(Duration::from_millis(5)).await;
-        assert_eq!(stamper.stamp(Timestamp(90_000)), Timestamp(90_005));
+        assert_eq!(stamper.stamp(Timestamp(90_000)), Timestamp(90_000), "another leader was ahead");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wall_clock_that_leaps_is_followed_slowly() {
+        let wall = Arc::new(Wall(AtomicU64::new(1_000)));
+        let stamper = Stamper::new(wall.clone());
+        assert_eq!(stamper.stamp(Timestamp(0)), Timestamp(1_000));
+        wall.0.store(1_000 + 3_600_000, Ordering::SeqCst);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(stamper.stamp(Timestamp(1_000)), Timestamp(12_000));
+        wall.0.store(13_500, Ordering::SeqCst);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(stamper.stamp(Timestamp(12_000)), Timestamp(13_100));
     }
 }

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use holdfast_core::audit::{Hash, Head, Record};
 use holdfast_core::state::{Deadline, Snapshot};
-use holdfast_core::{GroupId, State, View};
+use holdfast_core::{Command, GroupId, State, View};
 use openraft::EntryPayload;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use tokio::sync::watch;
@@ -157,6 +157,11 @@ impl StateMachine {
                     self.halt(reason.clone());
                     Error::new(ErrorKind::InvalidData, reason)
                 })?;
+                if let Command::RaiseLogicVersion { version } = entry.command
+                    && version > State::LOGIC_VERSION
+                {
+                    return Err(self.outgrown(version));
+                }
                 let applied = machine.state.apply(id.index, &entry);
                 if !applied.records.is_empty() {
                     machine.recorded = id.index;
@@ -167,6 +172,16 @@ impl StateMachine {
         };
         machine.applied = Some(id);
         Ok(Answer(answer))
+    }
+
+    /// Halts: the group decides by rules that this program does not know.
+    fn outgrown(&self, version: u32) -> Error {
+        let reason = format!(
+            "the group decides by logic version {version} and this program knows {}; upgrade this agent",
+            State::LOGIC_VERSION
+        );
+        self.halt(reason.clone());
+        Error::new(ErrorKind::Unsupported, reason)
     }
 
     /// Hands over what a batch brought about: first to the audit store, then to everyone.
@@ -283,6 +298,9 @@ impl RaftStateMachine<Types> for StateMachine {
             self.halt(reason.clone());
             Error::new(ErrorKind::InvalidData, reason)
         })?;
+        if snapshot.logic_version > State::LOGIC_VERSION {
+            return Err(self.outgrown(snapshot.logic_version));
+        }
         let stored = self.lock().stored.as_ref() == Some(meta);
         if !stored {
             self.0.snapshots.save(meta.clone(), body).await?;

@@ -25,7 +25,9 @@ impl State {
         };
         let same_boot = state.boot == Some(report.boot);
         accept(state, report)?;
-        if state.agent.heard.replace(report.boot) != Some(report.boot) {
+        // An observer that was silenced has lost its opinions here: only its whole digest makes it heard again.
+        let whole = report.full || !same_boot || state.agent.heard.is_some();
+        if whole && state.agent.heard.replace(report.boot) != Some(report.boot) {
             self.published.mark_agents();
             work.say_of_itself(None, Event::ObserverHeard { agent: report.agent });
         }
