@@ -178,6 +178,7 @@ fn next_for(code: tonic::Code) -> Option<&'static str> {
         ),
         Code::Aborted => Some("read it again and repeat the change with its revision"),
         Code::ResourceExhausted => Some("wait a moment and repeat the command"),
+        Code::OutOfRange => Some("make it smaller: split the document, and apply its parts"),
         Code::Unimplemented => {
             Some("compare the versions: holdfast version, holdfast cluster status")
         }

@@ -15,7 +15,7 @@ use holdfast_core::spec::{
     Address, AllDown, Check, CheckKind, Endpoint, Failback, FailoverRules, HttpCheck, HttpVersion,
     Mode, NameServer, Policy, Pool, Quorum, RegionRule, Service, ServiceDns, Soa, Zone,
 };
-use holdfast_core::{ServiceId, Timestamp};
+use holdfast_core::{Epoch, ServiceId, Timestamp};
 use holdfast_wire::Convert as _;
 use holdfast_wire::pb::v1 as pb;
 use tokio::task::JoinSet;
@@ -214,15 +214,7 @@ impl Story {
     /// Waits for the answer to become us everywhere, and reads from the audit log how it came to that.
     async fn phases(&self, before: u64, fault: Timestamp, began: Instant) -> Result<Phases> {
         let answered = self.await_everywhere(US).await?;
-        let records = self.records(before).await?;
-        let decided = records.iter().rev().find_map(|record| match &record.content.event {
-            Event::SelectionChanged { cause: Cause::Failed, trouble_since, epoch, .. } => {
-                Some((record.content.at, *trouble_since, *epoch))
-            }
-            _ => None,
-        });
-        let (decided, trouble, epoch) =
-            decided.ok_or_else(|| anyhow!("the audit log holds no failover"))?;
+        let (decided, trouble, epoch) = self.await_failover_record(before).await?;
         let suspected = trouble.unwrap_or(decided);
         Ok(Phases {
             suspicion_ms: ms(suspected.since(fault)),
@@ -231,6 +223,30 @@ impl Story {
             last_answer_ms: ms(answered.1 - began),
             epoch: epoch.0,
         })
+    }
+
+    /// Waits until the audit store of whoever is asked holds the failover: DNS does not wait for it.
+    async fn await_failover_record(
+        &self,
+        before: u64,
+    ) -> Result<(Timestamp, Option<Timestamp>, Epoch)> {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let records = self.records(before).await?;
+            let decided = records.iter().rev().find_map(|record| match &record.content.event {
+                Event::SelectionChanged { cause: Cause::Failed, trouble_since, epoch, .. } => {
+                    Some((record.content.at, *trouble_since, *epoch))
+                }
+                _ => None,
+            });
+            if let Some(decided) = decided {
+                return Ok(decided);
+            }
+            if Instant::now() >= deadline {
+                bail!("the audit log holds no failover within {LIMIT:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Waits until every running agent answers `expected`; returns when the first and the last did.
