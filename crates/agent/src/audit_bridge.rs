@@ -3,9 +3,13 @@
 //! `apply` puts records into a bounded buffer; a task carries them to the store and waits there for room. When the
 //! buffer fills, mutations are refused; when it is full all the same (observations still come), the store is halted
 //! rather than the group: its records are then fetched from a peer after a restart. DNS knows nothing of all this.
+//!
+//! Nothing waits for the store, so records wait for each other: what arrives within [`LINGER`] shares one sync, which
+//! leaves the disk to the log, for which everybody waits.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use holdfast_audit::{AppendError, AuditLog, Health};
 use holdfast_consensus::AuditSink;
@@ -15,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Batches that wait at the most.
 const BUFFER_BATCHES: usize = 20_000;
+/// How long the first record of a group waits for others to share a sync with.
+const LINGER: Duration = Duration::from_millis(20);
 /// With more than this waiting, mutations are refused.
 const CONGESTED_BATCHES: usize = BUFFER_BATCHES / 4;
 
@@ -47,6 +53,11 @@ impl AuditBridge {
                 biased;
                 () = self.filled.notified() => {}
                 () = cancel.cancelled() => return,
+            }
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return,
+                () = tokio::time::sleep(LINGER) => {}
             }
         }
     }

@@ -19,7 +19,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::io::{Error, ErrorKind, Result};
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, RangeBounds, RangeInclusive};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -174,8 +174,9 @@ impl Tail {
     }
 
     /// Marks what the append `ticket` wrote as durable, and lets go of the oldest durable entries beyond the bound.
-    fn flushed(&mut self, ticket: u64) {
-        for kept in self.entries.values_mut().filter(|kept| kept.ticket == ticket) {
+    fn flushed(&mut self, ticket: u64, written: RangeInclusive<u64>) {
+        let kept = self.entries.range_mut(written).map(|(_, kept)| kept);
+        for kept in kept.filter(|kept| kept.ticket == ticket) {
             kept.durable = true;
         }
         while self.bytes > TAIL_BYTES {
@@ -278,8 +279,10 @@ impl RaftLogStorage<Types> for LogStore {
                 (entry, bytes)
             })
             .collect();
-        let writes =
+        let writes: Vec<(u64, Bytes)> =
             entries.iter().map(|(entry, bytes)| (entry.log_id.index, bytes.clone())).collect();
+        let indexes = || writes.iter().map(|(index, _)| *index);
+        let written = indexes().min().unwrap_or(1)..=indexes().max().unwrap_or(1);
         let ticket = {
             let mut tail = self.lock();
             tail.ticket += 1;
@@ -290,7 +293,7 @@ impl RaftLogStorage<Types> for LogStore {
         };
         let tail = self.tail.clone();
         let done = Box::new(move || {
-            tail.lock().unwrap_or_else(PoisonError::into_inner).flushed(ticket);
+            tail.lock().unwrap_or_else(PoisonError::into_inner).flushed(ticket, written);
             callback.io_completed(Ok(()));
         });
         self.io.write(Job { write: Write::Append(writes), done }).await;
