@@ -24,8 +24,6 @@ use crate::report::{Bound, Report};
 use crate::spec::{self, pool};
 use crate::stat::{Series, ms};
 
-/// Endpoints that each client registers, over and over.
-const ENDPOINTS: u32 = 16;
 /// The size of the values that etcd stores: about that of a registration.
 const VALUE_BYTES: usize = 64;
 /// Clients at the most.
@@ -46,6 +44,9 @@ pub(crate) struct Args {
     /// How often each is measured.
     #[arg(long, default_value_t = 2)]
     rounds: usize,
+    /// Endpoints that each client registers in its service, over and over.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    endpoints: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -66,13 +67,14 @@ struct Written {
 pub(crate) async fn run(args: &Args, place: &Place) -> Result<Report> {
     let most = args.clients.iter().max().copied().context("no number of clients")?;
     let cluster = Cluster::start(place, &Shape::three()).await?;
-    declare(&cluster, most).await?;
+    declare(&cluster, most, args.endpoints).await?;
     let dir = Workplace::new(place, "etcd")?;
     let mut peer = match args.peer {
         Some(Peer::Etcd) => Some(Etcd::start(dir.path()).await?),
         None => None,
     };
     let mut report = Report::new("registrations");
+    report.number("endpoints_per_service", f64::from(args.endpoints));
     for clients in &args.clients {
         let (mut ours, mut theirs) = (Written::default(), Written::default());
         for round in 1..=args.rounds {
@@ -108,10 +110,10 @@ fn tell(report: &mut Report, name: &str, clients: u64, written: &Written) {
     report.number(&format!("{name}_{clients}_failed"), written.failed as f64);
 }
 
-async fn declare(cluster: &Cluster, clients: u64) -> Result<()> {
+async fn declare(cluster: &Cluster, clients: u64, endpoints: u32) -> Result<()> {
     cluster.api.apply_zone(spec::zone(&[])).await?;
     for client in 0..clients {
-        let pools = vec![pool("a", 10, (0..ENDPOINTS).map(|place| endpoint(place, 1)).collect())];
+        let pools = vec![pool("a", 10, (0..endpoints).map(|place| endpoint(place, 1)).collect())];
         cluster
             .api
             .apply_service(spec::service(&service(client), pools, spec::heartbeat()))
@@ -139,13 +141,15 @@ fn leader_first(addresses: Vec<SocketAddr>, leader: usize) -> Vec<SocketAddr> {
 async fn agents(args: &Args, cluster: &Cluster, clients: u64, written: &mut Written) -> Result<()> {
     let addresses = cluster.agents.iter().map(|agent| agent.addresses.api).collect();
     let addresses = leader_first(addresses, cluster.leader().await?);
+    let endpoints = args.endpoints;
     let mut writers = JoinSet::new();
     let begin = begin(args);
     let before: f64 = cluster.pids().into_iter().map(cpu_us).sum();
     for (client, address) in (0..clients).zip(addresses.into_iter().cycle()) {
         let mut registry = RegistryServiceClient::new(cluster.api.channel(address)?);
-        writers
-            .spawn(write(begin, async move |count| register(&mut registry, client, count).await));
+        writers.spawn(write(begin, async move |count| {
+            register(&mut registry, client, place_of(count, endpoints)).await
+        }));
     }
     gather(writers, args, written).await?;
     let after: f64 = cluster.pids().into_iter().map(cpu_us).sum();
@@ -156,9 +160,8 @@ async fn agents(args: &Args, cluster: &Cluster, clients: u64, written: &mut Writ
 async fn register(
     registry: &mut RegistryServiceClient<Channel>,
     client: u64,
-    count: u64,
+    place: u32,
 ) -> Result<()> {
-    let place = u32::try_from(count % u64::from(ENDPOINTS)).expect("it is below ENDPOINTS");
     let port = u16::try_from(2 + rand::random_range(0..60_000)).expect("it is below 65536");
     let request = pb::RegisterEndpointRequest {
         request_id: request_id(),
@@ -170,9 +173,15 @@ async fn register(
     Ok(())
 }
 
+/// The endpoint that the n-th write is about.
+fn place_of(count: u64, endpoints: u32) -> u32 {
+    u32::try_from(count % u64::from(endpoints)).expect("it is below a number of 32 bits")
+}
+
 async fn members(args: &Args, etcd: &mut Etcd, clients: u64, written: &mut Written) -> Result<()> {
     let leader = etcd.leader().await?;
     let addresses = leader_first(etcd.clients.clone(), leader);
+    let endpoints = args.endpoints;
     let mut writers = JoinSet::new();
     let begin = begin(args);
     let spent =
@@ -182,7 +191,7 @@ async fn members(args: &Args, etcd: &mut Etcd, clients: u64, written: &mut Writt
         let mut store = etcd::Client::new(address)?;
         writers.spawn(write(begin, async move |count| {
             let key =
-                format!("/registrations/{}/e-{:03}", service(client), count % u64::from(ENDPOINTS));
+                format!("/registrations/{}/e-{:03}", service(client), place_of(count, endpoints));
             let value: Vec<u8> = (0..VALUE_BYTES).map(|_| rand::random()).collect();
             store.put(key, value).await?;
             Ok(())
