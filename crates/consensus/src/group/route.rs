@@ -116,9 +116,15 @@ impl Group {
         let mut hint = None;
         while Instant::now() < until {
             let raft = self.raft().map_err(|why| given_up(FailureKind::Stopped, why, &attempts))?;
-            attempts.leader = hint.take().or_else(|| leader_of(raft));
+            let hinted = hint.take();
+            attempts.leader = hinted.or_else(|| leader_of(raft));
             last = FailureKind::NotLeader;
-            if let Some(leader) = attempts.leader {
+            if let Some(leader) = attempts.leader
+                && hinted.is_none()
+                && !self.hears(leader)
+            {
+                attempts.note(leader, "it led, and is not heard any more".to_owned());
+            } else if let Some(leader) = attempts.leader {
                 let failure = match self.attempt(leader, &request, until).await {
                     Ok(reply) => return Ok(reply),
                     Err(failure) => failure,
@@ -137,6 +143,12 @@ impl Group {
         let kind = if ambiguous && !is_final(last) { FailureKind::Unknown } else { last };
         let message = attempts.tried.last().map(|(_, message)| message.clone()).unwrap_or_default();
         Err(given_up(kind, message, &attempts))
+    }
+
+    /// Whether the leader was heard lately: what is sent to one that was not is most likely lost without an answer,
+    /// and then nobody knows what became of it.
+    fn hears(&self, leader: AgentId) -> bool {
+        leader == self.0.config.me.id || self.0.heard.lately()
     }
 
     async fn attempt(
