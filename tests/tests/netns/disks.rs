@@ -11,20 +11,28 @@ use holdfast_tests::{poll, scenario};
 /// The agent that is hurt.
 const HURT: usize = 2;
 
-/// Starts the hurt agent, which must refuse: it ends with an error of one line that says all this.
-fn check_refuses_to_start(cluster: &mut Cluster, said: &[&str]) -> Result<()> {
-    let before = std::fs::read_to_string(cluster.nodes()[HURT].log())?.len();
-    cluster.start_node(HURT)?;
-    let status = cluster.await_end(HURT)?;
-    ensure!(!status.success(), "it ended well");
-    let log = std::fs::read_to_string(cluster.nodes()[HURT].log())?;
-    let errors: Vec<&str> =
-        log[before..].lines().filter(|line| line.starts_with("error:")).collect();
+/// What the hurt agent says from here on.
+fn log_from(cluster: &Cluster, before: usize) -> Result<String> {
+    Ok(std::fs::read_to_string(cluster.nodes()[HURT].log())?.split_off(before))
+}
+
+/// One error, which says all this.
+fn check_one_error(log: &str, said: &[&str]) -> Result<()> {
+    let errors: Vec<&str> = log.lines().filter(|line| line.starts_with("error:")).collect();
     ensure!(errors.len() == 1, "{errors:?}");
     for text in said {
         ensure!(errors[0].contains(text), "{:?} does not say {text:?}", errors[0]);
     }
     Ok(())
+}
+
+/// Starts the hurt agent, which must refuse and, as it has nothing to answer from, end.
+fn check_refuses_to_start(cluster: &mut Cluster, said: &[&str]) -> Result<()> {
+    let before = log_from(cluster, 0)?.len();
+    cluster.start_node(HURT)?;
+    let status = cluster.await_end(HURT)?;
+    ensure!(!status.success(), "it ended well");
+    check_one_error(&log_from(cluster, before)?, said)
 }
 
 #[test]
@@ -55,10 +63,20 @@ fn a_voter_whose_log_alone_is_gone_does_not_vote_again() -> Result<()> {
                 std::fs::remove_file(path)?;
             }
         }
-        check_refuses_to_start(
-            &mut scene.cluster,
-            &["the raft log is gone", "must not vote again", "cluster remove 3"],
-        )?;
+        let before = log_from(&scene.cluster, 0)?.len();
+        let said = ["the raft log is gone", "must not vote again", "cluster remove 3"];
+        scene.cluster.start_node(HURT)?;
+        poll::until("word of the lost log", LIMIT, || {
+            let log = log_from(&scene.cluster, before)?;
+            let told = said.iter().all(|text| log.contains(text));
+            if told { Ok(()) } else { bail!("{log}") }
+        })?;
+        // It takes no part in anything, and answers from what it knew.
+        scene.cluster.await_answer(&[HURT], NAME, &scene.answer_eu())?;
+        ensure!(scene.cluster.cluster_as_seen_by(HURT).is_err(), "it serves its API");
+        let status = scene.cluster.terminate(HURT)?;
+        ensure!(!status.success(), "it ended well");
+        check_one_error(&log_from(&scene.cluster, before)?, &said)?;
         scene.cluster.lose(HURT)
     })
 }

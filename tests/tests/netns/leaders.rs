@@ -145,6 +145,28 @@ fn a_minority_cut_off_answers_and_refuses() -> Result<()> {
     })
 }
 
+#[test]
+fn a_follower_cut_off_answers_and_refuses() -> Result<()> {
+    scenario(|scene| {
+        let leader = scene.cluster.leader()?;
+        let cut = others(leader)[0];
+        let address = |place: usize| scene.cluster.nodes()[place].address();
+        let rest: Vec<_> = others(cut).into_iter().map(address).collect();
+        scene.lab.part(&[address(cut)], &rest)?;
+        scene.eu.kill()?;
+        scene.cluster.await_answer(&others(cut), NAME, &scene.answer_us())?;
+        poll::throughout("the cut-off answer", Duration::from_secs(2), &scene.answer_eu(), || {
+            scene.cluster.ask(cut, NAME)
+        })?;
+        check_refused(&scene.cluster, cut)?;
+        scene.lab.heal()?;
+        scene.cluster.await_ready()?;
+        scene.await_everywhere(&scene.answer_us())?;
+        ensure!(scene.cluster.leader()? == leader, "who returned took the leadership away");
+        Ok(())
+    })
+}
+
 /// Cuts one direction between the leader and everybody, and lets an endpoint fail.
 fn fail_behind_one_way_cut(scene: &mut Scene, outwards: bool) -> Result<()> {
     let leader = scene.cluster.leader()?;

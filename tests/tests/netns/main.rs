@@ -5,6 +5,8 @@
 
 #![cfg(feature = "netns")]
 
+mod bad_input;
+mod bad_requests;
 mod clients;
 mod disks;
 mod endpoints;
