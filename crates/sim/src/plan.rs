@@ -64,14 +64,13 @@ impl Fault {
         "clock_jump",
     ];
 
-    /// Whether a fault of another kind can be felt in the same round: not where no machine runs, and no path to
-    /// endpoints matters on a machine that is down.
+    /// Whether a fault of another kind can be felt in the same round: not where no machine runs, and a machine that
+    /// is down neither sends nor probes.
     fn leaves_room_for(&self, kind: &str) -> bool {
-        let down = ["crash", "power_loss"];
         match self {
             Self::PowerLoss => false,
-            Self::Crash(_) => !["power_loss", "path_cut"].contains(&kind),
-            Self::PathCut { .. } => !down.contains(&kind),
+            Self::Crash(_) => !["power_loss", "path_cut", "one_way"].contains(&kind),
+            Self::PathCut { .. } | Self::OneWay { .. } => !["crash", "power_loss"].contains(&kind),
             _ => kind != "power_loss",
         }
     }

@@ -92,7 +92,7 @@ fn every_agent_killed_and_started_again() -> Result<()> {
         })?;
         check_refused(&scene.cluster, 1)?;
         let alone = poll::until("the memory of the first", LIMIT, || memory(&scene.cluster, 1))?;
-        ensure!(alone.0 == first.0, "the epoch was {}, it is {}", first.0, alone.0);
+        ensure!(alone == first, "it was {first:?}, it is {alone:?}");
 
         scene.cluster.revive()?;
         for place in 0..3 {

@@ -100,7 +100,9 @@ impl SledStore {
     fn refuse_oblivion(&self) -> Result<(), Refusal> {
         let mark = self.mark().map_err(|e| Refusal::Damaged(e.to_string()))?;
         if mark.is_none() && self.begun.load(Ordering::Relaxed) {
-            return Err(Refusal::Damaged("it opens empty, although records were stored in it".into()));
+            return Err(Refusal::Damaged(
+                "it opens empty, although records were stored in it".into(),
+            ));
         }
         Ok(())
     }
