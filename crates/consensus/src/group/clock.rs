@@ -4,6 +4,7 @@
 //! expiry. Where the wall clock is behind, time goes on from the last stamp at the pace of the monotonic clock.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use holdfast_core::Timestamp;
 use holdfast_core::seam::Clock;
@@ -15,7 +16,8 @@ const SLEW: u32 = 10;
 
 pub(crate) struct Stamper {
     clock: Arc<dyn Clock>,
-    last: Mutex<Option<(Timestamp, Instant)>>,
+    /// The last stamp, finer than its milliseconds: many stamps within one must not make time stand still.
+    last: Mutex<Option<(Duration, Instant)>>,
 }
 
 impl Stamper {
@@ -27,7 +29,8 @@ impl Stamper {
     pub(crate) fn stamp(&self, group_time: Timestamp) -> Timestamp {
         let now = Instant::now();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let wall = self.clock.now();
+        let wall = Duration::from_millis(self.clock.now().0);
+        let group_time = Duration::from_millis(group_time.0);
         let at = match *last {
             Some((at, since)) => {
                 let elapsed = now - since;
@@ -37,7 +40,7 @@ impl Stamper {
             None => wall.max(group_time),
         };
         *last = Some((at, now));
-        at
+        Timestamp(u64::try_from(at.as_millis()).unwrap_or(u64::MAX))
     }
 }
 
@@ -45,7 +48,6 @@ impl Stamper {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU64, Ordering};
-    use std::time::Duration;
 
     struct Wall(AtomicU64);
     impl Clock for Wall {
@@ -75,5 +77,18 @@ mod tests {
         wall.0.store(13_500, Ordering::SeqCst);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(stamper.stamp(Timestamp(12_000)), Timestamp(13_100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_stamps_within_a_millisecond_do_not_hold_time_up() {
+        let wall = Arc::new(Wall(AtomicU64::new(1_000)));
+        let stamper = Stamper::new(wall.clone());
+        stamper.stamp(Timestamp(0));
+        for step in 1..=10_000 {
+            wall.0.store(1_000 + step / 10, Ordering::SeqCst);
+            tokio::time::advance(Duration::from_micros(100)).await;
+            stamper.stamp(Timestamp(0));
+        }
+        assert_eq!(stamper.stamp(Timestamp(0)), Timestamp(2_000));
     }
 }
