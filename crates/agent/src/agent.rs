@@ -13,11 +13,11 @@ use holdfast_core::seam::{Clock, Entropy};
 use holdfast_core::{AgentId, BootId};
 use holdfast_dns::{AnswersSource, Publisher};
 use holdfast_probe::{Prober, SchedulerConfig};
-use holdfast_wire::peer::{PeerAddress, PeerHandler, Wire};
+use holdfast_wire::peer::{PeerHandler, Wire};
 use tokio_util::sync::CancellationToken;
 
 use crate::audit_bridge::AuditBridge;
-use crate::config::Config;
+use crate::config::{Config, InitialMember};
 use crate::observe::heartbeats::Heartbeats;
 use crate::observe::hub::Hub;
 use crate::observe::reporter::Reporter;
@@ -187,14 +187,8 @@ impl Agent {
         if !first {
             return;
         }
-        let members = config.cluster.members.iter().map(|member| Member {
-            id: member.id,
-            name: member.name.to_string(),
-            region: member.region.to_string(),
-            address: member.peer.to_string(),
-            api_address: member.api.to_string(),
-        });
-        let members: Arc<Vec<Member>> = Arc::new(members.collect());
+        let members: Arc<Vec<Member>> =
+            Arc::new(config.cluster.members.iter().map(member_of).collect());
         let (group, token) = (self.group.clone(), self.tasks.cancel_token());
         self.tasks.supervise("form", move || form(group.clone(), members.clone(), token.clone()));
     }
@@ -275,6 +269,16 @@ fn open_audit(config: &Config, storage: &AuditStorage) -> Result<AuditLog, Start
     Ok(log)
 }
 
+fn member_of(member: &InitialMember) -> Member {
+    Member {
+        id: member.id,
+        name: member.name.to_string(),
+        region: member.region.to_string(),
+        address: member.peer.to_string(),
+        api_address: member.api.to_string(),
+    }
+}
+
 fn group_config(config: &Config, storage: Storage) -> GroupConfig {
     let me = config.cluster.members.iter().find(|member| member.id == config.node.id);
     let api = me.map_or(config.listen.api, |member| member.api);
@@ -300,7 +304,7 @@ fn group_config(config: &Config, storage: Storage) -> GroupConfig {
         .members
         .iter()
         .filter(|member| member.id != config.node.id)
-        .map(|member| PeerAddress { id: member.id, address: member.peer.to_string() })
+        .map(member_of)
         .collect();
     group
 }

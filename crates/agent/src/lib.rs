@@ -12,6 +12,7 @@
 
 mod agent;
 mod audit_bridge;
+mod certificate;
 pub mod config;
 mod facts;
 mod http;
@@ -27,6 +28,7 @@ pub mod telemetry;
 pub mod world;
 
 pub use agent::{Agent, AgentSeams, AuditStorage};
+pub use certificate::{CertificateError, certificate};
 pub use config::{Config, ConfigError};
 pub use facts::Facts;
 pub use holdfast_probe::{AddressPolicy, ProbeReport};

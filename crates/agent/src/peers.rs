@@ -16,7 +16,7 @@ use holdfast_wire::agent::{
     Bulletin, decode_audit_range, decode_beats, decode_confirm, encode_audit_records,
 };
 use holdfast_wire::peer::{
-    Message, MessageKind, PeerAddress, PeerHandler, Refusal, RefusalReason, Wire, WireError,
+    Message, MessageKind, PeerAddress, PeerHandler, Refusal, RefusalReason, Sender, Wire, WireError,
 };
 
 use crate::observe::heartbeats::Heartbeats;
@@ -126,7 +126,7 @@ impl Switchboard {
         }
     }
 
-    fn check(&self, message: &Message) -> Result<&Parts, Refusal> {
+    fn check(&self, sender: &Sender, message: &Message) -> Result<&Parts, Refusal> {
         if message.cluster != self.cluster {
             let why = format!("this is cluster {}, not {}", self.cluster, message.cluster);
             return Err(Refusal::new(RefusalReason::WrongCluster, why));
@@ -135,9 +135,11 @@ impl Switchboard {
             let why = format!("this is agent {}, not {}", self.agent, message.to);
             return Err(Refusal::new(RefusalReason::WrongNode, why));
         }
-        self.parts.get().ok_or_else(|| {
+        let parts = self.parts.get().ok_or_else(|| {
             Refusal::new(RefusalReason::StartingUp, "the agent is starting; try again in a moment")
-        })
+        })?;
+        parts.group.check_sender(sender, message)?;
+        Ok(parts)
     }
 }
 
@@ -147,32 +149,33 @@ fn malformed(error: impl std::fmt::Display) -> Refusal {
 
 #[async_trait]
 impl PeerHandler for Switchboard {
-    async fn handle(&self, message: Message) -> Result<Bytes, Refusal> {
+    async fn handle(&self, sender: &Sender, message: Message) -> Result<Bytes, Refusal> {
         match message.kind {
             MessageKind::Report => {
-                let parts = self.check(&message)?;
+                let parts = self.check(sender, &message)?;
                 let bulletin = Bulletin::decode(&message.body).map_err(malformed)?;
-                if bulletin.agent != message.from {
+                let reporter = bulletin.report.as_ref().map_or(bulletin.agent, |r| r.agent);
+                if (bulletin.agent, reporter) != (message.from, message.from) {
                     return Err(malformed("an observer reports for itself only"));
                 }
                 Ok(parts.hub.take(bulletin).await?.encode().into())
             }
             MessageKind::Confirm => {
-                let parts = self.check(&message)?;
+                let parts = self.check(sender, &message)?;
                 parts.confirm.confirm(&decode_confirm(&message.body).map_err(malformed)?);
                 Ok(Bytes::new())
             }
             MessageKind::Heartbeat => {
-                let parts = self.check(&message)?;
+                let parts = self.check(sender, &message)?;
                 parts.heartbeats.take(decode_beats(&message.body).map_err(malformed)?)?;
                 Ok(Bytes::new())
             }
             MessageKind::AuditHead => {
-                let parts = self.check(&message)?;
+                let parts = self.check(sender, &message)?;
                 Ok(standing_of(&parts.group, &parts.audit).encode().into())
             }
             MessageKind::AuditRead => {
-                let parts = self.check(&message)?;
+                let parts = self.check(sender, &message)?;
                 let (from, to) = decode_audit_range(&message.body).map_err(malformed)?;
                 let records = parts
                     .audit
@@ -181,15 +184,16 @@ impl PeerHandler for Switchboard {
                 let records = records.iter().map(holdfast_core::audit::Record::to_bytes).collect();
                 Ok(encode_audit_records(records).into())
             }
-            _ => self.groups.handle(message).await,
+            _ => self.groups.handle(sender, message).await,
         }
     }
 
     async fn handle_snapshot(
         &self,
+        sender: &Sender,
         head: Message,
         chunks: BoxStream<'static, Result<Bytes, WireError>>,
     ) -> Result<Bytes, Refusal> {
-        self.groups.handle_snapshot(head, chunks).await
+        self.groups.handle_snapshot(sender, head, chunks).await
     }
 }

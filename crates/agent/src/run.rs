@@ -17,12 +17,13 @@ use holdfast_core::seam::Clock;
 use holdfast_dns::{ChaosConfig, DnsConfig, DnsError, DnsServer, LastKnownGood};
 use holdfast_probe::NetProber;
 use holdfast_wire::peer::{GrpcWire, GrpcWireConfig};
-use holdfast_wire::tls::{TlsError, TlsFiles, TlsMaterial};
+use holdfast_wire::tls::TlsMaterial;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, AgentSeams, AuditStorage};
-use crate::config::{Config, Tls};
+use crate::certificate::{CertificateError, certificate};
+use crate::config::Config;
 use crate::facts::{Facts, Sources};
 use crate::http;
 use crate::observe::heartbeats::Heartbeats;
@@ -55,7 +56,7 @@ pub enum StartError {
     },
     /// The certificates cannot be used.
     #[error("tls: {0}")]
-    Tls(#[source] TlsError),
+    Tls(#[source] CertificateError),
     /// DNS cannot be served.
     #[error("dns: {0}")]
     Dns(#[source] DnsError),
@@ -119,7 +120,7 @@ impl Inside<'_> {
     async fn run(self, shutdown: CancellationToken) -> Result<(), StartError> {
         let Self { config, publisher, answers, dns, started_at, clock } = self;
         prepare_data_dir(&config)?;
-        let tls = load_tls(&config, started_at)?;
+        let tls = certificate(&config, started_at).map_err(StartError::Tls)?;
         let peer_listener = listen("listen.peer", config.listen.peer).await?;
         let api_listener = listen("listen.api", config.listen.api).await?;
         let http_listener = match config.listen.http {
@@ -186,16 +187,6 @@ fn prepare_data_dir(config: &Config) -> Result<(), StartError> {
         .and_then(|()| std::fs::write(&probe, b""))
         .and_then(|()| std::fs::remove_file(&probe));
     prepared.map_err(|source| StartError::DataDir { path, source })
-}
-
-fn load_tls(config: &Config, now: Timestamp) -> Result<Option<TlsMaterial>, StartError> {
-    match &config.tls {
-        Tls::Plaintext => Ok(None),
-        Tls::Mutual { cert, key, ca } => {
-            let files = TlsFiles { cert: cert.clone(), key: key.clone(), ca: vec![ca.clone()] };
-            TlsMaterial::load(&files, now).map(Some).map_err(StartError::Tls)
-        }
-    }
 }
 
 async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

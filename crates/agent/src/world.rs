@@ -3,4 +3,6 @@
 
 pub use holdfast_audit::{AuditLog, AuditStore, Health, MemoryStore, Order, StoreError, Visit};
 pub use holdfast_dns::{AnswersSource, Publisher, channel};
-pub use holdfast_wire::peer::{Message, PeerAddress, PeerHandler, Refusal, Wire, WireError};
+pub use holdfast_wire::peer::{
+    Message, PeerAddress, PeerHandler, Refusal, Sender, Wire, WireError,
+};

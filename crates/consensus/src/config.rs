@@ -101,8 +101,9 @@ pub struct GroupConfig {
     pub keep_entries: u64,
     /// Raised when the group is recovered by force; messages of another generation are refused.
     pub generation: u64,
-    /// Agents that may know this one: asked at the first start whether its number is free.
-    pub peers: Vec<PeerAddress>,
+    /// Agents that may know this one: asked at the first start whether its number is free. Who is who goes by them
+    /// until there is a membership.
+    pub peers: Vec<Member>,
     /// How long [`propose`](crate::Group::propose), a read and a membership change may take.
     pub patience: Duration,
 }

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use holdfast_core::GroupId;
-use holdfast_wire::peer::{Message, MessageKind, PeerHandler, Refusal, RefusalReason, WireError};
+use holdfast_wire::peer::{
+    Message, MessageKind, PeerHandler, Refusal, RefusalReason, Sender, WireError,
+};
 
 use crate::group::{Group, is_served};
 
@@ -50,15 +52,16 @@ impl Groups {
 
 #[async_trait]
 impl PeerHandler for Groups {
-    async fn handle(&self, message: Message) -> Result<Bytes, Refusal> {
-        self.find(message.group)?.handle(message).await
+    async fn handle(&self, sender: &Sender, message: Message) -> Result<Bytes, Refusal> {
+        self.find(message.group)?.handle(sender, message).await
     }
 
     async fn handle_snapshot(
         &self,
+        sender: &Sender,
         head: Message,
         chunks: BoxStream<'static, Result<Bytes, WireError>>,
     ) -> Result<Bytes, Refusal> {
-        self.find(head.group)?.handle_snapshot(head, chunks).await
+        self.find(head.group)?.handle_snapshot(sender, head, chunks).await
     }
 }

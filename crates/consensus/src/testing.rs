@@ -2,9 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use holdfast_core::audit::{Head, Record};
-use holdfast_core::{Actor, ActorKind, AgentId, AgentName, Command, Entry, RegionName, Timestamp};
+use holdfast_core::spec::{NameServer, Soa, Zone};
+use holdfast_core::{Actor, ActorKind, Command, DnsName, Entry, Timestamp};
 use openraft::EntryPayload;
 use openraft::entry::RaftEntry as _;
 use openraft::vote::{RaftLeaderId as _, RaftVote as _};
@@ -24,14 +26,31 @@ pub(crate) fn vote(term: u64, node: u64) -> Vote {
 
 /// A command of a person that changes the state and leaves an audit record.
 pub(crate) fn mutation(number: u64) -> Entry {
-    let name = AgentName::new(&format!("agent-{number}")).expect("a name");
-    let region = RegionName::new("eu").expect("a name");
     Entry {
         at: Timestamp(1_000_000 + number),
         request_id: None,
         actor: person(),
-        command: Command::AdmitAgent { id: AgentId(number), name, region, observer: false },
+        command: Command::ApplyZone { zone: zone(number), if_revision: None },
     }
+}
+
+fn zone(number: u64) -> Zone {
+    let name = zone_name(number);
+    let server: DnsName = format!("ns.{name}").parse().expect("a name");
+    let soa = Soa {
+        mailbox: server.clone(),
+        refresh: Duration::from_secs(3600),
+        retry: Duration::from_secs(600),
+        expire: Duration::from_secs(86_400),
+        negative_ttl: Duration::from_secs(30),
+    };
+    let name_servers = vec![NameServer { name: server, addresses: vec![[127, 0, 0, 1].into()] }];
+    Zone { name, soa, name_servers, ttl: Duration::from_secs(60), records: Vec::new() }
+}
+
+/// The zone that [`mutation`] declares.
+pub(crate) fn zone_name(number: u64) -> DnsName {
+    format!("z{number}.test").parse().expect("a name")
 }
 
 pub(crate) fn person() -> Actor {

@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use holdfast_core::seam::{Clock, Entropy};
 use holdfast_core::{AgentId, Command, GroupId, Outcome, RequestId, Timestamp, View};
-use holdfast_wire::peer::{Message, PeerAddress, PeerHandler as _, Wire, WireError};
+use holdfast_wire::peer::{Message, PeerAddress, PeerHandler as _, Sender, Wire, WireError};
 use tokio::time::Instant;
 
 use crate::testing::{Records, mutation, person};
@@ -114,7 +114,7 @@ impl Wire for End {
         let (from, to) = (message.from, message.to);
         let node = self.net.route(from, to)?;
         // As a server would: the answer is worked out even when nobody waits for it.
-        let work = tokio::spawn(async move { node.handle(message).await });
+        let work = tokio::spawn(async move { node.handle(&certified(from), message).await });
         let answer = work.await.map_err(|error| WireError::Broken(error.to_string()))?;
         self.net.back(from, to).await?;
         answer.map_err(WireError::Refused)
@@ -132,7 +132,8 @@ impl Wire for End {
         let (from, to) = (head.from, head.to);
         let node = self.net.route(from, to)?;
         self.net.lock().snapshots += 1;
-        let answer = node.handle_snapshot(head, chunks.map(Ok).boxed()).await;
+        let chunks = chunks.map(Ok).boxed();
+        let answer = node.handle_snapshot(&certified(from), head, chunks).await;
         self.net.back(from, to).await?;
         answer.map_err(WireError::Refused)
     }
@@ -176,6 +177,11 @@ pub(crate) fn member(id: u64) -> Member {
         address: format!("10.0.0.{id}:7000"),
         api_address: format!("10.0.0.{id}:7001"),
     }
+}
+
+/// What the agent's certificate says.
+pub(crate) fn certified(agent: AgentId) -> Sender {
+    Sender::Certified(member(agent.0).name)
 }
 
 impl Cluster {
@@ -319,11 +325,11 @@ impl Cluster {
         self.group(id).view().borrow().clone()
     }
 
-    /// Proposes from agent `at` that agent `number` be admitted.
-    pub(crate) async fn admit(&self, at: u64, number: u64) -> Outcome {
+    /// Proposes zone `number` from agent `at`.
+    pub(crate) async fn declare(&self, at: u64, number: u64) -> Outcome {
         let request = Some(RequestId(u128::from(number)));
-        let admitted = self.group(at).propose(request, person(), admission(number)).await;
-        admitted.unwrap_or_else(|error| panic!("agent {at}, admission {number}: {error}"))
+        let declared = self.group(at).propose(request, person(), declaration(number)).await;
+        declared.unwrap_or_else(|error| panic!("agent {at}, zone {number}: {error}"))
     }
 
     /// Waits until `holds` of the view of agent `id`.
@@ -358,6 +364,6 @@ impl Cluster {
     }
 }
 
-pub(crate) fn admission(number: u64) -> Command {
+pub(crate) fn declaration(number: u64) -> Command {
     mutation(number).command
 }

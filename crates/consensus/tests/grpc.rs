@@ -13,8 +13,7 @@ use holdfast_core::audit::Head;
 use holdfast_core::seam::{Clock, Entropy};
 use holdfast_core::spec::{NameServer, Record, RecordData, Soa, Zone};
 use holdfast_core::{
-    Actor, ActorKind, AgentId, AgentName, Command, GroupId, Outcome, RegionName, RequestId,
-    Timestamp, View,
+    Actor, ActorKind, AgentId, Command, GroupId, Outcome, RequestId, Timestamp, View,
 };
 use holdfast_wire::peer::{GrpcWire, GrpcWireConfig, serve};
 use tokio::net::TcpListener;
@@ -126,46 +125,35 @@ impl Cluster {
         tokio::time::timeout(PATIENCE, first).await.expect("a leader in time").0
     }
 
-    async fn admit(&self, at: u64, number: u64) -> Outcome {
-        let command = Command::AdmitAgent {
-            id: AgentId(number),
-            name: AgentName::new(&format!("agent-{number}")).expect("a name"),
-            region: RegionName::new("eu").expect("a name"),
-            observer: false,
-        };
-        let actor = Actor { kind: ActorKind::Person, name: "ann".to_owned() };
-        let request = Some(RequestId(u128::from(number)));
-        let outcome = self.group(at).propose(request, actor, command).await;
-        outcome.unwrap_or_else(|error| panic!("agent {at}, admission {number}: {error}"))
-    }
-
-    /// Declares a zone so large that neither an entry nor a snapshot fits into one chunk.
-    async fn declare_large_zone(&self, at: u64) -> Outcome {
+    /// Declares a zone with so many records.
+    async fn declare(&self, at: u64, number: u64, records: u32) -> Outcome {
+        let apex = format!("z{number}.test");
         let name = |text: &str| text.parse().expect("a name");
         let record = |number: u32| Record {
-            name: name(&format!("r{number}.example.org")),
+            name: name(&format!("r{number}.{apex}")),
             ttl: Duration::from_secs(60),
             data: RecordData::Txt(vec!["x".repeat(200)]),
         };
         let zone = Zone {
-            name: name("example.org"),
+            name: name(&apex),
             soa: Soa {
-                mailbox: name("admin.example.org"),
+                mailbox: name(&format!("admin.{apex}")),
                 refresh: Duration::from_secs(3600),
                 retry: Duration::from_secs(600),
                 expire: Duration::from_secs(86_400),
                 negative_ttl: Duration::from_secs(30),
             },
             name_servers: vec![NameServer {
-                name: name("ns1.example.org"),
+                name: name(&format!("ns1.{apex}")),
                 addresses: vec![[127, 0, 0, 1].into()],
             }],
             ttl: Duration::from_secs(60),
-            records: (0..8_000).map(record).collect(),
+            records: (0..records).map(record).collect(),
         };
         let actor = Actor { kind: ActorKind::Person, name: "ann".to_owned() };
         let command = Command::ApplyZone { zone, if_revision: None };
-        self.group(at).propose(Some(RequestId(1 << 100)), actor, command).await.expect("accepted")
+        let outcome = self.group(at).propose(Some(RequestId(number.into())), actor, command).await;
+        outcome.unwrap_or_else(|error| panic!("agent {at}, zone {number}: {error}"))
     }
 
     async fn wait_view(&self, id: u64, holds: impl Fn(&View) -> bool) {
@@ -186,24 +174,29 @@ async fn a_group_over_grpc_and_redb_survives_its_leader_and_takes_a_learner() {
     let members: Vec<Member> = cluster.members.values().cloned().collect();
     cluster.group(2).initialize(&members).await.expect("the group forms");
 
-    let admissions = (1..=60).map(|number| cluster.admit(number % 3 + 1, number));
-    let outcomes = futures_util::future::join_all(admissions).await;
+    let zones = (1..=60).map(|number| cluster.declare(number % 3 + 1, number, 0));
+    let outcomes = futures_util::future::join_all(zones).await;
     assert!(outcomes.iter().all(|outcome| outcome.result.is_ok()), "{outcomes:?}");
-    let declared = cluster.declare_large_zone(1).await;
+    // So large that neither an entry nor a snapshot fits into one chunk.
+    let declared = cluster.declare(1, 100, 8_000).await;
     assert!(declared.result.is_ok(), "{declared:?}");
 
     let first = cluster.leader().await;
     cluster.kill(first).await;
     let others: Vec<u64> = cluster.agents.keys().copied().collect();
-    assert_eq!(cluster.admit(others[0], 7).await, outcomes[6], "a replay gets the first answer");
-    cluster.admit(others[1], 61).await;
+    assert_eq!(
+        cluster.declare(others[0], 7, 0).await,
+        outcomes[6],
+        "a replay gets the first answer"
+    );
+    cluster.declare(others[1], 61, 0).await;
 
     cluster.start(first, directory.path()).await;
-    cluster.wait_view(first, |view| view.agents.len() == 61).await;
+    cluster.wait_view(first, |view| view.zones.len() == 62).await;
     cluster.start(4, directory.path()).await;
     let learner = cluster.members[&4].clone();
     cluster.group(others[0]).add_learner(&learner).await.expect("added");
-    cluster.wait_view(4, |view| view.agents.len() == 61 && view.zones.len() == 1).await;
+    cluster.wait_view(4, |view| view.zones.len() == 62).await;
 
     let index = cluster.group(4).read_index().await.expect("a learner reads");
     let hashes: Vec<_> = cluster.agents.values().map(|agent| agent.group.state_hash()).collect();

@@ -121,18 +121,25 @@ impl Machine {
     }
 }
 
+/// The name of an agent, in its configuration and as its certificate would say it.
+pub(crate) fn name_of(id: AgentId) -> String {
+    format!("agent-{id}")
+}
+
 fn config(id: AgentId, plan: &Plan) -> Result<Config, String> {
     let members = (1..=AGENTS).map(|n| {
         let region = if plan.regions { n } else { 1 };
         format!(
-            "[[cluster.members]]\nname = \"agent-{n}\"\nregion = \"region-{region}\"\n\
-             peer = \"127.0.0.{n}:7443\"\napi = \"127.0.0.{n}:7444\"\n"
+            "[[cluster.members]]\nname = \"{}\"\nregion = \"region-{region}\"\n\
+             peer = \"127.0.0.{n}:7443\"\napi = \"127.0.0.{n}:7444\"\n",
+            name_of(AgentId(n))
         )
     });
     let text = format!(
-        "[node]\nname = \"agent-{id}\"\ndata_dir = \"data\"\n\
+        "[node]\nname = \"{}\"\ndata_dir = \"data\"\n\
          [listen]\npeer = \"127.0.0.{id}:7443\"\napi = \"127.0.0.{id}:7444\"\n\
          [raft]\nheartbeat = \"{}ms\"\n[tls]\ninsecure_plaintext = true\n[cluster]\nid = \"sim\"\n{}",
+        name_of(id),
         plan.heartbeat_ms,
         members.collect::<String>()
     );

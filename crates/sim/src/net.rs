@@ -16,11 +16,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
-use holdfast_agent::world::{Message, PeerAddress, PeerHandler, Wire, WireError};
+use holdfast_agent::world::{Message, PeerAddress, PeerHandler, Sender, Wire, WireError};
 use holdfast_core::AgentId;
 
 use crate::coverage::Coverage;
 use crate::dice::Dice;
+use crate::machine::name_of;
 use crate::plan::Plan;
 use crate::trace::{Trace, note};
 
@@ -175,6 +176,11 @@ pub(crate) struct SimWire {
 }
 
 impl SimWire {
+    /// As if there were mutual TLS.
+    fn certified(&self) -> Sender {
+        Sender::Certified(name_of(self.agent))
+    }
+
     /// Carries a message there; returns who answers it. Never returns when it is lost.
     async fn forth(&self, way: &Way) -> Result<(Arc<dyn PeerHandler>, u32), WireError> {
         if !self.net.lives(self.agent, self.incarnation) {
@@ -235,8 +241,10 @@ impl Wire for SimWire {
     ) -> Result<Bytes, WireError> {
         let envelope = message.clone();
         let length = message.body.len();
-        let exchange = self
-            .exchange(&envelope, length, |handler| async move { handler.handle(message).await });
+        let sender = self.certified();
+        let exchange = self.exchange(&envelope, length, |handler| async move {
+            handler.handle(&sender, message).await
+        });
         within(timeout, exchange).await
     }
 
@@ -250,8 +258,10 @@ impl Wire for SimWire {
         let envelope = head.clone();
         let chunks: Vec<Bytes> = chunks.collect().await;
         let length = chunks.iter().map(Bytes::len).sum();
+        let sender = self.certified();
         let exchange = self.exchange(&envelope, length, |handler| async move {
-            handler.handle_snapshot(head, stream::iter(chunks).map(Ok).boxed()).await
+            let chunks = stream::iter(chunks).map(Ok).boxed();
+            handler.handle_snapshot(&sender, head, chunks).await
         });
         let answer = within(timeout, exchange).await;
         if answer.is_ok() {

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use holdfast_agent::config::Tls;
-use holdfast_agent::{Config, ConfigError};
-use holdfast_wire::tls::{TlsFiles, TlsMaterial};
+use holdfast_agent::{Config, ConfigError, certificate};
 use serde_json::json;
 
 use crate::clock;
@@ -74,10 +73,9 @@ pub(crate) fn read(file: &std::path::Path) -> Result<Config, Failure> {
 }
 
 fn check_certificates(config: &Config) -> Result<(), Failure> {
-    let Tls::Mutual { cert, key, ca } = &config.tls else { return Ok(()) };
-    let files = TlsFiles { cert: cert.clone(), key: key.clone(), ca: vec![ca.clone()] };
-    TlsMaterial::load(&files, clock::now()).map(drop).map_err(|error| {
-        Failure::error(format!("tls: {error}")).next("holdfast ca issue agent NAME --address IP")
+    certificate(config, clock::now()).map(drop).map_err(|error| {
+        let next = format!("holdfast ca issue agent {} --address IP", config.node.name);
+        Failure::error(format!("tls: {error}")).next(next)
     })
 }
 

@@ -12,6 +12,7 @@ mod clock;
 mod membership;
 mod propose;
 mod route;
+mod sender;
 mod serve;
 mod start;
 mod status;

@@ -18,6 +18,7 @@ use openraft::errors::{LinearizableReadError, RaftError};
 use tokio::time::Instant;
 
 use super::propose::{forwarded, is_mutation};
+use super::sender::is_leaders_own;
 use super::{Group, Raft};
 use crate::codec::rpc::{
     ChangeCall, ChangeOp, Failure, FailureKind, IndexReply, ProposeCall, ProposeReply,
@@ -159,6 +160,12 @@ impl Group {
     ) -> Result<Reply, Failure> {
         if leader == self.0.config.me.id {
             return self.here(request, until).await;
+        }
+        if let Request::Propose(Proposal { actor, command, .. }) = request
+            && is_leaders_own(actor, command)
+        {
+            let why = format!("only the leader proposes {}, and it leads no more", command.label());
+            return Err(Failure::new(FailureKind::Invalid, why));
         }
         let raft = self.raft().map_err(|why| Failure::new(FailureKind::Stopped, why))?;
         let Some(peer) = address_of(raft, leader) else {

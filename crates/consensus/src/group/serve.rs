@@ -1,8 +1,9 @@
 //! What a member answers to its peers.
 //!
-//! First the address: cluster, receiver, group, generation. Then, for Raft's own messages, the start-up hold (no
-//! promise of an earlier life may still be in force) and the data directories of both ends (a member that lost its
-//! log must neither vote nor acknowledge). Only then Raft hears the message.
+//! First the address: cluster, receiver, group, generation. Then the sender: its certificate, and whether it is a
+//! member. Then, for Raft's own messages, the start-up hold (no promise of an earlier life may still be in force) and
+//! the data directories of both ends (a member that lost its log must neither vote nor acknowledge). Only then Raft
+//! hears the message.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -10,14 +11,16 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
+use holdfast_core::AgentId;
 use holdfast_core::audit::Hash;
 use holdfast_wire::command;
 use holdfast_wire::outcome;
-use holdfast_wire::peer::{Message, MessageKind, Refusal, RefusalReason, WireError};
+use holdfast_wire::peer::{Message, MessageKind, Refusal, RefusalReason, Sender, WireError};
 use openraft::async_runtime::WatchReceiver as _;
 use tokio::time::Instant;
 
 use super::route::{Reply, Request};
+use super::sender::check_vote;
 use super::{Group, Raft};
 use crate::codec::rpc::{
     self, Call, ChangeCall, Failure, FailureKind, IdentifyReply, IndexReply, ProposeCall,
@@ -58,7 +61,7 @@ pub(crate) fn is_served(kind: MessageKind) -> bool {
         || kind == IDENTIFY
 }
 
-fn is_raft(kind: MessageKind) -> bool {
+pub(super) fn is_raft(kind: MessageKind) -> bool {
     matches!(
         kind,
         MessageKind::Vote
@@ -78,9 +81,10 @@ fn internal(error: impl std::fmt::Display) -> Refusal {
 }
 
 impl Group {
-    /// Answers a message of a peer. Errors: it is not for this group, or this member does not take part yet.
-    pub async fn handle(&self, message: Message) -> Result<Bytes, Refusal> {
-        let answer = self.answer(message).await;
+    /// Answers a message of a peer. Errors: it is not for this group, the sender may not send it, or this member does
+    /// not take part yet.
+    pub async fn handle(&self, sender: &Sender, message: Message) -> Result<Bytes, Refusal> {
+        let answer = self.answer(sender, message).await;
         if let Err(refusal) = &answer {
             self.note_refusal(refusal);
         }
@@ -90,10 +94,11 @@ impl Group {
     /// Takes a snapshot that the leader sends. Errors: as [`Group::handle`], or it arrived damaged.
     pub async fn handle_snapshot(
         &self,
+        sender: &Sender,
         head: Message,
         chunks: BoxStream<'static, Result<Bytes, WireError>>,
     ) -> Result<Bytes, Refusal> {
-        let answer = self.answer_snapshot(head, chunks).await;
+        let answer = self.answer_snapshot(sender, head, chunks).await;
         if let Err(refusal) = &answer {
             self.note_refusal(refusal);
         }
@@ -118,18 +123,19 @@ impl Group {
         tracing::debug!(reason, message = refusal.message, "a peer's message was refused");
     }
 
-    async fn answer(&self, message: Message) -> Result<Bytes, Refusal> {
+    async fn answer(&self, sender: &Sender, message: Message) -> Result<Bytes, Refusal> {
         self.check_address(&message)?;
+        self.check_sender(sender, &message)?;
         let body = message.body.clone();
         match message.kind {
             IDENTIFY => Ok(self.identify(&message)),
-            MessageKind::Propose => self.answer_proposal(&body).await,
+            MessageKind::Propose => self.answer_proposal(message.from, &body).await,
             MessageKind::ReadIndex => Ok(self.answer_read().await),
             MessageKind::Membership => self.answer_change(&body).await,
             kind if is_raft(kind) => {
                 let raft = self.ready(&message)?;
                 let body = self.check_directories(&message)?.body;
-                self.answer_raft(raft, kind, &body).await
+                self.answer_raft(raft, &message, &body).await
             }
             kind => Err(Refusal::new(
                 RefusalReason::UnknownKind,
@@ -141,20 +147,24 @@ impl Group {
     async fn answer_raft(
         &self,
         raft: &Raft,
-        kind: MessageKind,
+        message: &Message,
         body: &[u8],
     ) -> Result<Bytes, Refusal> {
-        let bytes = match kind {
+        let from = message.from;
+        let bytes = match message.kind {
             MessageKind::Vote => {
                 let rpc = rpc::decode_vote_request(body).map_err(malformed)?;
+                check_vote(&rpc.vote, from)?;
                 rpc::encode_vote_reply(&raft.vote(rpc).await.map_err(internal)?)
             }
             MessageKind::PreVote => {
                 let rpc = rpc::decode_vote_request(body).map_err(malformed)?;
+                check_vote(&rpc.vote, from)?;
                 rpc::encode_vote_reply(&raft.pre_vote(rpc).await.map_err(internal)?)
             }
             MessageKind::AppendEntries => {
                 let rpc = rpc::decode_append(body).map_err(malformed)?;
+                check_vote(&rpc.vote, from)?;
                 let reply = raft.append_entries(rpc).await.map_err(internal)?;
                 if !matches!(reply, openraft::raft::AppendEntriesResponse::HigherVote(_)) {
                     self.0.heard.now();
@@ -163,6 +173,7 @@ impl Group {
             }
             _ => {
                 let rpc = rpc::decode_transfer(body).map_err(malformed)?;
+                check_vote(rpc.from_leader(), from)?;
                 let taken = raft.handle_transfer_leader(rpc).await.map_err(internal)?;
                 taken.map_err(|error| Refusal::new(RefusalReason::Busy, error.to_string()))?;
                 Vec::new()
@@ -173,13 +184,17 @@ impl Group {
 
     async fn answer_snapshot(
         &self,
+        sender: &Sender,
         head: Message,
         mut chunks: BoxStream<'static, Result<Bytes, WireError>>,
     ) -> Result<Bytes, Refusal> {
         self.check_address(&head)?;
+        self.check_sender(sender, &head)?;
         let raft = self.ready(&head)?;
         let call = self.check_directories(&head)?;
         let call: SnapshotCall = decode("snapshot call", &call.body).map_err(malformed)?;
+        let vote = call.leader_vote().map_err(malformed)?;
+        check_vote(&vote, head.from)?;
         let damaged =
             |why: &str| Refusal::new(RefusalReason::Malformed, format!("the snapshot {why}"));
         if call.length > MAX_SNAPSHOT_BYTES {
@@ -196,7 +211,6 @@ impl Group {
         if body.len() as u64 != call.length || Hash::of(&body).0.as_slice() != call.sha256 {
             return Err(damaged("did not arrive whole"));
         }
-        let vote = call.leader_vote().map_err(malformed)?;
         let meta = codec::decode_meta(&call.meta).map_err(malformed)?;
         let snapshot = RaftSnapshot { meta, snapshot: body };
         let reply = raft.install_full_snapshot(vote, snapshot).await.map_err(internal)?;
@@ -204,10 +218,11 @@ impl Group {
         Ok(rpc::encode_vote_only(&reply.vote).into())
     }
 
-    async fn answer_proposal(&self, body: &[u8]) -> Result<Bytes, Refusal> {
+    async fn answer_proposal(&self, from: AgentId, body: &[u8]) -> Result<Bytes, Refusal> {
         let call: ProposeCall = decode("proposal", body).map_err(malformed)?;
         let proposal = command::decode(&call.proposal)
             .map_err(|error| Refusal::new(RefusalReason::Malformed, error.to_string()))?;
+        self.check_forwarded(from, &proposal)?;
         let until = Instant::now() + self.bounded(call.patience_ms);
         let result = match self.here(&Request::Propose(proposal), until).await {
             Ok(Reply::Outcome(outcome)) => ProposeResult::Outcome(outcome::encode(&outcome).into()),

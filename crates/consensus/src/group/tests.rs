@@ -15,8 +15,8 @@ use crate::config::Storage;
 use crate::error::{ChangeError, StartError};
 use crate::log_store::{MemoryDisk, SyncPolicy};
 use crate::network::IDENTIFY;
-use crate::testing::person;
-use crate::testing_net::{Cluster, admission, member};
+use crate::testing::{person, zone_name};
+use crate::testing_net::{Cluster, certified, declaration, member};
 use crate::types::{Blob, LogId, RaftEntry};
 
 fn others(of: u64) -> Vec<u64> {
@@ -28,11 +28,11 @@ async fn any_agent_takes_a_command_and_all_agree() {
     let cluster = Cluster::formed(3).await;
     let leader = cluster.leader().await;
     for (number, at) in (1..=9).zip([1, 2, 3].into_iter().cycle()) {
-        let outcome = cluster.admit(at, number).await;
+        let outcome = cluster.declare(at, number).await;
         assert!(outcome.result.is_ok(), "{outcome:?}");
     }
     for id in 1..=3 {
-        cluster.wait_view(id, |view| view.agents.len() == 9).await;
+        cluster.wait_view(id, |view| view.zones.len() == 9).await;
     }
     cluster.agree().await;
     let chains: Vec<_> = cluster.nodes.values().map(|node| node.audit.seen()).collect();
@@ -47,26 +47,26 @@ async fn any_agent_takes_a_command_and_all_agree() {
 async fn a_replay_after_a_leader_change_gets_the_first_answer() {
     let mut cluster = Cluster::formed(3).await;
     let first = cluster.leader().await;
-    let outcome = cluster.admit(first, 7).await;
+    let outcome = cluster.declare(first, 7).await;
     cluster.kill(first);
     let second = cluster.leader_among(&others(first)).await;
     assert_ne!(first, second);
     for at in others(first) {
-        assert_eq!(cluster.admit(at, 7).await, outcome, "asked at agent {at}");
+        assert_eq!(cluster.declare(at, 7).await, outcome, "asked at agent {at}");
     }
-    assert_eq!(cluster.view(second).agents.len(), 1);
+    assert_eq!(cluster.view(second).zones.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_killed_leader_is_replaced_and_catches_up_when_it_returns() {
     let mut cluster = Cluster::formed(3).await;
     let first = cluster.leader().await;
-    cluster.admit(first, 1).await;
+    cluster.declare(first, 1).await;
     cluster.kill(first);
     let second = cluster.leader_among(&others(first)).await;
-    cluster.admit(second, 2).await;
+    cluster.declare(second, 2).await;
     cluster.start(first).await;
-    cluster.wait_view(first, |view| view.agents.len() == 2).await;
+    cluster.wait_view(first, |view| view.zones.len() == 2).await;
     cluster.agree().await;
 }
 
@@ -74,40 +74,41 @@ async fn a_killed_leader_is_replaced_and_catches_up_when_it_returns() {
 async fn a_minority_refuses_changes_and_reads_and_keeps_its_view() {
     let cluster = Cluster::formed(3).await;
     let cut_off = cluster.leader().await;
-    cluster.admit(cut_off, 1).await;
+    cluster.declare(cut_off, 1).await;
     let before = cluster.view(cut_off);
     cluster.net.isolate(&[cut_off]);
 
-    let refused = cluster.group(cut_off).propose(Some(RequestId(2)), person(), admission(2)).await;
+    let refused =
+        cluster.group(cut_off).propose(Some(RequestId(2)), person(), declaration(2)).await;
     let text = refused.expect_err("no quorum").to_string();
     assert!(text.contains(&format!("agent {cut_off}")), "{text}");
     let read = cluster.group(cut_off).read_index().await;
     assert!(matches!(read, Err(ReadError::Unavailable(_))), "{read:?}");
     cluster.wait_status(cut_off, |status| !status.quorum_ok).await;
-    assert_eq!(cluster.view(cut_off).agents, before.agents);
+    assert_eq!(cluster.view(cut_off).zones, before.zones);
 
     let second = cluster.leader_among(&others(cut_off)).await;
-    cluster.admit(second, 3).await;
+    cluster.declare(second, 3).await;
     cluster.net.heal();
-    cluster.wait_view(cut_off, |view| view.agents.contains_key(&AgentId(3))).await;
+    cluster.wait_view(cut_off, |view| view.zones.contains_key(&zone_name(3))).await;
     cluster.agree().await;
     // Whatever became of the command of the minority, asking again settles it, once.
-    cluster.admit(cut_off, 2).await;
-    cluster.wait_view(second, |view| view.agents.len() == 3).await;
+    cluster.declare(cut_off, 2).await;
+    cluster.wait_view(second, |view| view.zones.len() == 3).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_hears_nobody_falls_silent_and_is_replaced() {
     let cluster = Cluster::formed(3).await;
     let deaf = cluster.leader().await;
-    cluster.admit(deaf, 1).await;
+    cluster.declare(deaf, 1).await;
     // Its heartbeats still arrive everywhere: without check-quorum nobody would ever stand for election.
     cluster.net.deafen(deaf);
     cluster.wait_status(deaf, |status| !status.quorum_ok).await;
     let second = cluster.leader_among(&others(deaf)).await;
-    cluster.admit(second, 2).await;
+    cluster.declare(second, 2).await;
     cluster.net.heal();
-    cluster.wait_view(deaf, |view| view.agents.len() == 2).await;
+    cluster.wait_view(deaf, |view| view.zones.len() == 2).await;
     cluster.agree().await;
 }
 
@@ -115,7 +116,7 @@ async fn a_leader_that_hears_nobody_falls_silent_and_is_replaced() {
 async fn a_log_that_is_not_understood_starts_halted_with_what_it_could_apply() {
     let mut cluster = Cluster::formed(3).await;
     let leader = cluster.leader().await;
-    cluster.admit(leader, 1).await;
+    cluster.declare(leader, 1).await;
     cluster.agree().await;
     let halted = others(leader)[0];
     cluster.stop(halted).await;
@@ -134,8 +135,8 @@ async fn a_log_that_is_not_understood_starts_halted_with_what_it_could_apply() {
     assert_eq!(status.role, Role::Stopped);
     let why = status.halted.expect("it says so");
     assert!(why.contains(&format!("index {}", id.index)), "{why}");
-    assert_eq!(cluster.view(halted).agents.len(), 1);
-    let refused = cluster.group(halted).propose(None, person(), admission(2)).await;
+    assert_eq!(cluster.view(halted).zones.len(), 1);
+    let refused = cluster.group(halted).propose(None, person(), declaration(2)).await;
     assert_eq!(refused, Err(ProposeError::Stopped(why)));
 }
 
@@ -154,7 +155,7 @@ fn a_seed_fixes_the_whole_run() {
             let mut trace = Vec::new();
             for number in 1..=4 {
                 let leader = cluster.leader().await;
-                let outcome = cluster.admit(leader, number).await;
+                let outcome = cluster.declare(leader, number).await;
                 trace.push((leader, outcome.index, cluster.status(leader).term, begun.elapsed()));
                 cluster.kill(leader);
                 cluster.start(leader).await;
@@ -171,10 +172,10 @@ async fn a_read_from_a_follower_sees_every_earlier_write() {
     let cluster = Cluster::formed(3).await;
     let leader = cluster.leader().await;
     for (number, at) in (1..=6).zip(others(leader).into_iter().cycle()) {
-        cluster.admit(leader, number).await;
+        cluster.declare(leader, number).await;
         let index = cluster.group(at).read_index().await.expect("readable");
         assert!(cluster.group(at).audit_head().0 >= index);
-        assert!(cluster.view(at).agents.contains_key(&AgentId(number)), "agent {at}");
+        assert!(cluster.view(at).zones.contains_key(&zone_name(number)), "agent {at}");
     }
 }
 
@@ -184,14 +185,14 @@ async fn a_new_learner_gets_a_snapshot_and_can_be_promoted_and_removed() {
     cluster.form().await;
     let leader = cluster.leader().await;
     for number in 1..=100 {
-        cluster.admit(leader, number).await;
+        cluster.declare(leader, number).await;
     }
     cluster.wait_status(leader, |status| status.snapshot_index > 60).await;
     cluster.storages.insert(4, Storage::Memory(MemoryDisk::default()));
     cluster.start(4).await;
     let follower = others(leader)[0];
     cluster.group(follower).add_learner(&member(4)).await.expect("added");
-    cluster.wait_view(4, |view| view.agents.len() == 100).await;
+    cluster.wait_view(4, |view| view.zones.len() == 100).await;
     assert!(cluster.net.snapshots() > 0, "the log does not reach back far enough");
     assert!(!cluster.nodes[&4].audit.resets().is_empty(), "the audit knows where its chain begins");
     cluster.agree().await;
@@ -211,19 +212,19 @@ async fn a_new_learner_gets_a_snapshot_and_can_be_promoted_and_removed() {
         .await;
     let gone = cluster.group(4).remove(AgentId(leader)).await;
     assert!(matches!(gone, Err(ChangeError::Refused(_))), "{gone:?}");
-    cluster.admit(follower, 101).await;
+    cluster.declare(follower, 101).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_wiped_agent_does_not_start_under_its_old_number() {
     let mut cluster = Cluster::formed(3).await;
     let leader = cluster.leader().await;
-    cluster.admit(leader, 1).await;
+    cluster.declare(leader, 1).await;
     let wiped = others(leader)[0];
     cluster.kill(wiped);
     cluster.storages.insert(wiped, Storage::Memory(MemoryDisk::default()));
     let mut config = cluster.config(wiped);
-    config.peers = (1..=3).map(|id| member(id).peer()).collect();
+    config.peers = (1..=3).map(member).collect();
     let refused = cluster.try_start(config).await.expect_err("it is refused");
     assert!(
         matches!(refused, StartError::Wiped { agent, .. } if agent == AgentId(wiped)),
@@ -234,7 +235,7 @@ async fn a_wiped_agent_does_not_start_under_its_old_number() {
     // Where it asks nobody, the others do not listen to it and it does not listen to them.
     cluster.start(wiped).await;
     for number in 2..=5 {
-        cluster.admit(leader, number).await;
+        cluster.declare(leader, number).await;
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!((cluster.status(wiped).last_log_index, cluster.status(wiped).term), (0, 0));
@@ -273,21 +274,30 @@ async fn a_restarted_agent_holds_still_until_its_promises_are_void() {
     cluster.start(restarted).await;
     let group = cluster.group(restarted).clone();
     for kind in [MessageKind::Vote, MessageKind::PreVote, MessageKind::AppendEntries] {
-        let refusal = group.handle(ask(&group, kind)).await.expect_err("it holds still");
+        let refusal = group
+            .handle(&certified(AgentId(9)), ask(&group, kind))
+            .await
+            .expect_err("it holds still");
         assert_eq!(refusal.reason, RefusalReason::StartingUp);
     }
-    assert!(group.handle(ask(&group, IDENTIFY)).await.is_ok(), "who it is, it says at once");
+    assert!(
+        group.handle(&certified(AgentId(9)), ask(&group, IDENTIFY)).await.is_ok(),
+        "who it is, it says at once"
+    );
     tokio::time::sleep(group.0.config.timings.hold()).await;
-    let refusal = group.handle(ask(&group, MessageKind::Vote)).await.expect_err("an empty body");
+    let refusal = group
+        .handle(&certified(AgentId(9)), ask(&group, MessageKind::Vote))
+        .await
+        .expect_err("an empty body");
     assert_eq!(refusal.reason, RefusalReason::Malformed);
-    cluster.admit(restarted, 1).await;
+    cluster.declare(restarted, 1).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn messages_for_somebody_else_are_refused() {
     let cluster = Cluster::formed(3).await;
     let group = cluster.group(1).clone();
-    let good = ask(&group, IDENTIFY);
+    let good = Message { from: AgentId(3), ..ask(&group, IDENTIFY) };
     let cases = [
         (Message { cluster: "other".to_owned(), ..good.clone() }, RefusalReason::WrongCluster),
         (Message { to: AgentId(2), ..good.clone() }, RefusalReason::WrongNode),
@@ -296,9 +306,12 @@ async fn messages_for_somebody_else_are_refused() {
         (Message { kind: MessageKind(999), ..good.clone() }, RefusalReason::UnknownKind),
     ];
     for (message, reason) in cases {
-        assert_eq!(group.handle(message).await.expect_err("refused").reason, reason);
+        assert_eq!(
+            group.handle(&certified(AgentId(3)), message).await.expect_err("refused").reason,
+            reason
+        );
     }
-    assert!(group.handle(good).await.is_ok());
+    assert!(group.handle(&certified(AgentId(3)), good).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -307,12 +320,12 @@ async fn an_audit_that_does_not_keep_up_refuses_changes_only() {
     let leader = cluster.leader().await;
     cluster.nodes[&leader].audit.refuse(Some("the audit disk is full"));
     let at = others(leader)[0];
-    let refused = cluster.group(at).propose(Some(RequestId(1)), person(), admission(1)).await;
+    let refused = cluster.group(at).propose(Some(RequestId(1)), person(), declaration(1)).await;
     assert_eq!(refused, Err(ProposeError::AuditRefused("the audit disk is full".to_owned())));
-    let time = cluster.group(at).propose(None, Actor::system(), Command::AdvanceTime).await;
+    let time = cluster.group(leader).propose(None, Actor::system(), Command::AdvanceTime).await;
     assert!(time.is_ok(), "{time:?}");
     cluster.nodes[&leader].audit.refuse(None);
-    cluster.admit(at, 1).await;
+    cluster.declare(at, 1).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -336,7 +349,7 @@ async fn what_was_acknowledged_survives_a_crash_of_all_with_slow_disks() {
     for round in 0..3_u64 {
         cluster.leader().await;
         for number in round * 10 + 1..=round * 10 + 10 {
-            outcomes.insert(number, cluster.admit(number % 3 + 1, number).await);
+            outcomes.insert(number, cluster.declare(number % 3 + 1, number).await);
         }
         (1..=3).for_each(|id| cluster.kill(id));
         for id in 1..=3 {
@@ -344,9 +357,9 @@ async fn what_was_acknowledged_survives_a_crash_of_all_with_slow_disks() {
         }
     }
     let leader = cluster.leader().await;
-    assert_eq!(cluster.view(leader).agents.len(), outcomes.len());
+    assert_eq!(cluster.view(leader).zones.len(), outcomes.len());
     for (number, outcome) in outcomes {
-        assert_eq!(cluster.admit(leader, number).await, outcome);
+        assert_eq!(cluster.declare(leader, number).await, outcome);
     }
     cluster.agree().await;
 }
@@ -355,7 +368,7 @@ async fn what_was_acknowledged_survives_a_crash_of_all_with_slow_disks() {
 async fn a_leader_that_stops_hands_over_first() {
     let mut cluster = Cluster::formed(3).await;
     let first = cluster.leader().await;
-    cluster.admit(first, 1).await;
+    cluster.declare(first, 1).await;
     let term = cluster.status(first).term;
     cluster.stop(first).await;
     let second = cluster.leader_among(&others(first)).await;
@@ -366,16 +379,16 @@ async fn a_leader_that_stops_hands_over_first() {
 async fn a_halted_group_says_why_and_keeps_its_view() {
     let cluster = Cluster::formed(3).await;
     let leader = cluster.leader().await;
-    cluster.admit(leader, 1).await;
+    cluster.declare(leader, 1).await;
     let halted = others(leader)[0];
-    cluster.wait_view(halted, |view| view.agents.len() == 1).await;
+    cluster.wait_view(halted, |view| view.zones.len() == 1).await;
     cluster.group(halted).halt("the audit chains differ");
     cluster.wait_status(halted, |status| status.role == Role::Stopped).await;
     assert_eq!(cluster.status(halted).halted.as_deref(), Some("the audit chains differ"));
-    let refused = cluster.group(halted).propose(None, person(), admission(2)).await;
+    let refused = cluster.group(halted).propose(None, person(), declaration(2)).await;
     assert_eq!(refused, Err(ProposeError::Stopped("the audit chains differ".to_owned())));
-    assert_eq!(cluster.view(halted).agents.len(), 1);
-    cluster.admit(leader, 2).await;
+    assert_eq!(cluster.view(halted).zones.len(), 1);
+    cluster.declare(leader, 2).await;
 }
 
 /// Real files, real time: nothing here is simulated but the wire.
@@ -389,7 +402,7 @@ async fn a_restart_from_disk_gives_the_same_state_and_audit_head() {
     cluster.form().await;
     let leader = cluster.leader().await;
     for number in 1..=50 {
-        cluster.admit(leader, number).await;
+        cluster.declare(leader, number).await;
     }
     cluster.agree().await;
     let follower = others(leader)[0];
@@ -399,7 +412,7 @@ async fn a_restart_from_disk_gives_the_same_state_and_audit_head() {
     cluster.stop(follower).await;
     cluster.start(follower).await;
     assert_eq!(cluster.group(follower).state_hash(), before);
-    assert_eq!(cluster.view(follower).agents.len(), 50, "and shows it without a quorum");
+    assert_eq!(cluster.view(follower).zones.len(), 50, "and shows it without a quorum");
 
     cluster.stop(follower).await;
     let path = directory.path().join(follower.to_string());

@@ -111,6 +111,15 @@ pub struct Message {
     pub body: Bytes,
 }
 
+/// Who sent a message, as the connection proves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sender {
+    /// The agent of this name, by its certificate.
+    Certified(String),
+    /// There is no TLS, as is allowed on loopback: the message's own word is taken.
+    Unproven,
+}
+
 /// Why a message brought no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
@@ -203,12 +212,13 @@ pub trait Wire: Send + Sync + 'static {
 /// Whoever answers the messages that arrive.
 #[async_trait]
 pub trait PeerHandler: Send + Sync + 'static {
-    /// Answers a question.
-    async fn handle(&self, message: Message) -> Result<Bytes, Refusal>;
+    /// Answers a question. Whether `sender` is whom `message.from` names is the handler's to check.
+    async fn handle(&self, sender: &Sender, message: Message) -> Result<Bytes, Refusal>;
 
-    /// Takes a snapshot.
+    /// Takes a snapshot; `sender` as in [`PeerHandler::handle`].
     async fn handle_snapshot(
         &self,
+        sender: &Sender,
         head: Message,
         chunks: BoxStream<'static, Result<Bytes, WireError>>,
     ) -> Result<Bytes, Refusal>;

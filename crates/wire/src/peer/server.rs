@@ -1,7 +1,8 @@
 //! The receiving end: checks who speaks, and hands the message to the [`PeerHandler`].
 //!
 //! With TLS, only certificates of agents are heard, and only about the cluster that the certificate names. Whether
-//! the message is for this cluster, group and node is the handler's to say: it knows them.
+//! the message is for this cluster, group and node, and whether the certificate's name is its sender's, is the
+//! handler's to say: it knows the members.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -18,7 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::envelope::{from_proto, refusal_to_proto};
 use super::grpc::chain;
-use super::{MAX_MESSAGE_BYTES, PeerHandler, Refusal, RefusalReason, WireError};
+use super::{MAX_MESSAGE_BYTES, PeerHandler, Refusal, RefusalReason, Sender, WireError};
 use crate::pb::internal::v1 as pb;
 use crate::pb::internal::v1::peer_service_server::{PeerService, PeerServiceServer};
 use crate::tls::Identity;
@@ -93,21 +94,20 @@ pub async fn serve(
 }
 
 /// Whom a connection's certificate entitles to speak.
-enum Entitled {
-    /// There is no TLS.
-    Anybody,
-    /// Agents of this cluster.
-    Cluster(Option<String>),
+struct Entitled {
+    sender: Sender,
+    /// About which cluster; about any where nobody proves anything.
+    cluster: Option<String>,
 }
 
 impl Entitled {
     fn check(&self, head: &pb::PeerMessage) -> Result<(), Refusal> {
-        match self {
-            Self::Cluster(Some(cluster)) if *cluster != head.cluster => Err(denied(format!(
+        match &self.cluster {
+            Some(cluster) if *cluster != head.cluster => Err(denied(format!(
                 "the certificate is of cluster {cluster}, the message of cluster {}",
                 head.cluster
             ))),
-            Self::Anybody | Self::Cluster(_) => Ok(()),
+            Some(_) | None => Ok(()),
         }
     }
 }
@@ -119,7 +119,7 @@ fn denied(why: String) -> Refusal {
 impl Peers {
     fn entitled<T>(&self, request: &Request<T>) -> Result<Entitled, Refusal> {
         if !self.identified {
-            return Ok(Entitled::Anybody);
+            return Ok(Entitled { sender: Sender::Unproven, cluster: None });
         }
         let certificates = request.peer_certs();
         let leaf = certificates
@@ -128,7 +128,8 @@ impl Peers {
             .ok_or_else(|| denied("the connection shows no certificate".to_owned()))?;
         let identity = Identity::of(leaf).map_err(|e| denied(e.to_string()))?;
         if identity.kind == ActorKind::Agent {
-            return Ok(Entitled::Cluster(identity.cluster));
+            let sender = Sender::Certified(identity.name);
+            return Ok(Entitled { sender, cluster: identity.cluster });
         }
         Err(denied(format!(
             "the certificate of {} is no agent's; only agents may use the peers' port",
@@ -140,7 +141,7 @@ impl Peers {
         let entitled = self.entitled(&request)?;
         let message = request.into_inner();
         entitled.check(&message)?;
-        self.handler.handle(from_proto(message)).await
+        self.handler.handle(&entitled.sender, from_proto(message)).await
     }
 }
 
@@ -171,7 +172,8 @@ impl PeerService for Peers {
         if let Err(refusal) = entitled.check(&head) {
             return Ok(reply(Err(refusal)));
         }
-        Ok(reply(self.handler.handle_snapshot(from_proto(head), chunks(frames)).await))
+        let head = from_proto(head);
+        Ok(reply(self.handler.handle_snapshot(&entitled.sender, head, chunks(frames)).await))
     }
 }
 

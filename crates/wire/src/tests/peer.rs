@@ -16,7 +16,7 @@ use super::tls::{NOW, issue_for};
 use crate::ca::{Authority, MAX_VALIDITY_DAYS, Role};
 use crate::peer::{
     GrpcWire, GrpcWireConfig, MAX_CHUNK_BYTES, Message, MessageKind, PeerAddress, PeerHandler,
-    Refusal, RefusalReason, Wire, WireError, serve,
+    Refusal, RefusalReason, Sender, Wire, WireError, serve,
 };
 use crate::tls::TlsMaterial;
 
@@ -30,17 +30,19 @@ struct Echo {
 
 #[async_trait]
 impl PeerHandler for Echo {
-    async fn handle(&self, message: Message) -> Result<Bytes, Refusal> {
+    async fn handle(&self, sender: &Sender, message: Message) -> Result<Bytes, Refusal> {
         let refuse = self.refuse.lock().expect("not poisoned").clone();
         match refuse {
             Some(refusal) => Err(refusal),
             None if message.kind == MessageKind::Confirm => std::future::pending().await,
+            None if message.kind == MessageKind::Status => Ok(format!("{sender:?}").into()),
             None => Ok(message.body),
         }
     }
 
     async fn handle_snapshot(
         &self,
+        sender: &Sender,
         head: Message,
         mut chunks: BoxStream<'static, Result<Bytes, WireError>>,
     ) -> Result<Bytes, Refusal> {
@@ -49,7 +51,7 @@ impl PeerHandler for Echo {
             let broken = |e: WireError| Refusal::new(RefusalReason::Internal, e.to_string());
             bytes += chunk.map_err(broken)?.len();
         }
-        Ok(Bytes::from(format!("{}: {bytes}", head.generation)))
+        Ok(Bytes::from(format!("{}: {bytes} of {sender:?}", head.generation)))
     }
 }
 
@@ -110,7 +112,7 @@ async fn snapshots_stream() {
     let chunks = futures_util::stream::iter(vec![Bytes::from(vec![1; MAX_CHUNK_BYTES]); 40]);
     let head = message(MessageKind::Snapshot, "meta");
     let answer = wire(None).snapshot(&to, head, chunks.boxed(), PATIENCE).await;
-    assert_eq!(answer, Ok(Bytes::from(format!("3: {}", 40 * MAX_CHUNK_BYTES))));
+    assert_eq!(answer, Ok(Bytes::from(format!("3: {} of Unproven", 40 * MAX_CHUNK_BYTES))));
 }
 
 #[tokio::test]
@@ -197,4 +199,25 @@ async fn with_tls_agents_are_heard_and_others_are_not() {
 
     let plain = wire(None).call(&to, message(MessageKind::Vote, "ask"), PATIENCE).await;
     assert!(matches!(plain, Err(WireError::Unreachable(_))), "{plain:?}");
+}
+
+/// Whatever a message says of its sender, the handler is told whose certificate the connection shows.
+#[tokio::test]
+async fn the_certificates_name_goes_with_the_message() {
+    let authority = lasting();
+    let server = material(&authority, Role::Agent, "eu-2");
+    let (to, _stop) = start(Arc::default(), Some(&server)).await;
+    for name in ["eu-1", "eu-3"] {
+        let agent = wire(Some(&material(&authority, Role::Agent, name)));
+        let said = Bytes::from(format!("Certified({name:?})"));
+        let answer = agent.call(&to, message(MessageKind::Status, ""), PATIENCE).await;
+        assert_eq!(answer, Ok(said.clone()));
+        let chunks = futures_util::stream::iter([Bytes::from_static(b"chunk")]).boxed();
+        let answer =
+            agent.snapshot(&to, message(MessageKind::Snapshot, ""), chunks, PATIENCE).await;
+        assert_eq!(answer, Ok(Bytes::from(format!("3: 5 of Certified({name:?})"))));
+    }
+    let (to, _stop) = start(Arc::default(), None).await;
+    let answer = wire(None).call(&to, message(MessageKind::Status, ""), PATIENCE).await;
+    assert_eq!(answer, Ok(Bytes::from("Unproven")));
 }

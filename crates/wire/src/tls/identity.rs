@@ -79,6 +79,19 @@ impl Identity {
     }
 }
 
+impl std::fmt::Display for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match self.kind {
+            ActorKind::Agent => "agent",
+            ActorKind::Person => "user",
+            ActorKind::Workload => "workload",
+            ActorKind::System => "system",
+        };
+        write!(f, "{kind} {}", self.name)?;
+        self.cluster.as_ref().map_or(Ok(()), |cluster| write!(f, " of cluster {cluster}"))
+    }
+}
+
 fn spiffe_uri<'a>(certificate: &'a X509Certificate<'_>) -> Option<&'a str> {
     let names = certificate.subject_alternative_name().ok().flatten()?;
     names.value.general_names.iter().find_map(|name| match name {
