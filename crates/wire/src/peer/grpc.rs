@@ -1,11 +1,13 @@
 //! [`Wire`] over gRPC: per peer one connection for questions and one for snapshots, opened when first used.
 //!
 //! A connection that fails is opened anew by the next message; a peer whose address changed gets new ones. Dead
-//! peers are noticed by keep-alive, and every message has its own time limit.
+//! peers are noticed by keep-alive, and every message has its own time limit. Whether a question that failed had left
+//! is seen from whether the transport took it: it does so only once there is a connection.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,8 +16,11 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _};
 use holdfast_core::AgentId;
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Response, Status};
+use tonic_prost::ProstCodec;
 
 use super::envelope::{refusal_from_proto, to_proto};
 use super::{MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES, Message, PeerAddress, Wire, WireError};
@@ -30,6 +35,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a keep-alive may go unanswered.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The method that the generated client calls as well.
+const CALL: PathAndQuery = PathAndQuery::from_static("/holdfast.internal.v1.PeerService/Call");
 /// Flow control: what one message and one connection may have in flight.
 const STREAM_WINDOW: u32 = 2 * 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
@@ -51,7 +58,7 @@ pub struct GrpcWire {
 #[derive(Debug, Clone)]
 struct Peer {
     address: String,
-    calls: PeerServiceClient<Channel>,
+    calls: Grpc<Channel>,
     snapshots: PeerServiceClient<Channel>,
 }
 
@@ -68,8 +75,11 @@ impl GrpcWire {
         }
         let peer = Peer {
             address: to.address.clone(),
-            calls: self.client(&to.address)?,
-            snapshots: self.client(&to.address)?,
+            calls: Grpc::new(self.channel(&to.address)?)
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(MAX_MESSAGE_BYTES),
+            snapshots: PeerServiceClient::new(self.channel(&to.address)?)
+                .max_decoding_message_size(MAX_MESSAGE_BYTES),
         };
         if peers.len() >= MAX_PEERS && !peers.contains_key(&to.id) {
             peers.pop_first();
@@ -78,7 +88,7 @@ impl GrpcWire {
         Ok(peer)
     }
 
-    fn client(&self, address: &str) -> Result<PeerServiceClient<Channel>, WireError> {
+    fn channel(&self, address: &str) -> Result<Channel, WireError> {
         let scheme = if self.config.tls.is_some() { "https" } else { "http" };
         let wrong = |e: tonic::transport::Error| {
             WireError::Unreachable(format!("{address:?} is not usable: {}", chain(&e)))
@@ -95,10 +105,16 @@ impl GrpcWire {
         if let Some(tls) = &self.config.tls {
             endpoint = endpoint.tls_config(tls.clone()).map_err(wrong)?;
         }
-        Ok(PeerServiceClient::new(endpoint.connect_lazy())
-            .max_decoding_message_size(MAX_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_MESSAGE_BYTES))
+        Ok(endpoint.connect_lazy())
     }
+}
+
+async fn ask(
+    mut calls: Grpc<Channel>,
+    request: Request<Question>,
+) -> Result<Response<pb::PeerReply>, Status> {
+    calls.ready().await.map_err(|error| Status::from_error(error.into()))?;
+    calls.client_streaming(request, CALL, ProstCodec::default()).await
 }
 
 #[async_trait]
@@ -109,14 +125,17 @@ impl Wire for GrpcWire {
         message: Message,
         timeout: Duration,
     ) -> Result<Bytes, WireError> {
-        let mut client = self.peer(to)?.calls;
-        let mut request = Request::new(to_proto(message));
+        let calls = self.peer(to)?.calls;
+        let taken = Arc::new(AtomicBool::new(false));
+        let question = Question { message: Some(to_proto(message)), taken: Arc::clone(&taken) };
+        let mut request = Request::new(question);
         request.set_timeout(timeout);
-        match tokio::time::timeout(timeout, client.call(request)).await {
-            Err(_) => Err(WireError::Timeout(timeout)),
-            Ok(Err(status)) => Err(failure(&status, timeout)),
-            Ok(Ok(reply)) => answer(reply.into_inner()),
-        }
+        let failed = match tokio::time::timeout(timeout, ask(calls, request)).await {
+            Err(_) => WireError::Timeout(timeout),
+            Ok(Err(status)) => failure(&status, timeout),
+            Ok(Ok(reply)) => return answer(reply.into_inner()),
+        };
+        Err(if taken.load(Ordering::Acquire) { failed } else { not_sent(failed) })
     }
 
     async fn snapshot(
@@ -135,6 +154,32 @@ impl Wire for GrpcWire {
             Ok(Err(status)) => Err(failure(&status, timeout)),
             Ok(Ok(reply)) => answer(reply.into_inner()),
         }
+    }
+}
+
+/// A question on its way, which notes when the transport takes it.
+struct Question {
+    message: Option<pb::PeerMessage>,
+    taken: Arc<AtomicBool>,
+}
+
+impl Stream for Question {
+    type Item = pb::PeerMessage;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.taken.store(true, Ordering::Release);
+        Poll::Ready(self.message.take())
+    }
+}
+
+/// What the failure of a question that never left is.
+fn not_sent(failed: WireError) -> WireError {
+    match failed {
+        WireError::Timeout(waited) => {
+            WireError::NotConnected(format!("no connection within {waited:?}"))
+        }
+        WireError::Unreachable(why) | WireError::Broken(why) => WireError::NotConnected(why),
+        WireError::NotConnected(_) | WireError::Refused(_) => failed,
     }
 }
 

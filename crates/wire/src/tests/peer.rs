@@ -159,6 +159,20 @@ async fn silence_and_absence_are_told_apart() {
     assert!(matches!(absent, Err(WireError::NotConnected(_))), "{absent:?}");
 }
 
+/// What waited for a connection in vain did not arrive, although nobody said no.
+#[tokio::test]
+async fn a_question_that_never_left_is_told_from_one_without_an_answer() {
+    let mute = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = mute.local_addr().expect("it is bound").to_string();
+    let to = PeerAddress { id: AgentId(2), address };
+    let short = Duration::from_millis(100);
+    let secured = wire(Some(&material(&lasting(), Role::Agent, "eu-1")));
+    let unsent = secured.call(&to, message(MessageKind::Propose, "do"), short).await;
+    assert!(matches!(unsent, Err(WireError::NotConnected(_))), "no handshake: {unsent:?}");
+    let sent = wire(None).call(&to, message(MessageKind::Propose, "do"), short).await;
+    assert_eq!(sent, Err(WireError::Timeout(short)), "it may be read later");
+}
+
 #[tokio::test]
 async fn a_peer_that_moves_is_followed() {
     let (first, stop) = start(Arc::default(), None).await;
