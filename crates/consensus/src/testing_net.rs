@@ -29,6 +29,8 @@ struct NetState {
     nodes: BTreeMap<AgentId, Groups>,
     /// Directed pairs between which nothing passes.
     cut: BTreeSet<(AgentId, AgentId)>,
+    /// Whether the sender hears nothing of that, rather than an error at once.
+    silent: bool,
     snapshots: usize,
 }
 
@@ -61,6 +63,12 @@ impl Net {
         }
     }
 
+    /// As `isolate`, and whoever sends waits in vain.
+    pub(crate) fn isolate_silently(&self, agents: &[u64]) {
+        self.isolate(agents);
+        self.lock().silent = true;
+    }
+
     /// Nothing arrives at `agent` any more; what it sends still does.
     pub(crate) fn deafen(&self, agent: u64) {
         let mut state = self.lock();
@@ -69,28 +77,36 @@ impl Net {
     }
 
     pub(crate) fn heal(&self) {
-        self.lock().cut.clear();
+        let mut state = self.lock();
+        state.cut.clear();
+        state.silent = false;
     }
 
     pub(crate) fn snapshots(&self) -> usize {
         self.lock().snapshots
     }
 
-    fn route(&self, from: AgentId, to: AgentId) -> Result<Groups, WireError> {
-        let state = self.lock();
-        if state.cut.contains(&(from, to)) {
-            return Err(WireError::Unreachable("the line is cut".to_owned()));
-        }
-        let node = state.nodes.get(&to).cloned();
+    async fn route(&self, from: AgentId, to: AgentId) -> Result<Groups, WireError> {
+        self.pass(from, to).await?;
+        let node = self.lock().nodes.get(&to).cloned();
         node.ok_or_else(|| WireError::Unreachable("nobody is there".to_owned()))
+    }
+
+    async fn pass(&self, from: AgentId, to: AgentId) -> Result<(), WireError> {
+        let (cut, silent) = {
+            let state = self.lock();
+            (state.cut.contains(&(from, to)), state.silent)
+        };
+        match (cut, silent) {
+            (false, _) => Ok(()),
+            (true, false) => Err(WireError::Unreachable("the line is cut".to_owned())),
+            (true, true) => std::future::pending().await,
+        }
     }
 
     async fn back(&self, from: AgentId, to: AgentId) -> Result<(), WireError> {
         tokio::time::sleep(LATENCY).await;
-        if self.lock().cut.contains(&(to, from)) {
-            return Err(WireError::Unreachable("the line is cut".to_owned()));
-        }
-        Ok(())
+        self.pass(to, from).await
     }
 }
 
@@ -112,7 +128,7 @@ impl Wire for End {
         tokio::time::sleep(LATENCY).await;
         self.check()?;
         let (from, to) = (message.from, message.to);
-        let node = self.net.route(from, to)?;
+        let node = self.net.route(from, to).await?;
         // As a server would: the answer is worked out even when nobody waits for it.
         let work = tokio::spawn(async move { node.handle(&certified(from), message).await });
         let answer = work.await.map_err(|error| WireError::Broken(error.to_string()))?;
@@ -130,7 +146,7 @@ impl Wire for End {
         tokio::time::sleep(LATENCY).await;
         self.check()?;
         let (from, to) = (head.from, head.to);
-        let node = self.net.route(from, to)?;
+        let node = self.net.route(from, to).await?;
         self.net.lock().snapshots += 1;
         let chunks = chunks.map(Ok).boxed();
         let answer = node.handle_snapshot(&certified(from), head, chunks).await;

@@ -1,9 +1,10 @@
 //! Getting something to the leader, wherever it is: here, or over the wire, again and again within the caller's
 //! patience.
 //!
-//! A request that reached a leader without an answer is ambiguous. It is asked again only when that is harmless: it
-//! carries a request id, or is such that twice is as good as once. Otherwise the caller learns that the outcome is
-//! unknown.
+//! A request that may have reached a leader, and was not answered, is ambiguous. It is asked again only when that is
+//! harmless: it carries a request id, or is such that twice is as good as once. Unless an answer comes in the end, the
+//! caller then learns that the outcome is unknown, whatever later attempts said; without an ambiguous attempt it
+//! learns why nothing happened.
 
 use std::time::Duration;
 
@@ -115,8 +116,16 @@ impl Group {
         let mut last = FailureKind::NotLeader;
         let mut ambiguous = false;
         let mut hint = None;
+        let mut stopped = None;
         while Instant::now() < until {
-            let raft = self.raft().map_err(|why| given_up(FailureKind::Stopped, why, &attempts))?;
+            let raft = match self.raft() {
+                Ok(raft) => raft,
+                Err(why) => {
+                    last = FailureKind::Stopped;
+                    stopped = Some(why);
+                    break;
+                }
+            };
             let hinted = hint.take();
             attempts.leader = hinted.or_else(|| leader_of(raft));
             last = FailureKind::NotLeader;
@@ -141,9 +150,10 @@ impl Group {
             tokio::time::sleep_until(until.min(Instant::now() + RETRY_PAUSE)).await;
         }
         attempts.waited = begun.elapsed();
-        let kind = if ambiguous && !is_final(last) { FailureKind::Unknown } else { last };
-        let message = attempts.tried.last().map(|(_, message)| message.clone()).unwrap_or_default();
-        Err(given_up(kind, message, &attempts))
+        let kind = if ambiguous { FailureKind::Unknown } else { last };
+        let said = attempts.tried.last().map(|(_, message)| message.clone());
+        let message = stopped.or(said).unwrap_or_default();
+        Err(GivenUp { kind, message, attempts })
     }
 
     /// Whether the leader was heard lately: what is sent to one that was not is most likely lost without an answer,
@@ -173,13 +183,23 @@ impl Group {
         };
         let patience = until.saturating_duration_since(Instant::now());
         let (kind, body) = request.message(patience);
-        let answer = self.0.link.ask(&peer, kind, body, patience).await.map_err(unanswered)?;
-        request.reply(&answer)
+        tokio::select! {
+            biased;
+            answer = self.0.link.ask(&peer, kind, body, patience) => {
+                request.reply(&answer.map_err(unanswered)?)
+            }
+            () = succeeded(raft, leader), if request.is_safe_twice() => {
+                Err(Failure::new(FailureKind::Unknown, "it was silent until another led"))
+            }
+        }
     }
 
     /// Does the request here, where this agent leads.
     pub(crate) async fn here(&self, request: &Request, until: Instant) -> Result<Reply, Failure> {
         match request {
+            Request::Propose(_) if !self.0.link.gate.has_quorum() => {
+                Err(Failure::new(FailureKind::NoQuorum, "it leads without a quorum"))
+            }
             Request::Propose(proposal) => {
                 let proposer =
                     self.proposer().map_err(|why| Failure::new(FailureKind::Stopped, why))?;
@@ -225,10 +245,6 @@ fn is_final(kind: FailureKind) -> bool {
     }
 }
 
-fn given_up(kind: FailureKind, message: String, attempts: &Attempts) -> GivenUp {
-    GivenUp { kind, message, attempts: attempts.clone() }
-}
-
 /// What no answer means for the request.
 fn unanswered(error: WireError) -> Failure {
     let message = error.to_string();
@@ -248,6 +264,22 @@ fn unanswered(error: WireError) -> Failure {
         WireError::NotConnected(_) => Failure::new(FailureKind::NotLeader, message),
         WireError::Unreachable(_) | WireError::Timeout(_) | WireError::Broken(_) => {
             Failure::new(FailureKind::Unknown, message)
+        }
+    }
+}
+
+/// Waits until another than `asked` is found to lead since: what is asked of the former one is most likely lost.
+async fn succeeded(raft: &Raft, asked: AgentId) {
+    let known = leader_of(raft);
+    let mut metrics = raft.metrics();
+    loop {
+        let leader = leader_of(raft);
+        if leader != known && leader.is_some_and(|leader| leader != asked) {
+            return;
+        }
+        if metrics.changed().await.is_err() {
+            // Raft is gone; the answer, or the patience, decides.
+            std::future::pending::<()>().await;
         }
     }
 }

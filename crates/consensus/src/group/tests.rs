@@ -167,6 +167,66 @@ fn a_seed_fixes_the_whole_run() {
     assert_ne!(run(1), run(2));
 }
 
+/// A command of a person under a number of its own, with this patience.
+async fn propose(cluster: &Cluster, at: u64, patience: Duration) -> Result<Outcome, ProposeError> {
+    let proposal = Proposal {
+        request_id: Some(RequestId(77)),
+        actor: person(),
+        command: declaration(77),
+    };
+    cluster.group(at).propose_within(proposal, patience).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_misses_the_leader_says_that_nothing_happened() {
+    let cluster = Cluster::formed(3).await;
+    let leader = cluster.leader().await;
+    let cut_off = others(leader)[0];
+    cluster.net.isolate_silently(&[cut_off]);
+    cluster.wait_status(cut_off, |status| !status.quorum_ok).await;
+    for patience in [Duration::from_millis(300), Duration::from_secs(4)] {
+        let begun = Instant::now();
+        let refused = propose(&cluster, cut_off, patience).await;
+        assert!(matches!(refused, Err(ProposeError::NoLeader(_))), "{refused:?}");
+        assert!(begun.elapsed() <= patience, "it is told in time");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_misses_its_quorum_says_that_nothing_happened() {
+    let cluster = Cluster::formed(3).await;
+    let leader = cluster.leader().await;
+    let last = cluster.status(leader).last_log_index;
+    cluster.net.isolate_silently(&[leader]);
+    cluster.wait_status(leader, |status| !status.quorum_ok).await;
+    let refused = propose(&cluster, leader, Duration::from_secs(4)).await;
+    assert!(matches!(refused, Err(ProposeError::NoQuorum(_))), "{refused:?}");
+    assert_eq!(cluster.status(leader).last_log_index, last, "nothing is left in its log");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_silent_leader_was_asked_for_goes_to_the_next_one() {
+    let cluster = Cluster::formed(3).await;
+    let leader = cluster.leader().await;
+    cluster.net.isolate_silently(&[leader]);
+    for at in others(leader) {
+        let outcome = propose(&cluster, at, Duration::from_secs(5)).await;
+        assert!(outcome.is_ok(), "asked at agent {at}: {outcome:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_been_committed_stays_unknown_whatever_the_next_leader_says() {
+    let cluster = Cluster::formed(3).await;
+    let leader = cluster.leader().await;
+    for other in others(leader) {
+        cluster.nodes[&other].audit.refuse(Some("the audit disk is full"));
+    }
+    cluster.net.isolate_silently(&[leader]);
+    let unknown = propose(&cluster, others(leader)[0], Duration::from_secs(5)).await;
+    assert!(matches!(unknown, Err(ProposeError::Unknown(_))), "{unknown:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_read_from_a_follower_sees_every_earlier_write() {
     let cluster = Cluster::formed(3).await;
