@@ -14,7 +14,7 @@ use holdfast_core::decision::Selection;
 use holdfast_core::invariant::{Budget, Evidence, Observed, OneSelection, Served, check_chain};
 use holdfast_core::spec::{Address, Service};
 use holdfast_core::view::{Agent, Answers, ServiceStatus, View};
-use holdfast_core::{AgentId, Epoch, GroupId, ServiceId, Timestamp};
+use holdfast_core::{AgentId, Epoch, GroupId, ServiceId, SharedMap, Timestamp};
 use holdfast_wire::Convert as _;
 use holdfast_wire::pb::v1 as pb;
 use holdfast_wire::pb::v1::audit_service_client::AuditServiceClient;
@@ -195,7 +195,7 @@ fn check_answers(
 
 /// The part of an agent's view that the checkers look at.
 fn view(one: &Testimony) -> Result<View> {
-    let mut services = BTreeMap::new();
+    let mut services = SharedMap::new();
     for entry in &one.services {
         let status = status(entry)?;
         services.insert(status.spec.id.clone(), Arc::new(status));
@@ -211,7 +211,7 @@ fn view(one: &Testimony) -> Result<View> {
         Answers { group: GroupId(1), index: one.cluster.state_hash_index, ..Answers::default() };
     Ok(View {
         answers: Arc::new(answers),
-        services: Arc::new(services),
+        services,
         agents: Arc::new(agents),
         audit,
         ..View::default()

@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use holdfast_core::shared_map::Difference;
 use holdfast_core::view::ServiceStatus;
 use holdfast_core::{ServiceId, View};
 use tokio::sync::watch;
@@ -126,25 +127,17 @@ impl Feed {
 
 /// What is different in `new`.
 fn compare(old: &View, new: &View) -> Vec<Change> {
-    if Arc::ptr_eq(&old.services, &new.services) {
-        return Vec::new();
-    }
     let index = new.answers.index;
-    let mut changes = Vec::new();
-    let mut push = |id: &ServiceId, what| changes.push(Change { index, id: id.clone(), what });
-    for (id, status) in new.services.iter() {
-        match old.services.get(id) {
-            None => push(id, What::Added(Arc::clone(status))),
-            Some(before) if Arc::ptr_eq(before, status) => {}
-            Some(before) if before.revision != status.revision => {
-                push(id, What::Declared(Arc::clone(status)));
+    let change = |(id, before, after): Difference<'_, ServiceId, Arc<ServiceStatus>>| {
+        let what = match (before, after) {
+            (_, None) => What::Deleted,
+            (None, Some(status)) => What::Added(Arc::clone(status)),
+            (Some(before), Some(status)) if before.revision != status.revision => {
+                What::Declared(Arc::clone(status))
             }
-            Some(before) if before != status => push(id, What::Moved(Arc::clone(status))),
-            Some(_) => {}
-        }
-    }
-    for id in old.services.keys().filter(|id| !new.services.contains_key(*id)) {
-        push(id, What::Deleted);
-    }
-    changes
+            (Some(_), Some(status)) => What::Moved(Arc::clone(status)),
+        };
+        Change { index, id: id.clone(), what }
+    };
+    old.services.differences(&new.services).map(change).collect()
 }

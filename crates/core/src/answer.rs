@@ -11,6 +11,7 @@
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Bound;
 use core::time::Duration;
 
 use crate::name::DnsName;
@@ -158,7 +159,7 @@ pub fn zone_of<'a>(view: &'a Answers, name: &DnsName) -> Option<&'a Arc<ZoneAnsw
     let mut shared: Option<DnsName> = None;
     loop {
         let at = shared.as_ref().unwrap_or(name);
-        let (apex, zone) = view.zones.range(..=at).next_back()?;
+        let (apex, zone) = view.zones.last_up_to(at)?;
         if at.is_within(apex) {
             return Some(zone);
         }
@@ -276,7 +277,7 @@ fn set_of_exactly(here: &NameAnswers, kind: Kind) -> Option<&RecordSet> {
 
 /// Whether a name without data has names below it (an empty non-terminal, RFC 8020).
 fn has_children(view: &Answers, name: &DnsName) -> bool {
-    view.names.range(name..).next().is_some_and(|(next, _)| next.is_within(name))
+    view.names.iter_from(Bound::Included(name)).next().is_some_and(|(next, _)| next.is_within(name))
 }
 
 /// The wildcard that stands in for a name that does not exist: the one right below its closest encloser, the
@@ -286,8 +287,8 @@ fn wildcard<'a>(
     zone: &ZoneAnswers,
     name: &DnsName,
 ) -> Option<&'a Arc<NameAnswers>> {
-    let before = view.names.range(..name).next_back();
-    let after = view.names.range(name..).next();
+    let before = view.names.last_before(name);
+    let after = view.names.iter_from(Bound::Included(name)).next();
     let encloser = [before, after]
         .into_iter()
         .flatten()

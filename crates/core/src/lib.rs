@@ -35,6 +35,7 @@ pub mod sampler;
 pub mod seam;
 pub mod selection;
 pub mod spec;
+pub mod shared_map;
 pub mod state;
 pub mod time;
 pub mod view;
@@ -46,5 +47,6 @@ pub use id::{
 };
 pub use name::DnsName;
 pub use state::State;
+pub use shared_map::SharedMap;
 pub use time::Timestamp;
 pub use view::View;

@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{NameError, name_error};
 
+/// Characters of a name at the most, without the final dot.
+const MAX_LENGTH: usize = 253;
+
 /// A fully qualified domain name, lower case, without the final dot; the root is the empty text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -24,7 +27,7 @@ impl DnsName {
     pub fn new(text: &str) -> Result<Self, NameError> {
         let lower = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
         let fail = |why| Err(name_error("domain name", text, why));
-        if lower.is_empty() || lower.len() > 253 {
+        if lower.is_empty() || lower.len() > MAX_LENGTH {
             return fail("it must have 1 to 253 characters");
         }
         for (i, label) in lower.split('.').enumerate() {
@@ -69,12 +72,22 @@ impl DnsName {
 
     /// This name with `label` before it. Errors: the result is too long or the label is not legal.
     pub fn child(&self, label: &str) -> Result<Self, NameError> {
-        Self::new(&alloc::format!("{label}.{}", self.0))
+        let text = alloc::format!("{label}.{}", self.0);
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let is_plain = (1..=63).contains(&label.len()) && label.bytes().all(plain);
+        // The rest was checked when this name was made.
+        if is_plain && !self.0.is_empty() && text.len() <= MAX_LENGTH {
+            return Ok(Self(text.into()));
+        }
+        Self::new(&text)
     }
 }
 
 impl Ord for DnsName {
     fn cmp(&self, other: &Self) -> Ordering {
+        if Arc::ptr_eq(&self.0, &other.0) {
+            return Ordering::Equal;
+        }
         compare(self.0.as_bytes(), other.0.as_bytes())
     }
 }
@@ -82,7 +95,7 @@ impl Ord for DnsName {
 /// Compares label by label from the right, but skips what the names have in common in one go: names of one zone have
 /// most of their bytes in common, and maps of names are what every publication works on.
 fn compare(a: &[u8], b: &[u8]) -> Ordering {
-    let common = a.iter().rev().zip(b.iter().rev()).take_while(|(x, y)| x == y).count();
+    let common = common_suffix(a, b);
     let (a_rest, b_rest) = (a.len() - common, b.len() - common);
     let ends_label = |name: &[u8], rest: usize| rest == 0 || name[rest - 1] == b'.';
     if common > 0 && ends_label(a, a_rest) && ends_label(b, b_rest) && (a_rest == 0 || b_rest == 0)
@@ -98,6 +111,25 @@ fn compare(a: &[u8], b: &[u8]) -> Ordering {
     };
     a[label(a, a_rest)].cmp(&b[label(b, b_rest)])
 }
+
+/// How many bytes two texts have in common at their ends; eight are compared at a time.
+fn common_suffix(a: &[u8], b: &[u8]) -> usize {
+    let (_, a_words) = a.as_rchunks::<8>();
+    let (_, b_words) = b.as_rchunks::<8>();
+    let words = a_words.iter().rev().zip(b_words.iter().rev());
+    let mut common = 0;
+    for (x, y) in words {
+        let different = u64::from_le_bytes(*x) ^ u64::from_le_bytes(*y);
+        if different != 0 {
+            // The last byte is the highest one.
+            return common + different.leading_zeros() as usize / 8;
+        }
+        common += 8;
+    }
+    let rest = a[..a.len() - common].iter().rev().zip(b[..b.len() - common].iter().rev());
+    common + rest.take_while(|(x, y)| x == y).count()
+}
+
 impl PartialOrd for DnsName {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
@@ -157,7 +189,7 @@ mod tests {
 
     #[test]
     fn the_order_is_that_of_the_labels_from_the_right() {
-        let labels = ["a", "b", "ab", "ba", "a-b", "bb", "aab"];
+        let labels = ["a", "b", "ab", "ba", "a-b", "bb", "aab", "eight-aab", "eighteightb"];
         let mut names: Vec<String> = labels.iter().map(|label| String::from(*label)).collect();
         for depth in 0..2 {
             let below: Vec<String> = names

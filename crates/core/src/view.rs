@@ -1,8 +1,9 @@
 //! The back door: what the world sees of the state, immutable, published once per batch.
 //!
-//! Leaves (probe, dns, console, effects) get a [`View`] and nothing else. Each part is behind its own `Arc`, so that
-//! a publication copies what changed and shares the rest. [`Answers`] is the part that DNS serves and that an agent
-//! keeps on disk, to answer from after a restart without quorum.
+//! Leaves (probe, dns, console, effects) get a [`View`] and nothing else. Each part is shared with the view before as
+//! far as it is the same, so that a publication costs what changed, and so does finding out what changed
+//! ([`SharedMap::differences`]). [`Answers`] is the part that DNS serves and that an agent keeps on disk, to answer
+//! from after a restart without quorum.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -21,6 +22,7 @@ use crate::name::DnsName;
 use crate::overrides::{Override, Pause};
 use crate::quorum::{Evidence, Tally, Verdict};
 use crate::selection::Blocked;
+use crate::shared_map::SharedMap;
 use crate::spec::{RecordData, Service, Settings, Zone};
 use crate::time::Timestamp;
 
@@ -36,9 +38,9 @@ pub struct Answers {
     /// The group's time at that index.
     pub at: Timestamp,
     /// The zones, by apex.
-    pub zones: Arc<BTreeMap<DnsName, Arc<ZoneAnswers>>>,
+    pub zones: SharedMap<DnsName, Arc<ZoneAnswers>>,
     /// Every name with data, in canonical order.
-    pub names: Arc<BTreeMap<DnsName, Arc<NameAnswers>>>,
+    pub names: SharedMap<DnsName, Arc<NameAnswers>>,
 }
 
 /// What a zone contributes to answers.
@@ -163,9 +165,9 @@ pub struct View {
     /// What DNS serves.
     pub answers: Arc<Answers>,
     /// The services.
-    pub services: Arc<BTreeMap<ServiceId, Arc<ServiceStatus>>>,
+    pub services: SharedMap<ServiceId, Arc<ServiceStatus>>,
     /// The zones as declared, with the log index of their last change.
-    pub zones: Arc<BTreeMap<DnsName, (Arc<Zone>, u64)>>,
+    pub zones: SharedMap<DnsName, (Arc<Zone>, u64)>,
     /// The agents.
     pub agents: Arc<BTreeMap<AgentId, Agent>>,
     /// The overrides in force.

@@ -192,7 +192,7 @@ mod tests {
     fn written() -> Vec<u8> {
         let name = DnsName::new("shop.example.test").expect("valid");
         let here = NameAnswers { service: None, epoch: Epoch(2), refused: true, sets: vec![] };
-        let names = Arc::new([(name, Arc::new(here))].into());
+        let names = [(name, Arc::new(here))].into();
         encode(&Answers { generation: 1, index: 7, names, ..Answers::default() }).expect("encodes")
     }
 

@@ -139,7 +139,7 @@ mod tests {
         let answers =
             |zone| Arc::new(ZoneAnswers { zone, serial: 0, negative_ttl: Duration::ZERO });
         let zones = names.map(|name| (name.clone(), answers(zone(&name)))).collect();
-        Answers { zones: Arc::new(zones), ..Answers::default() }
+        Answers { zones, ..Answers::default() }
     }
 
     #[test]

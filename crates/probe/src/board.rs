@@ -10,7 +10,7 @@ use std::time::Duration;
 use holdfast_core::observation::Target;
 use holdfast_core::spec::{Check, CheckKind, Endpoint, Service};
 use holdfast_core::view::ServiceStatus;
-use holdfast_core::{AgentName, ServiceId};
+use holdfast_core::{AgentName, ServiceId, SharedMap};
 use tokio::time::Instant;
 
 use crate::rhythm::{Rhythm, seed};
@@ -29,7 +29,7 @@ pub(crate) enum Change {
 }
 
 /// The services of a view.
-pub(crate) type Services = BTreeMap<ServiceId, Arc<ServiceStatus>>;
+pub(crate) type Services = SharedMap<ServiceId, Arc<ServiceStatus>>;
 
 /// The targets and their order.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(crate) struct Board {
     slots: BTreeMap<SlotId, Slot>,
     ids: BTreeMap<Target, SlotId>,
     queue: BTreeSet<(Instant, SlotId)>,
-    services: BTreeMap<ServiceId, Arc<Service>>,
+    services: Services,
     refused: BTreeMap<ServiceId, usize>,
     next_id: u64,
     longest_interval: Duration,
@@ -55,32 +55,32 @@ impl Board {
             slots: BTreeMap::new(),
             ids: BTreeMap::new(),
             queue: BTreeSet::new(),
-            services: BTreeMap::new(),
+            services: Services::new(),
             refused: BTreeMap::new(),
             next_id: 0,
             longest_interval: Duration::ZERO,
         }
     }
 
-    /// Makes the targets those of `services`.
+    /// Makes the targets those of `services`. Costs what differs from the last ones.
     pub(crate) fn reconcile(&mut self, services: &Services) -> Vec<Change> {
         let mut changes = Vec::new();
-        let gone: Vec<_> =
-            self.services.keys().filter(|id| !services.contains_key(*id)).cloned().collect();
-        for id in gone {
-            let spec = self.services.remove(&id).expect("its key was just listed");
-            self.refused.remove(&id);
-            targets_of(&spec).keys().for_each(|target| self.remove(target, &mut changes));
+        let known = std::mem::replace(&mut self.services, services.clone());
+        let spec = |status: Option<&Arc<ServiceStatus>>| status.map(|status| status.spec.clone());
+        let differences = known.differences(services);
+        let differences = differences.map(|(id, old, new)| (id, spec(old), spec(new)));
+        let (gone, renewed): (Vec<_>, Vec<_>) =
+            differences.filter(|(_, old, new)| old != new).partition(|(_, _, new)| new.is_none());
+        for (id, old, _) in gone {
+            self.refused.remove(id);
+            let targets = old.iter().flat_map(|spec| targets_of(spec).into_keys());
+            targets.for_each(|target| self.remove(&target, &mut changes));
         }
-        for (id, status) in services {
-            let same = self
-                .services
-                .get(id)
-                .is_some_and(|old| Arc::ptr_eq(old, &status.spec) || **old == *status.spec);
-            if !same || self.refused.contains_key(id) {
-                self.renew(id, &status.spec, &mut changes);
-            }
+        for (id, old, new) in renewed {
+            let Some(spec) = new else { continue };
+            self.renew(id, old.as_deref(), &spec, &mut changes);
         }
+        self.retry_refused(&mut changes);
         if !changes.is_empty() {
             self.longest_interval =
                 self.slots.values().map(Slot::interval).max().unwrap_or_default();
@@ -88,10 +88,28 @@ impl Board {
         changes
     }
 
-    fn renew(&mut self, id: &ServiceId, spec: &Arc<Service>, changes: &mut Vec<Change>) {
+    /// Gives the targets that found no room what room there is.
+    fn retry_refused(&mut self, changes: &mut Vec<Change>) {
+        if self.slots.len() >= self.max_targets {
+            return;
+        }
+        let refused: Vec<ServiceId> = self.refused.keys().cloned().collect();
+        for id in refused {
+            let spec = self.services.get(&id).expect("what is gone is not refused").spec.clone();
+            self.renew(&id, None, &spec, changes);
+        }
+    }
+
+    fn renew(
+        &mut self,
+        id: &ServiceId,
+        old: Option<&Service>,
+        spec: &Service,
+        changes: &mut Vec<Change>,
+    ) {
         let wanted = targets_of(spec);
-        if let Some(old) = self.services.insert(id.clone(), spec.clone()) {
-            for target in targets_of(&old).keys().filter(|target| !wanted.contains_key(*target)) {
+        if let Some(old) = old {
+            for target in targets_of(old).keys().filter(|target| !wanted.contains_key(*target)) {
                 self.remove(target, changes);
             }
         }

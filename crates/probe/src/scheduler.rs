@@ -198,7 +198,7 @@ impl Scheduler {
     fn reconcile(&mut self, view: &View) {
         let nothing = Services::new();
         let me = view.agents.values().find(|agent| agent.name == self.agent);
-        let services = if me.is_some_and(|me| !me.observer) { &nothing } else { &*view.services };
+        let services = if me.is_some_and(|me| !me.observer) { &nothing } else { &view.services };
         let changes = self.board.reconcile(services);
         if changes.is_empty() {
             return;

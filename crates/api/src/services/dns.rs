@@ -74,7 +74,7 @@ fn dump(
     };
     let mut found = answers
         .names
-        .range((after, Bound::Unbounded))
+        .iter_from(after.as_ref())
         .filter(|(name, _)| zone.as_ref().is_none_or(|zone| name.is_within(zone)));
     let page: Vec<_> = found.by_ref().take(page_size(request.page_size)).collect();
     let more = found.next().is_some();

@@ -49,7 +49,7 @@ impl Registry {
         let limit = page_size(call.body.page_size);
         let mut found = view
             .services
-            .range((after, Bound::Unbounded))
+            .iter_from(after.as_ref())
             .filter(|(id, _)| in_namespace(id, &call.body.namespace));
         let services: Vec<_> = found.by_ref().take(limit).collect();
         let more = found.next().is_some();

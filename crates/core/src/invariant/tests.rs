@@ -7,6 +7,7 @@ use crate::event::Event;
 use crate::id::{AgentName, BootId, Epoch, GroupId, RegionName, ServiceId};
 use crate::observation::{Observation, ObserverState, Report, Target, fingerprint};
 use crate::quorum::Verdict;
+use crate::shared_map::SharedMap;
 use crate::spec::tests::{service, zone};
 use crate::spec::{Address, Settings};
 use crate::state::State;
@@ -110,7 +111,7 @@ fn rewrite(history: &mut [(View, Vec<Record>, Hash)], change: impl Fn(&mut Event
 }
 
 fn selection_of(view: &mut View) -> &mut Selection {
-    let status = Arc::make_mut(&mut view.services).get_mut(&shop()).expect("it is declared");
+    let status = view.services.get_mut(&shop()).expect("it is declared");
     &mut Arc::make_mut(status).selection
 }
 
@@ -254,8 +255,8 @@ fn s8_empty_names_and_wrong_refusals() {
     let last = || history().pop().expect("it is not empty").0;
     assert_eq!(check_never_empty(&last()), Ok(()));
     let falsified: [fn(&mut View); 4] = [
-        |view| Arc::make_mut(&mut Arc::make_mut(&mut view.answers).names).clear(),
-        |view| Arc::make_mut(&mut Arc::make_mut(&mut view.answers).zones).clear(),
+        |view| Arc::make_mut(&mut view.answers).names = SharedMap::new(),
+        |view| Arc::make_mut(&mut view.answers).zones = SharedMap::new(),
         |view| selection_of(view).served.clear(),
         |view| selection_of(view).refused = true,
     ];
@@ -274,7 +275,7 @@ fn s9_moves_beyond_the_budget() {
         if group {
             view.settings = Settings { max_moves: Some(1), ..Settings::default() };
         } else {
-            let status = Arc::make_mut(&mut view.services).get_mut(&shop()).expect("declared");
+            let status = view.services.get_mut(&shop()).expect("declared");
             let status = Arc::make_mut(status);
             let mut spec = status.spec.as_ref().clone();
             spec.failover.max_moves = 1;
@@ -320,7 +321,7 @@ fn s14_every_kind_of_tampering() {
 fn an_epoch_beyond_the_index_is_no_progress() {
     let property = found(|history| {
         let (view, _, _) = history.last_mut().expect("it is not empty");
-        let status = Arc::make_mut(&mut view.services).get_mut(&shop()).expect("it is declared");
+        let status = view.services.get_mut(&shop()).expect("it is declared");
         Arc::make_mut(status).epoch = Epoch(99);
     });
     assert_eq!(property, Some(Property::S2));

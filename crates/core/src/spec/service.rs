@@ -105,16 +105,16 @@ impl Service {
     fn validate_endpoints(&self) -> Result<(), SpecError> {
         let mut names = BTreeSet::new();
         for (_, endpoint) in self.endpoints() {
-            let field = format!("endpoints[{}]", endpoint.name);
+            let field = || format!("endpoints[{}]", endpoint.name);
             if !names.insert(&endpoint.name) {
-                return Err(spec_error(field, "this name is used twice in the service"));
+                return Err(spec_error(field(), "this name is used twice in the service"));
             }
             if endpoint.port == 0 {
-                return Err(spec_error(format!("{field}.port"), "must be 1 to 65535"));
+                return Err(spec_error(format!("{}.port", field()), "must be 1 to 65535"));
             }
             if self.dns.name.child(endpoint.name.as_str()).is_err() {
                 return Err(spec_error(
-                    field,
+                    field(),
                     "endpoint name and dns.name together exceed 253 characters",
                 ));
             }
@@ -122,13 +122,13 @@ impl Service {
                 Address::Name(name) if name.is_within(&self.dns.name) => {
                     let problem =
                         "the address is the service's own name or below it: it would loop";
-                    return Err(spec_error(field, problem));
+                    return Err(spec_error(field(), problem));
                 }
                 Address::Name(name) if name.as_str().starts_with('*') => {
-                    return Err(spec_error(field, format!("{name} is a wildcard, not a host")));
+                    return Err(spec_error(field(), format!("{name} is a wildcard, not a host")));
                 }
                 Address::Ip(ip) if ip.is_unspecified() || ip.is_multicast() => {
-                    return Err(spec_error(field, format!("{ip} is not the address of a host")));
+                    return Err(spec_error(field(), format!("{ip} is not the address of a host")));
                 }
                 Address::Name(_) | Address::Ip(_) => {}
             }

@@ -12,14 +12,15 @@ use crate::decision::Served;
 use crate::id::{Epoch, ServiceId};
 use crate::name::DnsName;
 use crate::quorum::Verdict;
+use crate::shared_map::SharedMap;
 use crate::spec::{Address, Policy, RecordData, Service, Zone};
 use crate::view::{
     Answers, CheckStatus, EndpointStatus, NameAnswers, Pick, RecordSet, ServiceStatus, View,
     ZoneAnswers,
 };
 
-type Services = Arc<BTreeMap<ServiceId, Arc<ServiceStatus>>>;
-type Zones = Arc<BTreeMap<DnsName, (Arc<Zone>, u64)>>;
+type Services = SharedMap<ServiceId, Arc<ServiceStatus>>;
+type Zones = SharedMap<DnsName, (Arc<Zone>, u64)>;
 
 /// What was published last, and what has changed since.
 #[derive(Debug, Clone, Default)]
@@ -38,7 +39,7 @@ pub(super) struct Published {
 }
 
 /// What a publication changes of the names. A name can pass from one owner to another within a batch, so everything
-/// old goes before anything new comes.
+/// old goes before anything new comes. What one owner contributes is sorted.
 #[derive(Default)]
 struct Renaming {
     old: Vec<DnsName>,
@@ -54,25 +55,22 @@ impl Renaming {
         new: Vec<(DnsName, NameAnswers)>,
     ) -> Vec<DnsName> {
         let names: Vec<DnsName> = new.iter().map(|(name, _)| name.clone()).collect();
-        let same = |(name, now): &(DnsName, NameAnswers)| {
-            present.names.get(name).is_some_and(|was| **was == *now)
+        let changes = |(name, now): &(DnsName, NameAnswers)| {
+            let known = old.binary_search(name).is_ok();
+            !known || present.names.get(name).is_none_or(|was| **was != *now)
         };
-        if names != old || !new.iter().all(same) {
-            self.old.extend(old);
-            self.new.extend(new);
-        }
+        self.new.extend(new.into_iter().filter(changes));
+        self.old.extend(old.into_iter().filter(|name| names.binary_search(name).is_err()));
         names
     }
 
     fn carry_out(self, answers: &mut Answers) {
-        if self.old.is_empty() && self.new.is_empty() {
-            return;
+        let kept: BTreeSet<&DnsName> = self.new.iter().map(|(name, _)| name).collect();
+        for name in self.old.iter().filter(|name| !kept.contains(name)) {
+            answers.names.remove(name);
         }
-        let names = Arc::make_mut(&mut answers.names);
-        for name in self.old {
-            names.remove(&name);
-        }
-        names.extend(self.new.into_iter().map(|(name, answers)| (name, Arc::new(answers))));
+        let new = self.new.into_iter().map(|(name, new)| (name, Arc::new(new)));
+        answers.names.extend(new);
     }
 }
 
@@ -136,7 +134,6 @@ impl Published {
             let names = state.map(|state| names_of_service(&id, state)).unwrap_or_default();
             let old = self.owned.remove(&id).unwrap_or_default();
             let new = renaming.replace(&self.view.answers, old, names);
-            let services = Arc::make_mut(&mut services);
             match state {
                 Some(state) => {
                     self.owned.insert(id.clone(), new);
@@ -158,23 +155,21 @@ impl Published {
     ) -> Zones {
         let mut zones = self.view.zones.clone();
         for apex in core::mem::take(&mut self.zones) {
-            let declared = Arc::make_mut(&mut zones);
-            let served = Arc::make_mut(&mut answers.zones);
             let Some(state) = data.zones.get(&apex) else {
                 let old = self.static_names.remove(&apex).unwrap_or_default();
                 renaming.replace(&self.view.answers, old, Vec::new());
-                served.remove(&apex);
-                declared.remove(&apex);
+                answers.zones.remove(&apex);
+                zones.remove(&apex);
                 continue;
             };
-            if declared.get(&apex).map(|(_, revision)| *revision) != Some(state.revision) {
+            if zones.get(&apex).map(|(_, revision)| *revision) != Some(state.revision) {
                 let old = self.static_names.remove(&apex).unwrap_or_default();
                 let new = renaming.replace(&self.view.answers, old, static_names(&state.zone));
                 self.static_names.insert(apex.clone(), new);
-                declared.insert(apex.clone(), (state.zone.clone(), state.revision));
+                zones.insert(apex.clone(), (state.zone.clone(), state.revision));
             }
             let smallest = self.ttls.get(&apex).and_then(|ttls| ttls.keys().next().copied());
-            served.insert(apex, Arc::new(zone_answers(state, smallest)));
+            answers.zones.insert(apex, Arc::new(zone_answers(state, smallest)));
         }
         zones
     }
@@ -393,3 +388,6 @@ fn status_of(data: &Snapshot, state: &ServiceState) -> ServiceStatus {
         endpoints: endpoints.collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,5 @@
 //! A small view, and questions to it.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use hickory_proto::op::{Edns, Message, OpCode, Query};
 use hickory_proto::rr::{DNSClass, Name, RecordType};
 use holdfast_core::spec::{NameServer, RecordData, Soa, Zone};
 use holdfast_core::view::{Answers, NameAnswers, Pick, RecordSet, ZoneAnswers};
-use holdfast_core::{DnsName, Epoch, GroupId};
+use holdfast_core::{DnsName, Epoch, GroupId, SharedMap};
 use holdfast_dns::{Peer, Responder, Settings, Transport, channel};
 
 pub(crate) fn name(text: &str) -> DnsName {
@@ -64,7 +63,7 @@ pub(crate) fn view(index: u64) -> Answers {
     };
     let many = |count: u8| (1..=count).map(a).collect::<Vec<_>>();
     let pair = [vec![a(1), a(2)], vec![v6(1), v6(2)]];
-    let mut names = BTreeMap::from([
+    let mut names = SharedMap::from([
         (name("shop.example.test"), sets(Pick::All, &[vec![a(1)]])),
         (
             name("www.example.test"),
@@ -92,8 +91,8 @@ pub(crate) fn view(index: u64) -> Answers {
         group: GroupId(3),
         generation: 1,
         index,
-        zones: Arc::new(BTreeMap::from([(name("example.test"), zone())])),
-        names: Arc::new(names),
+        zones: [(name("example.test"), zone())].into(),
+        names,
         ..Answers::default()
     }
 }

@@ -218,7 +218,7 @@ fn view(services: &[Service]) -> View {
         })
     };
     let services = services.iter().map(|spec| (spec.id.clone(), status(spec))).collect();
-    View { services: Arc::new(services), ..View::default() }
+    View { services, ..View::default() }
 }
 
 fn place(name: &str, n: u8) -> Endpoint {

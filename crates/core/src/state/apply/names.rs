@@ -21,6 +21,13 @@ pub(super) fn names_of_service(service: &Service) -> Vec<DnsName> {
         .collect()
 }
 
+/// Whether two declarations of a service have the same names.
+pub(super) fn have_same_names(a: &Service, b: &Service) -> bool {
+    let same_endpoints =
+        a.endpoints().map(|(_, e)| &e.name).eq(b.endpoints().map(|(_, e)| &e.name));
+    same_endpoints && a.dns.name == b.dns.name
+}
+
 fn names_of_zone(zone: &Zone) -> Vec<DnsName> {
     let records = zone.records.iter().map(|record| record.name.clone());
     let servers = zone.name_servers.iter().map(|server| server.name.clone());
@@ -65,6 +72,10 @@ impl State {
                     "the zone's apex, where a CNAME cannot stand (RFC 1034, 3.6.2)",
                 ),
             });
+        }
+        let stored = self.data.services.get(&service.id);
+        if stored.is_some_and(|stored| have_same_names(&stored.spec, service)) {
+            return Ok(());
         }
         let owner = Owner::Service(service.id.clone());
         names_of_service(service).iter().try_for_each(|name| self.check_name(name, &zone, &owner))

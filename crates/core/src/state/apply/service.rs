@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::check_revision;
+use super::names::have_same_names;
 use crate::audit::Hash;
 use crate::command::{Rejection, Reply};
 use crate::decision::Selection;
@@ -52,11 +53,14 @@ impl State {
     pub(super) fn store_service(&mut self, work: &mut Work<'_>, service: Service) {
         let id = service.id.clone();
         let old = self.data.services.get(&id).map(|state| state.spec.clone());
-        if let Some(old) = &old {
+        let same_names = old.as_ref().is_some_and(|old| have_same_names(old, &service));
+        if let Some(old) = old.as_ref().filter(|_| !same_names) {
             self.disown_service_names(old);
             self.touch_zone(&old.dns.name, work.index);
         }
-        self.own_service_names(&service);
+        if !same_names {
+            self.own_service_names(&service);
+        }
         self.touch_zone(&service.dns.name, work.index);
         let spec = Arc::new(service);
         let at = self.data.at;
