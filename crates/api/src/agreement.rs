@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 use holdfast_core::audit::{Hash, Head};
 use holdfast_core::{AgentId, AgentName, GroupId, Outcome, RegionName, View};
 use holdfast_wire::command::Proposal;
@@ -30,6 +31,9 @@ pub trait Agreement: Send + Sync + 'static {
 
     /// How the group stands, as this node sees it.
     fn standing(&self) -> Standing;
+
+    /// Yields whenever the standing may have changed.
+    fn changes(&self) -> BoxStream<'static, ()>;
 
     /// The applied index and the hash of the state at it. Hashes everything, so it is asked for on purpose.
     fn state_hash(&self) -> (u64, Hash);

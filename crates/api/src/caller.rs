@@ -46,7 +46,12 @@ impl<T> Call<T> {
     pub(crate) fn of(request: Request<T>) -> Result<Self, Status> {
         let within = patience(&request);
         let caller = request.extensions().get::<Caller>().cloned().ok_or_else(|| {
-            Status::internal("the request did not pass the gate; this is a defect of the server")
+            Refusal::new(
+                Code::Internal,
+                "INTERNAL",
+                "the request did not pass the gate, which is a defect of this node",
+                "report it with the version that `holdfast --version` prints",
+            )
         })?;
         Ok(Self { caller, within, body: request.into_inner() })
     }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use holdfast_consensus::{
     Attempts, ChangeError, Group, GroupStatus, Member as GroupMember, MemberStatus, ProposeError,
     ReadError, Role as GroupRole,
@@ -12,6 +14,7 @@ use holdfast_core::audit::Hash;
 use holdfast_core::{AgentId, Outcome, View};
 use holdfast_wire::command::Proposal;
 use tokio::sync::watch;
+use tokio_stream::wrappers::WatchStream;
 
 use crate::agreement::{
     Agreement, AgreementError, AgreementErrorKind, Member, Membership, NewMember, Role, Standing,
@@ -60,6 +63,10 @@ impl Agreement for Group {
             snapshot_index: status.snapshot_index,
             audit_head,
         }
+    }
+
+    fn changes(&self) -> BoxStream<'static, ()> {
+        WatchStream::from_changes(self.status()).map(drop).boxed()
     }
 
     fn state_hash(&self) -> (u64, Hash) {

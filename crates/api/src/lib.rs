@@ -1,7 +1,7 @@
 //! Serves: the public gRPC API, and with it the trust boundary.
 //!
 //! ```text
-//! client ══mTLS══▶ gate (who, how often) ─▶ service ─▶ Agreement::propose ─▶ Outcome ─▶ response or Status
+//! client ══mTLS══▶ door (how many) ─▶ gate (who, how often) ─▶ service ─▶ Agreement::propose ─▶ Outcome ─▶ response or Status
 //!                                              └─▶ read index, then View ─▶ response
 //! ```
 //!
@@ -14,11 +14,13 @@
 
 pub mod agreement;
 mod caller;
+mod connections;
 mod context;
 mod feed;
 mod group;
 mod limit;
 mod metrics;
+mod native;
 pub mod node;
 mod refusal;
 mod server;
@@ -26,6 +28,7 @@ mod services;
 
 pub use agreement::Agreement;
 pub use caller::ACTOR_METADATA;
+pub use connections::ConnectionLimits;
 pub use context::{Deps, INDEX_METADATA};
 pub use node::{HeartbeatSink, NodeFacts};
 pub use refusal::DOMAIN;

@@ -10,6 +10,10 @@ pub(crate) const STREAMS: &str = "holdfast_api_streams";
 pub(crate) const FEED_LENGTH: &str = "holdfast_api_feed_changes";
 /// Clients whose rate is kept.
 pub(crate) const CLIENTS: &str = "holdfast_api_rate_limited_clients";
+/// Connections that are open.
+pub(crate) const CONNECTIONS: &str = "holdfast_api_connections";
+/// Connections that were closed unasked, by the limit they met: `total`, `address` or `silence`.
+pub(crate) const CONNECTIONS_CLOSED: &str = "holdfast_api_connections_closed_total";
 
 /// Describes them to whoever collects.
 pub(crate) fn describe() {
@@ -17,4 +21,6 @@ pub(crate) fn describe() {
     describe_gauge!(STREAMS, Unit::Count, "Open streams, by kind");
     describe_gauge!(FEED_LENGTH, Unit::Count, "Changes of services that watchers can resume from");
     describe_gauge!(CLIENTS, Unit::Count, "Clients whose rate is kept");
+    describe_gauge!(CONNECTIONS, Unit::Count, "Open connections");
+    describe_counter!(CONNECTIONS_CLOSED, Unit::Count, "Connections closed unasked, by limit met");
 }

@@ -1,6 +1,7 @@
 //! Puts the services together and serves them on a listener until told to stop.
 //!
-//! Stopping: streams end with a status that says so, requests that are at work are finished, and then it returns.
+//! Stopping: health says so, then nothing more is accepted, streams end with a status that says so, requests that are at
+//! work are finished, and then it returns.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -18,14 +19,15 @@ use holdfast_wire::pb::v1::status_service_server::StatusServiceServer;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::{InterceptorLayer, Routes};
-use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, ServerTlsConfig};
-use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
 
 use crate::caller::Gate;
+use crate::connections::{ConnectionLimits, Door, incoming};
 use crate::context::{Context, Deps};
 use crate::feed::Feed;
 use crate::limit::{Limiter, Rate};
+use crate::native::ExplainLayer;
 use crate::services;
 
 /// The largest request, in bytes.
@@ -45,11 +47,14 @@ pub struct ApiConfig {
     pub requests_per_second: u32,
     /// Requests of one client at once.
     pub burst: u32,
+    /// Connections at once.
+    pub connections: ConnectionLimits,
 }
 
 impl Default for ApiConfig {
     fn default() -> Self {
-        Self { tls: None, requests_per_second: 5_000, burst: 10_000 }
+        let connections = ConnectionLimits::default();
+        Self { tls: None, requests_per_second: 5_000, burst: 10_000, connections }
     }
 }
 
@@ -102,10 +107,9 @@ pub async fn serve(
     let context = Context::new(deps, Arc::clone(&feed), closing.clone());
     let rate = Rate { per_second: config.requests_per_second, burst: config.burst };
     let gate = Gate { cluster, limiter: Arc::new(Limiter::new(rate)) };
-    let routes = routes(context).await?;
+    let routes = routes(&context)?;
 
     let mut server = Server::builder()
-        .tcp_nodelay(true)
         .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
         .max_concurrent_streams(MAX_CONCURRENT);
@@ -116,9 +120,10 @@ pub async fn serve(
         shutdown.await;
         closing.cancel();
     };
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = incoming(listener, Door::new(config.connections));
     let serving = server
         .layer(InterceptorLayer::new(gate))
+        .layer(ExplainLayer)
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, stop);
     let following = async {
@@ -132,12 +137,7 @@ pub async fn serve(
     }
 }
 
-async fn routes(context: Context) -> Result<Routes, ServeError> {
-    let (health, health_server) = tonic_health::server::health_reporter();
-    health.set_service_status("", ServingStatus::Serving).await;
-    for service in services::NAMES {
-        health.set_service_status(service, ServingStatus::Serving).await;
-    }
+fn routes(context: &Context) -> Result<Routes, ServeError> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
         .build_v1()
@@ -147,9 +147,9 @@ async fn routes(context: Context) -> Result<Routes, ServeError> {
             $server::new($service).max_decoding_message_size(MAX_REQUEST_BYTES)
         };
     }
-    let services::Services { registry, overrides, explain, status, audit, cluster, dns } =
-        services::Services::new(&context);
-    Ok(Routes::new(health_server)
+    let services::Services { registry, overrides, explain, status, audit, cluster, dns, health } =
+        services::Services::new(context);
+    Ok(Routes::new(capped!(HealthServer, health))
         .add_service(reflection)
         .add_service(capped!(RegistryServiceServer, registry))
         .add_service(capped!(OverrideServiceServer, overrides))

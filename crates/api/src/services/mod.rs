@@ -4,6 +4,7 @@ mod audit;
 mod cluster;
 mod dns;
 mod explain;
+mod health;
 mod heartbeat;
 mod overrides;
 mod registry;
@@ -45,6 +46,7 @@ pub(crate) struct Services {
     pub(crate) audit: audit::Audit,
     pub(crate) cluster: cluster::Cluster,
     pub(crate) dns: dns::Dns,
+    pub(crate) health: health::Health,
 }
 
 impl Services {
@@ -57,6 +59,7 @@ impl Services {
             audit: audit::Audit(context.clone()),
             cluster: cluster::Cluster(context.clone()),
             dns: dns::Dns(context.clone()),
+            health: health::Health(context.clone()),
         }
     }
 }

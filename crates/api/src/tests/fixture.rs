@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use holdfast_audit::{AuditLog, Config, MemoryStore};
 use holdfast_core::audit::{Hash, Head};
 use holdfast_core::observation::Target;
@@ -15,6 +17,7 @@ use holdfast_wire::entry;
 use holdfast_wire::pb::v1 as pb;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
+use tokio_stream::wrappers::WatchStream;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
 use crate::agreement::{Agreement, AgreementError, Member, Membership, Role, Standing};
@@ -30,6 +33,8 @@ pub(super) struct Replica {
     view: watch::Sender<Arc<View>>,
     audit: AuditLog,
     at: AtomicU64,
+    /// Whether it says that there is a quorum.
+    pub(super) quorum: watch::Sender<bool>,
     /// What every proposal and every linearizable read is answered with, where there is something.
     pub(super) broken: Mutex<Option<AgreementError>>,
     pub(super) changes: Mutex<Vec<Membership>>,
@@ -47,6 +52,7 @@ impl Replica {
             view: watch::Sender::new(view),
             audit,
             at: AtomicU64::new(NOW.0),
+            quorum: watch::Sender::new(true),
             broken: Mutex::default(),
             changes: Mutex::default(),
             beats: Mutex::default(),
@@ -95,7 +101,7 @@ impl Agreement for Replica {
             role: Role::Leader,
             leader: Some(AgentId(1)),
             term: 1,
-            quorum: true,
+            quorum: *self.quorum.borrow(),
             members: vec![Member {
                 id: AgentId(1),
                 name: "eu-1".to_owned(),
@@ -112,6 +118,10 @@ impl Agreement for Replica {
             snapshot_index: 0,
             audit_head: state.audit_head(),
         }
+    }
+
+    fn changes(&self) -> BoxStream<'static, ()> {
+        WatchStream::from_changes(self.quorum.subscribe()).map(drop).boxed()
     }
 
     fn state_hash(&self) -> (u64, Hash) {

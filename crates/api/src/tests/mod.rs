@@ -1,7 +1,9 @@
 //! The API over real sockets and a single replica without Raft: what is asked is done, what is wrong is said.
 
 mod audit;
+mod connections;
 mod fixture;
+mod health;
 mod refusals;
 mod registry;
 mod trust;

@@ -4,15 +4,15 @@ use holdfast_core::AgentId;
 use holdfast_wire::pb::v1 as pb;
 use holdfast_wire::pb::v1::registry_service_client::RegistryServiceClient;
 use tonic::transport::Channel;
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
 use super::fixture::{Node, apply, apply_zone, id, registry, service};
-use crate::DOMAIN;
 use crate::agreement::{AgreementError, AgreementErrorKind, Membership};
+use crate::{DOMAIN, MAX_REQUEST_BYTES};
 
 /// Asserts a status's code, reason, and a part of its message; every one has a domain and a next step.
-fn check(status: &Status, code: Code, reason: &str, text: &str) {
+pub(super) fn check(status: &Status, code: Code, reason: &str, text: &str) {
     assert_eq!(status.code(), code, "{status:?}");
     assert!(status.message().contains(text), "{:?} lacks {text:?}", status.message());
     let info = status.get_details_error_info().expect("every refusal has one");
@@ -183,6 +183,42 @@ async fn without_a_quorum_changes_are_refused_and_stale_reads_are_not() {
     let status = client.get_service(get(pb::Consistency::Linearizable)).await;
     assert_eq!(status.expect_err("there is no quorum").code(), Code::Unavailable);
     client.get_service(get(pb::Consistency::Stale)).await.expect("it is known here");
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_refused() {
+    let node = Node::start().await;
+    let mut client = registry(&node).await;
+    let mut body = apply(service("shop"));
+    body.service.as_mut().expect("it has one").id = "x".repeat(MAX_REQUEST_BYTES);
+    let mut request = Request::new(body);
+    request.metadata_mut().insert("x-request-id", "number-7".parse().expect("ASCII"));
+    let status = client.apply_service(request).await.expect_err("it is too large");
+    check(&status, Code::OutOfRange, "REQUEST_TOO_LARGE", "1048576 bytes");
+    let info = status.get_details_error_info().expect("every refusal has one");
+    assert_eq!(info.metadata.get("request_id").map(String::as_str), Some("number-7"));
+    client.apply_service(apply(service("shop"))).await.expect("the connection goes on");
+}
+
+/// Sends a number to a method, whatever the method takes.
+async fn send_number(node: &Node, path: &str) -> Status {
+    let mut client = tonic::client::Grpc::new(node.channel().await);
+    client.ready().await.expect("the node serves");
+    let path = path.parse().expect("a path");
+    let codec = tonic_prost::ProstCodec::<pb::AuditHead, pb::AuditHead>::default();
+    let number = pb::AuditHead { length: 7, ..Default::default() };
+    client.unary(Request::new(number), path, codec).await.expect_err("it must be refused")
+}
+
+#[tokio::test]
+async fn what_the_library_refuses_is_explained() {
+    let node = Node::start().await;
+    for path in ["/holdfast.v1.RegistryService/Paint", "/holdfast.v9.RegistryService/ListZones"] {
+        let status = send_number(&node, path).await;
+        check(&status, Code::Unimplemented, "UNKNOWN_METHOD", path);
+    }
+    let status = send_number(&node, "/holdfast.v1.RegistryService/GetService").await;
+    check(&status, Code::InvalidArgument, "MALFORMED", "cannot be read");
 }
 
 #[tokio::test]

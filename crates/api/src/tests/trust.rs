@@ -1,4 +1,4 @@
-//! The trust boundary: who is heard, as whom, how often, how much at once, and where in clear text.
+//! The trust boundary: who is heard, as whom, how often, and where in clear text.
 
 use std::sync::Arc;
 
@@ -11,9 +11,10 @@ use tonic::{Code, Request};
 use tonic_types::StatusExt as _;
 
 use super::fixture::{NOW, Node, apply, apply_zone, deps, registry, service};
-use crate::{ACTOR_METADATA, ApiConfig, MAX_REQUEST_BYTES, ServeError, serve};
+use super::refusals::check;
+use crate::{ACTOR_METADATA, ApiConfig, ServeError, serve};
 
-fn material(authority: &Authority, role: Role, name: &str) -> TlsMaterial {
+pub(super) fn material(authority: &Authority, role: Role, name: &str) -> TlsMaterial {
     let subject = Subject {
         role,
         name: name.to_owned(),
@@ -25,7 +26,7 @@ fn material(authority: &Authority, role: Role, name: &str) -> TlsMaterial {
         .expect("it was just issued")
 }
 
-fn authority(cluster: &str) -> Authority {
+pub(super) fn authority(cluster: &str) -> Authority {
     Authority::create(cluster, NOW, MAX_VALIDITY_DAYS).expect("the name is possible")
 }
 
@@ -148,37 +149,36 @@ async fn who_asks_too_often_waits() {
         client.list_zones(ask("ann")).await.expect("there are tokens");
     }
     let status = client.list_zones(ask("ann")).await.expect_err("there are none left");
-    assert_eq!(status.code(), Code::ResourceExhausted);
-    let info = status.get_details_error_info().expect("every refusal has one");
-    assert_eq!(info.reason, "RATE_LIMITED");
+    check(&status, Code::ResourceExhausted, "RATE_LIMITED", "ann asks");
     let wait = status.get_details_retry_info().and_then(|info| info.retry_delay);
     assert!(wait.is_some_and(|wait| !wait.is_zero()), "{wait:?}");
     client.list_zones(ask("bob")).await.expect("bob has tokens of his own");
 }
 
 #[tokio::test]
-async fn what_is_too_large_is_refused() {
-    let node = Node::start().await;
-    let mut client = registry(&node).await;
-    let mut request = apply(service("shop"));
-    request.service.as_mut().expect("it has one").id = "x".repeat(MAX_REQUEST_BYTES);
-    let status = client.apply_service(request).await.expect_err("it is too large");
-    assert!(matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted), "{status:?}");
-    client.apply_service(apply(service("shop"))).await.expect("the connection goes on");
+async fn connections_of_one_certificate_share_its_rate() {
+    let authority = authority("demo");
+    let tls = Some(material(&authority, Role::Agent, "eu-1").server());
+    let config = ApiConfig { tls, requests_per_second: 1, burst: 3, ..ApiConfig::default() };
+    let node = Node::start_with(config).await;
+    let ask = async |name: &str, claims: &'static str| {
+        let tls = material(&authority, Role::User, name).client(None);
+        let channel = node.tls_channel(tls).await.expect("it is one of ours");
+        let mut request = Request::new(pb::ListZonesRequest::default());
+        request.metadata_mut().insert(ACTOR_METADATA, claims.parse().expect("ASCII"));
+        RegistryServiceClient::new(channel).list_zones(request).await.map(drop)
+    };
+    for claims in ["a", "b", "c"] {
+        ask("ann", claims).await.expect("there are tokens");
+    }
+    let status = ask("ann", "d").await.expect_err("a new connection brings no tokens");
+    check(&status, Code::ResourceExhausted, "RATE_LIMITED", "ann asks");
+    ask("bob", "ann").await.expect("bob has tokens of his own");
 }
 
 #[tokio::test]
-async fn health_and_reflection_answer() {
-    use tonic_health::pb::HealthCheckRequest;
-    use tonic_health::pb::health_check_response::ServingStatus;
-    use tonic_health::pb::health_client::HealthClient;
+async fn reflection_answers() {
     let node = Node::start().await;
-    let mut health = HealthClient::new(node.channel().await);
-    for service in ["", "holdfast.v1.RegistryService"] {
-        let request = HealthCheckRequest { service: service.to_owned() };
-        let answer = health.check(request).await.expect("it is known").into_inner();
-        assert_eq!(answer.status, ServingStatus::Serving as i32, "{service}");
-    }
     let mut reflection =
         tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient::new(
             node.channel().await,
