@@ -30,7 +30,7 @@ use crate::observe::heartbeats::Heartbeats;
 use crate::seams::{SystemClock, SystemEntropy};
 use crate::telemetry;
 
-/// The last-known-good view is written at most this often.
+/// A last-known-good view that answers as the one before is written at most this often.
 const LKG_EVERY: Duration = Duration::from_millis(500);
 
 /// Why an agent does not start, or ended by itself.
@@ -210,6 +210,8 @@ async fn start_dns(
         },
         last_known_good: Some(LastKnownGood {
             path: config.node.data_dir.join("answers.lkg"),
+            cluster: config.cluster.id.clone(),
+            group: config.cluster.group,
             min_interval: LKG_EVERY,
         }),
         ..DnsConfig::default()

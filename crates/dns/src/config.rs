@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use holdfast_core::GroupId;
+
 /// The DNS server of an agent.
 #[derive(Debug, Clone, Default)]
 pub struct DnsConfig {
@@ -65,7 +67,11 @@ pub struct ChaosConfig {
 pub struct LastKnownGood {
     /// The file.
     pub path: PathBuf,
-    /// It is written at most once per this time.
+    /// The cluster that it is of; a file of another one is not used.
+    pub cluster: String,
+    /// The group that it is of.
+    pub group: GroupId,
+    /// A view in which nothing but the log index is newer is written at most once per this time.
     pub min_interval: Duration,
 }
 

@@ -5,19 +5,20 @@
 //! ```
 //!
 //! A file is written beside its place, made durable, and renamed over the old one; so there is always one whole file.
-//! Reading believes nothing: a file that is cut, changed, foreign or of another version is an error that says so, and
-//! the agent starts without it.
+//! Reading believes nothing: a file that is cut, changed, foreign, of another version or of another cluster or group
+//! (a copied data directory) is an error that says so, and the agent starts without it.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use holdfast_core::GroupId;
 use holdfast_core::view::Answers;
 use sha2::{Digest, Sha256};
 
 const MAGIC: [u8; 8] = *b"HOLDFLKG";
 /// The version of the body's layout that this release writes and reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The bytes before the body.
 const PREFIX: usize = 8 + 4 + 8 + 32;
 /// The largest file that is read: many times the largest state.
@@ -78,6 +79,24 @@ pub enum LkgError {
         /// How that shows.
         why: &'static str,
     },
+    /// It is of another cluster or group.
+    #[error(
+        "the last-known-good file {} is of cluster {found_cluster}, group {found_group}, and this agent of cluster \
+         {cluster}, group {group}: it was copied here, or cluster.id was changed; remove it, the agent writes a new \
+         one when it has a quorum", path.display()
+    )]
+    Elsewhere {
+        /// The file.
+        path: PathBuf,
+        /// Its cluster.
+        found_cluster: String,
+        /// Its group.
+        found_group: GroupId,
+        /// This agent's cluster.
+        cluster: String,
+        /// This agent's group.
+        group: GroupId,
+    },
     /// The view cannot be written.
     #[error("the view does not fit into a last-known-good file: {why}")]
     Encode {
@@ -86,9 +105,9 @@ pub enum LkgError {
     },
 }
 
-/// Writes a view durably over what was at `path`. Blocks on the disk.
-pub fn save(path: &Path, answers: &Answers) -> Result<(), LkgError> {
-    let bytes = encode(answers)?;
+/// Writes a view of `cluster` durably over what was at `path`. Blocks on the disk.
+pub fn save(path: &Path, cluster: &str, answers: &Answers) -> Result<(), LkgError> {
+    let bytes = encode(cluster, answers)?;
     let failed = |action| move |source| LkgError::Io { action, path: path.to_owned(), source };
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -103,8 +122,8 @@ pub fn save(path: &Path, answers: &Answers) -> Result<(), LkgError> {
     File::open(directory).and_then(|opened| opened.sync_all()).map_err(failed("make durable"))
 }
 
-/// Reads the view at `path`; `None` when there is no file. Blocks on the disk.
-pub fn load(path: &Path) -> Result<Option<Answers>, LkgError> {
+/// Reads the view of this cluster and group at `path`; `None` when there is no file. Blocks on the disk.
+pub fn load(path: &Path, cluster: &str, group: GroupId) -> Result<Option<Answers>, LkgError> {
     let failed = |source| LkgError::Io { action: "read", path: path.to_owned(), source };
     let file = match File::open(path) {
         Ok(file) => file,
@@ -113,7 +132,13 @@ pub fn load(path: &Path) -> Result<Option<Answers>, LkgError> {
     };
     let mut bytes = Vec::new();
     file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(failed)?;
-    decode(path, &bytes).map(Some)
+    let (found, answers) = decode(path, &bytes)?;
+    if (found.as_str(), answers.group) != (cluster, group) {
+        let (path, cluster) = (path.to_owned(), cluster.to_owned());
+        let (found_cluster, found_group) = (found, answers.group);
+        return Err(LkgError::Elsewhere { path, found_cluster, found_group, cluster, group });
+    }
+    Ok(Some(answers))
 }
 
 fn beside(path: &Path) -> PathBuf {
@@ -122,8 +147,8 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn encode(answers: &Answers) -> Result<Vec<u8>, LkgError> {
-    let body = postcard::to_allocvec(answers)
+fn encode(cluster: &str, answers: &Answers) -> Result<Vec<u8>, LkgError> {
+    let body = postcard::to_allocvec(&(cluster, answers))
         .map_err(|error| LkgError::Encode { why: error.to_string() })?;
     let length = body.len() as u64;
     if length > MAX_FILE - PREFIX as u64 {
@@ -148,7 +173,8 @@ fn digest(fields: &[u8], body: &[u8]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-fn decode(path: &Path, bytes: &[u8]) -> Result<Answers, LkgError> {
+/// The cluster and the view that a file holds.
+fn decode(path: &Path, bytes: &[u8]) -> Result<(String, Answers), LkgError> {
     let path = || path.to_owned();
     let found = bytes.len() as u64;
     let cut = |expected| LkgError::Truncated { path: path(), found, expected };
@@ -175,7 +201,7 @@ fn decode(path: &Path, bytes: &[u8]) -> Result<Answers, LkgError> {
         return Err(damaged("its checksum does not match"));
     }
     match postcard::take_from_bytes(body) {
-        Ok((answers, [])) => Ok(answers),
+        Ok((content, [])) => Ok(content),
         _ => Err(damaged("its content cannot be read though its checksum matches")),
     }
 }
@@ -193,7 +219,8 @@ mod tests {
         let name = DnsName::new("shop.example.test").expect("valid");
         let here = NameAnswers { service: None, epoch: Epoch(2), refused: true, sets: vec![] };
         let names = [(name, Arc::new(here))].into();
-        encode(&Answers { generation: 1, index: 7, names, ..Answers::default() }).expect("encodes")
+        encode("prod", &Answers { generation: 1, index: 7, names, ..Answers::default() })
+            .expect("encodes")
     }
 
     fn error_of(bytes: &[u8]) -> LkgError {

@@ -1,14 +1,16 @@
 //! Keeps the last-known-good file up with what is served, without anything waiting for it.
 //!
-//! The task remembers nothing but the last position it has written: it wakes on a publication, waits until its
-//! interval has passed, and writes the newest view there is. So a storm of publications costs one write per interval,
+//! The task remembers nothing but the last view it has written. One that answers otherwise, such as after a failover,
+//! is written at once; one in which only the log went on waits until the interval has passed. One write is under way
+//! at a time, takes the newest view there is, and is followed by a pause as long as itself, so that a storm does not
+//! keep the disk busy for good. So after a crash the file is behind what was served by the writes that were under way,
 //! and a slow or full disk costs an old file, never an answer. A failed write is tried again after a back-off, then
 //! with the newest view. A view that came from the file is not written back.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -24,16 +26,14 @@ const LAST_RETRY: Duration = Duration::from_secs(60);
 
 pub(crate) struct LkgWriter {
     source: AnswersSource,
-    path: PathBuf,
-    min_interval: Duration,
-    written: Option<Position>,
+    file: LastKnownGood,
+    written: Option<Arc<Published>>,
     failures: u32,
 }
 
 impl LkgWriter {
     pub(crate) fn new(source: AnswersSource, file: LastKnownGood) -> Self {
-        let LastKnownGood { path, min_interval } = file;
-        Self { source, path, min_interval, written: None, failures: 0 }
+        Self { source, file, written: None, failures: 0 }
     }
 
     /// Writes until `shutdown`, and then once more what is not yet written.
@@ -41,23 +41,9 @@ impl LkgWriter {
         let mut changes = self.source.changes();
         loop {
             changes.mark_unchanged();
-            let pause = match self.write_newest().await {
-                Ok(true) => self.min_interval,
-                Ok(false) => Duration::ZERO,
-                Err(pause) => pause,
-            };
-            let retry = self.failures > 0;
-            let until = Instant::now() + pause;
-            let due = async {
-                tokio::time::sleep_until(until).await;
-                // Nothing to try again: the next publication is the next reason to write.
-                if !retry {
-                    // The source holds the sender, so the channel cannot close while we run.
-                    let _ = changes.changed().await;
-                }
-            };
+            let pause = self.write_newest().await.unwrap_or_else(|pause| pause);
             tokio::select! {
-                () = due => {}
+                () = self.due(Instant::now(), pause, &mut changes) => {}
                 () = shutdown.cancelled() => break,
             }
         }
@@ -65,17 +51,52 @@ impl LkgWriter {
         let _ = self.write_newest().await;
     }
 
-    /// Writes the newest view if it is not on disk. Says whether it wrote, or how long to wait after a failure.
-    async fn write_newest(&mut self) -> Result<bool, Duration> {
-        let newest = self.source.current().filter(|newest| newest.position().live);
-        let Some(newest) = newest.filter(|newest| Some(newest.position()) > self.written) else {
-            return Ok(false);
-        };
+    /// Waits until there is something to write, `pause` after the last attempt at the earliest.
+    async fn due(
+        &self,
+        tried: Instant,
+        pause: Duration,
+        changes: &mut watch::Receiver<Option<Position>>,
+    ) {
+        tokio::time::sleep_until(tried + pause).await;
+        if self.failures > 0 {
+            return;
+        }
+        while !self.answers_otherwise() {
+            // The source holds the sender, so the channel cannot close while we run.
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = tokio::time::sleep_until(tried + self.file.min_interval),
+                    if self.newest().is_some() => return,
+            }
+        }
+    }
+
+    /// The newest view, if it is not on disk.
+    fn newest(&self) -> Option<Arc<Published>> {
+        let written = self.written.as_ref().map(|written| written.position());
+        let newest = self.source.current().filter(|newest| newest.position().live)?;
+        (Some(newest.position()) > written).then_some(newest)
+    }
+
+    /// Whether the newest view answers otherwise than the one on disk; copies of a view share what is equal, so this
+    /// costs as much as has changed.
+    fn answers_otherwise(&self) -> bool {
+        let Some(newest) = self.newest() else { return false };
+        let (newest, written) = (newest.answers(), self.written.as_ref().map(|w| w.answers()));
+        written.is_none_or(|on_disk| on_disk.names != newest.names || on_disk.zones != newest.zones)
+    }
+
+    /// Writes the newest view if it is not on disk. Says how long to pause: as long as it took, or longer after a
+    /// failure.
+    async fn write_newest(&mut self) -> Result<Duration, Duration> {
+        let Some(newest) = self.newest() else { return Ok(Duration::ZERO) };
+        let begun = Instant::now();
         match self.write(Arc::clone(&newest)).await {
             Ok(()) => {
-                self.written = Some(newest.position());
+                self.written = Some(newest);
                 self.failures = 0;
-                Ok(true)
+                Ok(begun.elapsed().min(self.file.min_interval))
             }
             Err(error) => {
                 metrics::counter!(metric::LKG_FAILURES).increment(1);
@@ -83,14 +104,15 @@ impl LkgWriter {
                 self.failures = self.failures.saturating_add(1);
                 tracing::warn!(error = %error, source = ?std::error::Error::source(&error), retry_in = ?pause,
                     "last-known-good file not written; answers go on");
-                Err(pause.max(self.min_interval))
+                Err(pause.max(self.file.min_interval))
             }
         }
     }
 
     async fn write(&self, newest: Arc<Published>) -> Result<(), LkgError> {
-        let path = self.path.clone();
-        let written = tokio::task::spawn_blocking(move || lkg::save(&path, newest.answers())).await;
+        let (path, cluster) = (self.file.path.clone(), self.file.cluster.clone());
+        let write = move || lkg::save(&path, &cluster, newest.answers());
+        let written = tokio::task::spawn_blocking(write).await;
         written.unwrap_or_else(|panicked| Err(LkgError::Encode { why: panicked.to_string() }))
     }
 }
@@ -98,13 +120,16 @@ impl LkgWriter {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::PathBuf;
 
-    use holdfast_core::view::Answers;
+    use holdfast_core::view::{Answers, NameAnswers};
+    use holdfast_core::{DnsName, Epoch, GroupId};
 
     use super::*;
     use crate::publish::{Publisher, channel};
 
     const INTERVAL: Duration = Duration::from_secs(10);
+    const CLUSTER: &str = "prod";
 
     struct Bench {
         _directory: tempfile::TempDir,
@@ -118,7 +143,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("data").join("lkg");
         let (publisher, source) = channel();
-        let file = LastKnownGood { path: path.clone(), min_interval: INTERVAL };
+        let (cluster, group) = (CLUSTER.to_owned(), GroupId::default());
+        let file = LastKnownGood { path: path.clone(), cluster, group, min_interval: INTERVAL };
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(LkgWriter::new(source, file).run(shutdown.clone()));
         Bench { _directory: directory, path, publisher, shutdown, running }
@@ -130,7 +156,10 @@ mod tests {
         }
 
         fn on_disk(&self) -> Option<u64> {
-            lkg::load(&self.path).ok().flatten().map(|answers| answers.index)
+            lkg::load(&self.path, CLUSTER, GroupId::default())
+                .ok()
+                .flatten()
+                .map(|answers| answers.index)
         }
 
         /// Waits until an index is on disk, and says how long that took by the paused clock.
@@ -162,6 +191,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_failover_is_written_at_once() {
+        let bench = bench();
+        bench.publish(1);
+        bench.until_on_disk(1).await;
+        for index in 2..=20 {
+            let name = DnsName::new("shop.example.test").expect("valid");
+            let epoch = Epoch(index);
+            let here = NameAnswers { service: None, epoch, refused: false, sets: vec![] };
+            let names = [(name, Arc::new(here))].into_iter().collect();
+            let failover = Answers { index, names, ..Answers::default() };
+            bench.publisher.publish(Arc::new(failover));
+            assert!(bench.until_on_disk(index).await < INTERVAL / 10, "epoch {index}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_failing_disk_is_tried_again_until_it_works() {
         let bench = bench();
         let directory = bench.path.parent().expect("has one").to_owned();
@@ -182,6 +227,7 @@ mod tests {
         bench.shutdown.cancel();
         let path = bench.path.clone();
         bench.running.await.expect("ends");
-        assert_eq!(lkg::load(&path).expect("whole").map(|answers| answers.index), Some(2));
+        let on_disk = lkg::load(&path, CLUSTER, GroupId::default()).expect("whole");
+        assert_eq!(on_disk.map(|answers| answers.index), Some(2));
     }
 }

@@ -115,7 +115,7 @@ impl Start {
     }
 
     fn restore(&self, file: &LastKnownGood) {
-        match lkg::load(&file.path) {
+        match lkg::load(&file.path, &file.cluster, file.group) {
             Ok(Some(answers)) => {
                 tracing::info!(
                     generation = answers.generation,

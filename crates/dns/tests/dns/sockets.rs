@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{RData, RecordType};
+use holdfast_core::GroupId;
 use holdfast_dns::{
     DnsConfig, DnsError, DnsServer, LastKnownGood, Publisher, TcpConfig, channel, lkg,
 };
@@ -250,7 +251,9 @@ async fn a_peer_that_does_not_read_is_disconnected() {
 async fn a_restart_answers_from_the_file_until_there_is_a_view() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("last-known-good");
-    let file = LastKnownGood { path: path.clone(), min_interval: Duration::from_millis(10) };
+    let (cluster, group) = ("prod".to_owned(), GroupId(3));
+    let min_interval = Duration::from_millis(10);
+    let file = LastKnownGood { path: path.clone(), cluster, group, min_interval };
     let config = DnsConfig { last_known_good: Some(file), ..loopback() };
     let empty = start(config.clone()).await.expect("starts without a file");
     assert_eq!(
@@ -260,7 +263,7 @@ async fn a_restart_answers_from_the_file_until_there_is_a_view() {
     empty.publisher.publish(Arc::new(view(7)));
     empty.stop().await;
     assert_eq!(
-        lkg::load(&path).expect("whole"),
+        lkg::load(&path, "prod", GroupId(3)).expect("whole"),
         Some(view(7)),
         "written at the latest when stopping"
     );
