@@ -1,7 +1,9 @@
 //! The time that a leader stamps on entries: wall time that never stands still, never goes back and never leaps.
 //!
 //! `apply` clamps time, so a wall clock that is behind the group's time would freeze it, and with it every hold and
-//! expiry. Where the wall clock is behind, time goes on from the last stamp at the pace of the monotonic clock.
+//! expiry. Where the two differ, time goes on from the last stamp at nearly the pace of the monotonic clock, and comes
+//! nearer to the wall clock by a tenth of what passes. So a first leader whose clock is an hour ahead leaves the group
+//! an hour ahead, and ten hours later it no longer is; a new leader that finds it so says so in its log.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,9 +12,11 @@ use holdfast_core::Timestamp;
 use holdfast_core::seam::Clock;
 use tokio::time::Instant;
 
-/// A wall clock that is ahead is followed by this part of the time that passes, so that a step of the clock does not
-/// end every order, hold and budget at once.
+/// A wall clock that is ahead or behind is approached by this part of the time that passes, so that a step of the
+/// clock does not end every order, hold and budget at once, nor freeze them.
 const SLEW: u32 = 10;
+/// A group that is further ahead of the wall clock is worth a word.
+const AHEAD: Duration = Duration::from_secs(1);
 
 pub(crate) struct Stamper {
     clock: Arc<dyn Clock>,
@@ -34,14 +38,31 @@ impl Stamper {
         let at = match *last {
             Some((at, since)) => {
                 let elapsed = now - since;
-                let carried = (at + elapsed).max(group_time);
-                wall.clamp(carried, carried + elapsed / SLEW)
+                let carried = at + elapsed;
+                // Within its last millisecond, the wall clock does not tell how far it is.
+                let nearest = carried.clamp(wall, wall + Duration::from_millis(1));
+                let slow = (carried - elapsed / SLEW).max(group_time);
+                nearest.clamp(slow, slow.max(carried + elapsed / SLEW))
             }
-            None => wall.max(group_time),
+            None => {
+                if let Some(ahead) = ahead_of(wall, group_time) {
+                    tracing::warn!(
+                        ?ahead,
+                        "the group's time is ahead of this leader's clock: an earlier leader's clock was ahead, \
+                        or this one is behind; check the time synchronisation of all members (holdfast doctor)"
+                    );
+                }
+                wall.max(group_time)
+            }
         };
         *last = Some((at, now));
         Timestamp(u64::try_from(at.as_millis()).unwrap_or(u64::MAX))
     }
+}
+
+/// By how much the group's time is ahead of a wall clock, where that is more than clocks of one cluster may differ.
+fn ahead_of(wall: Duration, group_time: Duration) -> Option<Duration> {
+    group_time.checked_sub(wall).filter(|ahead| *ahead > AHEAD)
 }
 
 #[cfg(test)]
@@ -62,8 +83,22 @@ mod tests {
         let stamper = Stamper::new(wall.clone());
         assert_eq!(stamper.stamp(Timestamp(50_000)), Timestamp(50_000));
         tokio::time::advance(Duration::from_millis(70)).await;
-        assert_eq!(stamper.stamp(Timestamp(50_000)), Timestamp(50_070));
+        assert_eq!(stamper.stamp(Timestamp(50_000)), Timestamp(50_063));
         assert_eq!(stamper.stamp(Timestamp(90_000)), Timestamp(90_000), "another leader was ahead");
+        wall.0.store(89_800, Ordering::SeqCst);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(stamper.stamp(Timestamp(90_000)), Timestamp(90_900));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        wall.0.store(91_850, Ordering::SeqCst);
+        assert_eq!(stamper.stamp(Timestamp(90_000)), Timestamp(91_851), "it has caught up");
+    }
+
+    #[test]
+    fn a_group_ahead_of_the_wall_clock_is_noticed() {
+        let second = Duration::from_secs(1);
+        assert_eq!(ahead_of(50 * second, 49 * second), None);
+        assert_eq!(ahead_of(50 * second, 51 * second), None);
+        assert_eq!(ahead_of(50 * second, 90 * second), Some(40 * second));
     }
 
     #[tokio::test(start_paused = true)]

@@ -207,9 +207,23 @@ fn disagreements(what: &str, places: &BTreeMap<u64, ByHash<'_>>) -> Vec<Finding>
     told.collect()
 }
 
-/// Are the members' clocks near ours?
-pub(super) fn clocks(survey: &Survey) -> Vec<Finding> {
+/// Are the members' clocks near ours, and is the group's time not ahead of them? It never goes back: a leader whose clock
+/// was ahead leaves it there until the clocks have caught up.
+pub(super) fn clocks(survey: &Survey, now: u64) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let wall = |member: &Member| now.saturating_add_signed(member.clock_offset_ms.unwrap_or(0));
+    let latest = answered(survey).map(|(member, _)| wall(member)).max().unwrap_or(now);
+    let group_time = answered(survey).map(|(_, answer)| answer.dns_at_ms).max().unwrap_or(0);
+    let ahead = group_time.saturating_sub(latest);
+    if ahead > CLOCK_WARNING_MS {
+        let text = format!(
+            "the group's time is {} ahead of its members' clocks: holds, orders and budgets go by it",
+            words::duration(ahead)
+        );
+        let next = "check the time synchronisation of all members: timedatectl, chronyc tracking; \
+                    the group's time goes a tenth slower until the clocks have caught up";
+        findings.push(Finding::warning("clocks", text, next));
+    }
     for member in &survey.members {
         let Some(offset) = member.clock_offset_ms else { continue };
         let off = offset.unsigned_abs();
@@ -394,7 +408,7 @@ mod tests {
             versions(&survey),
             readiness(&survey),
             replicas(&survey),
-            clocks(&survey),
+            clocks(&survey, 0),
             certificates(&survey, 0),
         ] {
             assert_eq!(worst(&findings), Level::Ok, "{findings:?}");
@@ -440,9 +454,18 @@ mod tests {
         survey.members[2] = member(3, None);
         assert!(members(&survey)[0].text.contains("a3 () does not answer: connection refused"));
         survey.members[0].clock_offset_ms = Some(-4000);
-        assert_eq!(worst(&clocks(&survey)), Level::Warning);
+        assert_eq!(worst(&clocks(&survey, 0)), Level::Warning);
         survey.members[0].clock_offset_ms = Some(60_000);
-        assert_eq!(worst(&clocks(&survey)), Level::Bad);
+        assert_eq!(worst(&clocks(&survey, 0)), Level::Bad);
+    }
+
+    #[test]
+    fn a_group_ahead_of_its_members_clocks_is_found() {
+        let survey = survey(|id, a| a.dns_at_ms = 100_000 - id);
+        assert_eq!(worst(&clocks(&survey, 99_500)), Level::Ok);
+        let findings = clocks(&survey, 40_000);
+        assert_eq!(worst(&findings), Level::Warning);
+        assert!(findings[0].text.contains("59.9s"), "{findings:?}");
     }
 
     #[test]

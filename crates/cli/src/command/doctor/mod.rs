@@ -81,7 +81,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Outcome {
     findings.extend(checks::versions(&survey));
     findings.extend(checks::readiness(&survey));
     findings.extend(checks::replicas(&survey));
-    findings.extend(checks::clocks(&survey));
+    findings.extend(checks::clocks(&survey, now.0));
     findings.extend(checks::certificates(&survey, now.0));
     if let Security::Mutual(material) = &client.connection().security {
         findings.extend(checks::certificate(
