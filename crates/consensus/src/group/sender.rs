@@ -20,9 +20,13 @@ use crate::network::IDENTIFY;
 use crate::types::Vote;
 
 impl Group {
-    /// Checks that the sender is whom the message names, and may send messages of this kind. Errors:
-    /// [`RefusalReason::Denied`].
+    /// Checks that the sender is whom the message names, and may send messages of this kind; for messages that are not
+    /// the group's to answer. Errors: [`RefusalReason::Denied`].
     pub fn check_sender(&self, sender: &Sender, message: &Message) -> Result<(), Refusal> {
+        self.entitled(sender, message).inspect_err(|refusal| self.note_refusal(refusal))
+    }
+
+    pub(super) fn entitled(&self, sender: &Sender, message: &Message) -> Result<(), Refusal> {
         let known = self.name_of(message.from);
         check_sender(known.as_deref(), sender, message.from, message.kind)
     }

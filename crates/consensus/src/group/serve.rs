@@ -105,7 +105,7 @@ impl Group {
         answer
     }
 
-    fn note_refusal(&self, refusal: &Refusal) {
+    pub(super) fn note_refusal(&self, refusal: &Refusal) {
         let reason = match refusal.reason {
             RefusalReason::WrongCluster => "wrong_cluster",
             RefusalReason::WrongNode => "wrong_node",
@@ -120,12 +120,16 @@ impl Group {
             RefusalReason::Internal => "internal",
         };
         crate::metrics::refused(&self.0.label, reason);
-        tracing::debug!(reason, message = refusal.message, "a peer's message was refused");
+        if refusal.reason == RefusalReason::Denied {
+            tracing::warn!(message = refusal.message, "a peer said what it may not say");
+        } else {
+            tracing::debug!(reason, message = refusal.message, "a peer's message was refused");
+        }
     }
 
     async fn answer(&self, sender: &Sender, message: Message) -> Result<Bytes, Refusal> {
         self.check_address(&message)?;
-        self.check_sender(sender, &message)?;
+        self.entitled(sender, &message)?;
         let body = message.body.clone();
         match message.kind {
             IDENTIFY => Ok(self.identify(&message)),
@@ -189,7 +193,7 @@ impl Group {
         mut chunks: BoxStream<'static, Result<Bytes, WireError>>,
     ) -> Result<Bytes, Refusal> {
         self.check_address(&head)?;
-        self.check_sender(sender, &head)?;
+        self.entitled(sender, &head)?;
         let raft = self.ready(&head)?;
         let call = self.check_directories(&head)?;
         let call: SnapshotCall = decode("snapshot call", &call.body).map_err(malformed)?;
