@@ -10,7 +10,7 @@ use std::time::Duration;
 use holdfast_audit::{AuditLog, AuditStore};
 use holdfast_consensus::{Fatal, Group, GroupConfig, Groups, Member, Seams, Storage, Timings};
 use holdfast_core::seam::{Clock, Entropy};
-use holdfast_core::{AgentId, BootId};
+use holdfast_core::AgentId;
 use holdfast_dns::{AnswersSource, Publisher};
 use holdfast_probe::{Prober, SchedulerConfig};
 use holdfast_wire::peer::{PeerHandler, Wire};
@@ -132,7 +132,7 @@ impl Agent {
         let silent_after = config.probe.silent_after;
         let hub =
             Arc::new(Hub::new(id, group.clone(), peers.clone(), probing.clone(), silent_after));
-        let heartbeats = Arc::new(Heartbeats::new(id, group.clone(), peers.clone()));
+        let heartbeats = Arc::new(Heartbeats::new(id, group.clone(), peers.clone(), hub.clone()));
         let groups = Groups::default();
         groups.insert(group.clone());
         let switchboard = Arc::new(Switchboard::new(config.cluster.id.clone(), id, groups));
@@ -153,7 +153,7 @@ impl Agent {
             bridge,
         };
         let cast = Cast { probing, hub, heartbeats, peers };
-        agent.begin_observing(config, &cast, BootId(seams.entropy.next_u64()));
+        agent.begin_observing(config, &cast);
         agent.begin_duties(cast, id);
         agent.begin_publishing(seams.publisher);
         agent.begin_forming(config);
@@ -193,10 +193,10 @@ impl Agent {
         self.tasks.supervise("form", move || form(group.clone(), members.clone(), token.clone()));
     }
 
-    fn begin_observing(&self, config: &Config, cast: &Cast, boot: BootId) {
+    fn begin_observing(&self, config: &Config, cast: &Cast) {
         let reporter = Arc::new(Reporter {
             agent: config.node.id,
-            boot,
+            boot: self.group.boot(),
             digest: cast.probing.digest(),
             group: self.group.clone(),
             peers: cast.peers.clone(),

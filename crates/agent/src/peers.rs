@@ -167,7 +167,8 @@ impl PeerHandler for Switchboard {
             }
             MessageKind::Heartbeat => {
                 let parts = self.check(sender, &message)?;
-                parts.heartbeats.take(decode_beats(&message.body).map_err(malformed)?)?;
+                let targets = decode_beats(&message.body).map_err(malformed)?;
+                parts.heartbeats.take(message.from, targets)?;
                 Ok(Bytes::new())
             }
             MessageKind::AuditHead => {

@@ -3,13 +3,14 @@
 //! A number whose log is gone must not vote again: what it promised is forgotten, and a committed entry could be lost.
 //! So a directory draws a random id when it is created, the membership records it with the member, and whoever shows
 //! up under the number with another directory is refused. The identity is written after the log, so an identity
-//! without a log means that somebody removed the log.
+//! without a log means that somebody removed the log. Each start counts as a boot, later than all before it.
 //!
 //! ```text
 //! holdfast identity 1
 //! cluster = prod
 //! agent = 3
 //! directory = 0f3c…
+//! boot = 1790000000000
 //! ```
 
 use std::fs;
@@ -17,7 +18,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use bytes::Bytes;
-use holdfast_core::AgentId;
+use holdfast_core::{AgentId, BootId, Timestamp};
 
 use crate::config::Storage;
 use crate::state_machine::replace_file;
@@ -31,6 +32,7 @@ pub(crate) struct Identity {
     pub(crate) cluster: String,
     pub(crate) agent: AgentId,
     pub(crate) directory: u128,
+    pub(crate) boot: BootId,
 }
 
 impl Identity {
@@ -46,6 +48,12 @@ impl Identity {
         Self::parse(&text).ok_or_else(wrong).map(Some)
     }
 
+    /// Begins a boot, to be stored before anybody hears of it. It begins at the wall clock's milliseconds, so that a
+    /// directory brought back from a backup does not repeat a boot; where the clock is behind, it counts on.
+    pub(crate) fn begin_boot(&mut self, now: Timestamp) {
+        self.boot = BootId(self.boot.0.saturating_add(1).max(now.0));
+    }
+
     /// Stores the identity durably.
     pub(crate) fn store(&self, storage: &Storage) -> io::Result<()> {
         let text = self.to_text();
@@ -59,8 +67,10 @@ impl Identity {
     }
 
     fn to_text(&self) -> String {
-        let Self { cluster, agent, directory } = self;
-        format!("{HEADER}\ncluster = {cluster}\nagent = {agent}\ndirectory = {directory:032x}\n")
+        let Self { cluster, agent, directory, boot } = self;
+        format!(
+            "{HEADER}\ncluster = {cluster}\nagent = {agent}\ndirectory = {directory:032x}\nboot = {boot}\n"
+        )
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -75,7 +85,8 @@ impl Identity {
         let cluster = value("cluster")?;
         let agent = AgentId(value("agent")?.parse().ok()?);
         let directory = u128::from_str_radix(&value("directory")?, 16).ok()?;
-        Some(Self { cluster, agent, directory })
+        let boot = BootId(value("boot")?.parse().ok()?);
+        Some(Self { cluster, agent, directory, boot })
     }
 }
 
@@ -96,11 +107,26 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let storage = Storage::Directory(directory.path().to_owned());
         assert_eq!(Identity::load(&storage).expect("readable"), None);
-        let identity = Identity { cluster: "a b".to_owned(), agent: AgentId(3), directory: 77 };
+        let (cluster, agent) = ("a b".to_owned(), AgentId(3));
+        let identity = Identity { cluster, agent, directory: 77, boot: BootId(5) };
         identity.store(&storage).expect("writable");
         assert_eq!(Identity::load(&storage).expect("readable"), Some(identity));
         fs::write(directory.path().join(FILE), "holdfast identity 1\nagent = 3\n")
             .expect("writable");
         assert!(Identity::load(&storage).is_err());
+    }
+
+    #[test]
+    fn boots_only_grow_whatever_the_clock_says() {
+        let (cluster, agent) = ("prod".to_owned(), AgentId(3));
+        let mut identity = Identity { cluster, agent, directory: 77, boot: BootId(0) };
+        let mut boot_at = |now| {
+            identity.begin_boot(Timestamp(now));
+            identity.boot
+        };
+        assert_eq!(boot_at(5_000), BootId(5_000));
+        assert_eq!(boot_at(5_000), BootId(5_001), "within a millisecond");
+        assert_eq!(boot_at(3), BootId(5_002), "a clock set back");
+        assert_eq!(boot_at(9_000), BootId(9_000));
     }
 }

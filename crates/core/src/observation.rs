@@ -77,17 +77,37 @@ pub fn fingerprint(endpoint: &Endpoint, check: &Check) -> u64 {
     u64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// What an observer sends: the targets whose state changed, or its whole digest.
+/// How much of what an observer holds a report speaks of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Extent {
+    /// Of the targets that it names.
+    Changes,
+    /// Of all targets behind `after`, up to the last one that it names, or to the end: what is absent there becomes
+    /// unknown. Pages that follow on each other from the first to the last are the whole digest.
+    Page {
+        /// The last target of the page before; `None` on the first page.
+        after: Option<Target>,
+        /// Whether nothing follows.
+        last: bool,
+    },
+}
+
+impl Extent {
+    /// A digest on a single page.
+    pub const WHOLE: Self = Self::Page { after: None, last: true };
+}
+
+/// What an observer sends: the targets whose state changed, or a page of its whole digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The observer.
     pub agent: AgentId,
-    /// Its process start; a new one voids all older opinions of this observer.
+    /// Its process start; a later one voids all older opinions of this observer, an earlier one is refused.
     pub boot: BootId,
     /// Counts the reports of one boot; older ones are ignored.
     pub sequence: u64,
-    /// Whether `observations` is all that the observer holds: what is absent becomes unknown.
-    pub full: bool,
+    /// What `observations` are the whole of.
+    pub extent: Extent,
     /// The opinions, ascending by target.
     pub observations: Vec<Observation>,
 }

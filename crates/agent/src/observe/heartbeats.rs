@@ -2,6 +2,14 @@
 //!
 //! Beats are not logged; only the change from reporting to silent and back is. A new leader has heard nobody: it
 //! gives every endpoint that was reporting one whole TTL from the beginning of its term.
+//!
+//! A beat comes through the agent that its endpoint is connected to. Where that agent is itself not heard, beats may
+//! have been lost with it, and their absence says nothing about the endpoint:
+//!
+//! ```text
+//! beat ──TTL──▶ silent, if the agent has been in contact for a TTL and is still heard
+//!         └───▶ held as it was ──TTL──▶ silent: the endpoint had time to connect elsewhere
+//! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +26,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::hub::{Contact, Hub};
 use crate::peers::Peers;
 
 /// How long a forwarded beat may take.
@@ -33,6 +42,7 @@ pub(crate) struct Heartbeats {
     agent: AgentId,
     group: Group,
     peers: Peers,
+    hub: Arc<Hub>,
     table: Mutex<Table>,
     changed: Notify,
 }
@@ -42,9 +52,31 @@ pub(crate) struct Heartbeats {
 struct Table {
     term: u64,
     since: Option<Instant>,
-    last: BTreeMap<Target, Instant>,
+    last: BTreeMap<Target, Beat>,
     /// When the next look was planned.
     planned: Option<Instant>,
+    /// The agents that endpoints are held for; `None` is whichever one they were connected to.
+    missing: BTreeSet<Option<AgentId>>,
+}
+
+/// The last report of an endpoint.
+#[derive(Debug, Clone, Copy)]
+struct Beat {
+    at: Instant,
+    through: AgentId,
+}
+
+/// What the beats of an endpoint come to.
+#[derive(Debug, PartialEq, Eq)]
+enum Word {
+    /// Its TTL ends then.
+    Awaited(Instant),
+    /// Its TTL has ended, but the agent through which it reports is not in contact: so it stays until then.
+    Held { until: Instant, through: Option<AgentId> },
+    /// It is silent.
+    Silent,
+    /// It is silent, and so is the agent through which it reported last.
+    SilentWith(Option<AgentId>),
 }
 
 /// A heartbeat check of an endpoint, as the view has it.
@@ -56,8 +88,8 @@ struct Watched {
 
 impl Heartbeats {
     /// Nobody has reported yet.
-    pub(crate) fn new(agent: AgentId, group: Group, peers: Peers) -> Self {
-        Self { agent, group, peers, table: Mutex::default(), changed: Notify::new() }
+    pub(crate) fn new(agent: AgentId, group: Group, peers: Peers, hub: Arc<Hub>) -> Self {
+        Self { agent, group, peers, hub, table: Mutex::default(), changed: Notify::new() }
     }
 
     /// An endpoint reported here: to the leader with it. Errors: there is no leader, it cannot be reached, or the
@@ -66,7 +98,7 @@ impl Heartbeats {
         let leader = self.group.status().borrow().leader;
         match leader {
             Some(leader) if leader == self.agent => {
-                self.take(targets).map_err(|refusal| refusal.to_string())
+                self.take(self.agent, targets).map_err(|refusal| refusal.to_string())
             }
             Some(leader) => {
                 let body = encode_beats(&targets);
@@ -78,8 +110,8 @@ impl Heartbeats {
         }
     }
 
-    /// Takes beats that were forwarded to the leader.
-    pub(crate) fn take(&self, targets: Vec<Target>) -> Result<(), Refusal> {
+    /// Takes beats that an agent forwarded to the leader.
+    pub(crate) fn take(&self, through: AgentId, targets: Vec<Target>) -> Result<(), Refusal> {
         let term = self.leading().ok_or_else(|| {
             let leader = self.group.status().borrow().leader;
             Refusal::new(RefusalReason::NotLeader { leader }, "this agent does not lead the group")
@@ -95,7 +127,7 @@ impl Heartbeats {
                 return Err(Refusal::new(RefusalReason::Malformed, why));
             }
             news |= !is_up(&view, &target);
-            table.last.insert(target, now);
+            table.last.insert(target, Beat { at: now, through });
         }
         drop(table);
         if news {
@@ -108,28 +140,31 @@ impl Heartbeats {
     pub(crate) async fn run(self: Arc<Self>, cancel: CancellationToken) {
         let mut view = self.group.view();
         loop {
-            let wait = self.settle().await;
+            let (wait, holds) = self.settle().await;
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return,
                 () = self.changed.notified() => {}
+                () = self.hub.heard_again(), if holds => {}
                 changed = view.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(wait) => {}
             }
         }
     }
 
-    /// Proposes what changed; returns how long until the next endpoint can have fallen silent.
-    async fn settle(&self) -> Duration {
-        let Some(term) = self.leading() else { return IDLE };
+    /// Proposes what changed; returns how long until the next endpoint can have fallen silent, and whether some are
+    /// held for an agent that is not heard.
+    async fn settle(&self) -> (Duration, bool) {
+        let Some(term) = self.leading() else { return (IDLE, false) };
         let view = self.group.view().borrow().clone();
         let watched = watched(&view);
         if watched.is_empty() {
-            return IDLE;
+            return (IDLE, false);
         }
         let mut beats = Vec::new();
         let mut wait = IDLE;
-        {
+        let mut missing = BTreeSet::new();
+        let holds = {
             let mut table = self.lock();
             table.enter(term);
             let targets: BTreeSet<&Target> = watched.iter().map(|one| &one.target).collect();
@@ -137,27 +172,37 @@ impl Heartbeats {
             let now = Instant::now();
             table.forgive(now);
             for one in &watched {
-                let last = table.last.get(&one.target).copied();
-                let due = last.or(table.since).unwrap_or(now) + one.ttl;
-                let reports = last.is_some() && due > now;
-                match one.verdict {
-                    Verdict::Up if due <= now => beats.push((one.target.clone(), false)),
-                    Verdict::Down | Verdict::Unknown if reports => {
+                let contact = |agent| self.hub.contact(term, agent);
+                let word = table.word(&one.target, one.ttl, contact, now);
+                match (one.verdict, word) {
+                    (Verdict::Up, Word::Awaited(due)) => wait = wait.min(due - now),
+                    (Verdict::Up, Word::Held { until, through }) => {
+                        wait = wait.min(until - now);
+                        missing.insert(through);
+                    }
+                    (Verdict::Up, Word::Silent) => beats.push((one.target.clone(), false)),
+                    (Verdict::Up, Word::SilentWith(through)) => {
+                        let through = named(through);
+                        tracing::warn!(endpoint = %one.target, through, "an endpoint is silent, and so is the agent it reported \
+                            through: it has not connected to another one; look at that agent first");
+                        beats.push((one.target.clone(), false));
+                    }
+                    (_, Word::Awaited(_)) if table.last.contains_key(&one.target) => {
                         beats.push((one.target.clone(), true))
                     }
-                    Verdict::Up => wait = wait.min(due - now),
-                    Verdict::Down | Verdict::Unknown => {}
+                    (Verdict::Down | Verdict::Unknown, _) => {}
                 }
             }
             table.planned = Some(now + wait);
-        }
+            table.miss(missing)
+        };
         if !beats.is_empty() {
             let command = Command::RecordHeartbeats { term, beats };
             if let Err(error) = self.group.propose(None, Actor::system(), command).await {
                 tracing::debug!(%error, "heartbeats could not be recorded; they are tried again");
             }
         }
-        wait.max(Duration::from_millis(5))
+        (wait.max(Duration::from_millis(5)), holds)
     }
 
     fn leading(&self) -> Option<u64> {
@@ -184,9 +229,55 @@ impl Table {
             self.planned.is_some_and(|planned| now.saturating_duration_since(planned) > STALL);
         if stalled {
             self.since = Some(now);
-            self.last.values_mut().for_each(|at| *at = now);
+            self.last.values_mut().for_each(|beat| beat.at = now);
         }
     }
+
+    /// What the beats of an endpoint come to, given the contact with agents.
+    fn word(
+        &self,
+        target: &Target,
+        ttl: Duration,
+        contact: impl FnOnce(Option<AgentId>) -> Contact,
+        now: Instant,
+    ) -> Word {
+        let last = self.last.get(target);
+        let at = last.map(|beat| beat.at).or(self.since).unwrap_or(now);
+        if now < at + ttl {
+            return Word::Awaited(at + ttl);
+        }
+        let through = last.map(|beat| beat.through);
+        let contact = contact(through);
+        let until = at + 2 * ttl;
+        if contact.at >= at.max(contact.since) + ttl {
+            Word::Silent
+        } else if now < until {
+            Word::Held { until, through }
+        } else {
+            Word::SilentWith(through)
+        }
+    }
+
+    /// Takes note of the agents that endpoints are held for; returns whether there are any.
+    fn miss(&mut self, missing: BTreeSet<Option<AgentId>>) -> bool {
+        for through in missing.difference(&self.missing) {
+            let through = named(*through);
+            tracing::warn!(
+                through,
+                "an agent is not heard: endpoints that report through it stay as they are while they connect elsewhere"
+            );
+        }
+        self.missing = missing;
+        !self.missing.is_empty()
+    }
+}
+
+/// An agent for people.
+fn named(agent: Option<AgentId>) -> String {
+    agent.map_or_else(
+        || "whichever agent it was before this term".to_owned(),
+        |a| format!("agent {a}"),
+    )
 }
 
 fn ttl_of(view: &View, target: &Target) -> Option<Duration> {
@@ -223,4 +314,65 @@ fn watched(view: &View) -> Vec<Watched> {
         }
     }
     watched
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(6);
+    const AGENT: AgentId = AgentId(3);
+
+    fn target() -> Target {
+        Target {
+            service: "shop".parse().expect("valid"),
+            endpoint: "e1".parse().expect("valid"),
+            check: "beat".parse().expect("valid"),
+        }
+    }
+
+    /// What the beats come to after so many seconds: the last one came at 10 through [`AGENT`], unless `beat` is none;
+    /// the contact with the agent is from `since` to `heard`.
+    fn word(beat: Option<u32>, (since, heard): (u32, u32), after: u32) -> (Word, Instant) {
+        let begun = Instant::now();
+        let second = |number: u32| begun + Duration::from_secs(1) * number;
+        let last = beat.map(|at| (target(), Beat { at: second(at), through: AGENT }));
+        let last = last.into_iter().collect();
+        let table = Table { since: Some(begun), last, ..Table::default() };
+        let contact = |agent| {
+            assert_eq!(
+                agent,
+                beat.map(|_| AGENT),
+                "the agent that the last beat came through is asked for"
+            );
+            Contact { since: second(since), at: second(heard) }
+        };
+        (table.word(&target(), TTL, contact, second(after)), begun)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_is_silent_only_where_its_agent_is_heard() {
+        let until = |begun: Instant, after| begun + Duration::from_secs(after);
+        let (awaited, begun) = word(Some(10), (0, 10), 15);
+        assert_eq!(awaited, Word::Awaited(until(begun, 16)));
+        assert_eq!(word(Some(10), (0, 16), 16).0, Word::Silent);
+        assert_eq!(word(Some(10), (0, 17), 17).0, Word::Silent);
+
+        let (held, begun) = word(Some(10), (0, 15), 17);
+        assert_eq!(held, Word::Held { until: until(begun, 22), through: Some(AGENT) }, "not heard");
+        let (held, begun) = word(Some(10), (14, 18), 18);
+        assert_eq!(held, Word::Held { until: until(begun, 22), through: Some(AGENT) }, "just back");
+        assert_eq!(word(Some(10), (14, 20), 20).0, Word::Silent, "back for a TTL, without a beat");
+        assert_eq!(word(Some(10), (0, 12), 22).0, Word::SilentWith(Some(AGENT)), "bounded");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_leader_waits_for_every_agent() {
+        let (awaited, begun) = word(None, (0, 0), 5);
+        assert_eq!(awaited, Word::Awaited(begun + TTL));
+        assert_eq!(word(None, (0, 6), 6).0, Word::Silent);
+        let (held, begun) = word(None, (0, 5), 6);
+        assert_eq!(held, Word::Held { until: begun + 2 * TTL, through: None });
+        assert_eq!(word(None, (0, 5), 12).0, Word::SilentWith(None));
+    }
 }

@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use holdfast_consensus::Group;
-use holdfast_core::observation::Target;
+use holdfast_core::observation::{Extent, Report, Target};
 use holdfast_core::{Actor, ActorKind, AgentId, BootId, Command, Rejection};
 use holdfast_wire::agent::{Bulletin, BulletinReply, encode_confirm};
 use holdfast_wire::peer::{MessageKind, Refusal, RefusalReason};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +24,7 @@ use crate::probing::Probing;
 /// How long a request to confirm may take; it is a hint, and the next failure gives another.
 const CONFIRM_TIMEOUT: Duration = Duration::from_millis(500);
 /// Targets in one request to confirm.
-const CONFIRM_TARGETS: usize = 4096;
+pub(super) const CONFIRM_TARGETS: usize = 4096;
 
 /// The leader's side of observing; every agent has one, and only the leader's is used.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(crate) struct Hub {
     confirm: Arc<Probing>,
     silent_after: Duration,
     heard: Mutex<Heard>,
+    heard_again: Notify,
+    asking: Asking,
 }
 
 /// When each observer was last heard, in the present term.
@@ -41,8 +44,21 @@ pub(crate) struct Hub {
 struct Heard {
     term: u64,
     since: Option<Instant>,
-    last: BTreeMap<AgentId, (BootId, Instant)>,
+    last: BTreeMap<AgentId, (BootId, Contact)>,
 }
+
+/// How long an agent has been in contact with the leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Contact {
+    /// It was last heard.
+    pub(super) at: Instant,
+    /// It has been heard since then without a long break.
+    pub(super) since: Instant,
+}
+
+/// What members are still to be asked to confirm, while a request to them is under way: a member with an entry is
+/// asked by one task, which takes what has gathered meanwhile as its next request.
+type Asking = Arc<Mutex<BTreeMap<AgentId, BTreeSet<Target>>>>;
 
 impl Hub {
     /// A hub that hears nobody yet.
@@ -53,7 +69,9 @@ impl Hub {
         confirm: Arc<Probing>,
         silent_after: Duration,
     ) -> Self {
-        Self { agent, group, peers, confirm, silent_after, heard: Mutex::default() }
+        let (heard, heard_again) = (Mutex::default(), Notify::new());
+        let asking = Arc::default();
+        Self { agent, group, peers, confirm, silent_after, heard, heard_again, asking }
     }
 
     /// Takes a bulletin. Errors: this agent is not the leader, or the log takes nothing at present.
@@ -63,7 +81,8 @@ impl Hub {
             self.ask_everybody(&bulletin.suspects);
         }
         let (agent, boot) = (bulletin.agent, bulletin.boot);
-        let full = bulletin.report.as_ref().is_some_and(|report| report.full);
+        let page = |report: &Report| matches!(report.extent, Extent::Page { .. });
+        let page = bulletin.report.as_ref().is_some_and(page);
         let mut recorded = 0;
         if let Some(report) = bulletin.report {
             let sequence = report.sequence;
@@ -73,14 +92,10 @@ impl Hub {
         self.note_heard(term, agent, boot);
         let known =
             self.group.view().borrow().agents.get(&agent).is_some_and(|a| a.heard == Some(boot));
-        Ok(BulletinReply { recorded, need_full: !full && !known })
+        Ok(BulletinReply { recorded, need_full: !page && !known })
     }
 
-    async fn record(
-        &self,
-        agent: AgentId,
-        report: holdfast_core::observation::Report,
-    ) -> Result<(), Refusal> {
+    async fn record(&self, agent: AgentId, report: Report) -> Result<(), Refusal> {
         let name = self.group.view().borrow().agents.get(&agent).map(|a| a.name.to_string());
         let Some(name) = name else {
             return Err(Refusal::new(
@@ -117,7 +132,27 @@ impl Hub {
         }
         let mut heard = self.lock();
         heard.enter(term);
-        heard.last.insert(agent, (boot, Instant::now()));
+        heard.note(agent, boot, Instant::now(), self.silent_after / 2);
+        drop(heard);
+        self.heard_again.notify_one();
+    }
+
+    /// Told, one waiter at a time, when an observer was heard.
+    pub(super) async fn heard_again(&self) {
+        self.heard_again.notified().await;
+    }
+
+    /// The contact with an agent in this term; of an agent that is not known, with whoever is least in contact.
+    pub(super) fn contact(&self, term: u64, agent: Option<AgentId>) -> Contact {
+        let view = self.group.view().borrow().clone();
+        let mut heard = self.lock();
+        heard.enter(term);
+        let now = Instant::now();
+        let of = |agent: AgentId| heard.contact(agent, agent == self.agent, now);
+        let all = || view.agents.keys().map(|agent| of(*agent));
+        let least =
+            |a: Contact, b: Contact| Contact { at: a.at.min(b.at), since: a.since.max(b.since) };
+        agent.map(of).or_else(|| all().reduce(least)).unwrap_or(Contact { at: now, since: now })
     }
 
     /// Asks every observer to look at once. Nobody waits for it.
@@ -126,16 +161,19 @@ impl Hub {
         let suspects: Vec<Target> = suspects.into_iter().cloned().collect();
         metrics::counter!("holdfast_suspicions_total").increment(suspects.len() as u64);
         self.confirm.confirm(&suspects);
-        let body = encode_confirm(&suspects);
         for member in self.peers.others() {
-            let (peers, body) = (self.peers.clone(), body.clone());
-            tokio::spawn(async move {
-                if let Err(error) =
-                    peers.call(member, MessageKind::Confirm, body, CONFIRM_TIMEOUT).await
-                {
-                    tracing::debug!(%member, %error, "an observer could not be asked to confirm");
-                }
-            });
+            if gather(&self.asking, member, &suspects) {
+                let (asking, peers) = (self.asking.clone(), self.peers.clone());
+                tokio::spawn(async move {
+                    while let Some(suspects) = gathered(&asking, member) {
+                        let body = encode_confirm(&suspects);
+                        let asked = peers.call(member, MessageKind::Confirm, body, CONFIRM_TIMEOUT);
+                        if let Err(error) = asked.await {
+                            tracing::debug!(%member, %error, "an observer could not be asked to confirm");
+                        }
+                    }
+                });
+            }
         }
     }
 
@@ -183,7 +221,7 @@ impl Hub {
         let mut heard = self.lock();
         heard.enter(term);
         let last = heard.last.get(&agent).filter(|(known, _)| *known == boot);
-        let since = last.map(|(_, at)| *at).or(heard.since);
+        let since = last.map(|(_, contact)| contact.at).or(heard.since);
         since.map_or(Duration::ZERO, |at| at.elapsed())
     }
 
@@ -197,5 +235,102 @@ impl Heard {
         if self.term != term || self.since.is_none() {
             *self = Self { term, since: Some(Instant::now()), last: BTreeMap::new() };
         }
+    }
+
+    /// An agent was heard under a boot; what an earlier boot still sends is not this agent. A silence of `pause` or
+    /// more is a break.
+    fn note(&mut self, agent: AgentId, boot: BootId, now: Instant, pause: Duration) {
+        let begun = self.since.unwrap_or(now);
+        let fresh = (boot, Contact { at: begun, since: begun });
+        let (known, contact) = self.last.entry(agent).or_insert(fresh);
+        if *known > boot {
+            return;
+        }
+        *known = boot;
+        if now - contact.at >= pause {
+            contact.since = now;
+        }
+        contact.at = now;
+    }
+
+    /// The contact with an agent; the leader hears itself.
+    fn contact(&self, agent: AgentId, own: bool, now: Instant) -> Contact {
+        let begun = self.since.unwrap_or(now);
+        match self.last.get(&agent) {
+            _ if own => Contact { at: now, since: begun },
+            Some((_, contact)) => *contact,
+            None => Contact { at: begun, since: begun },
+        }
+    }
+}
+
+/// Adds to what a member is to be asked; returns whether nobody asks it yet. Beyond a bound, hints are dropped.
+fn gather(asking: &Asking, member: AgentId, suspects: &[Target]) -> bool {
+    let mut asking = asking.lock().unwrap_or_else(PoisonError::into_inner);
+    let idle = !asking.contains_key(&member);
+    let waiting = asking.entry(member).or_default();
+    let room = CONFIRM_TARGETS.saturating_sub(waiting.len());
+    waiting.extend(suspects.iter().take(room).cloned());
+    idle
+}
+
+/// Takes what has gathered for a member; `None`, and nobody asks it any more, where nothing has.
+fn gathered(asking: &Asking, member: AgentId) -> Option<Vec<Target>> {
+    let mut asking = asking.lock().unwrap_or_else(PoisonError::into_inner);
+    let waiting = asking.get_mut(&member).map(std::mem::take).filter(|waiting| !waiting.is_empty());
+    if waiting.is_none() {
+        asking.remove(&member);
+    }
+    waiting.map(|waiting| waiting.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAUSE: Duration = Duration::from_millis(1500);
+
+    fn target(endpoint: &str) -> Target {
+        Target {
+            service: "shop".parse().expect("valid"),
+            endpoint: endpoint.parse().expect("valid"),
+            check: "tcp".parse().expect("valid"),
+        }
+    }
+
+    #[test]
+    fn a_member_is_asked_by_one_task_which_takes_what_gathered_meanwhile() {
+        let (asking, member) = (Asking::default(), AgentId(2));
+        assert!(gather(&asking, member, &[target("e1")]), "nobody asks it yet");
+        assert!(gather(&asking, AgentId(3), &[target("e1")]), "another member waits for nobody");
+        assert_eq!(gathered(&asking, member), Some(vec![target("e1")]));
+        for _ in 0..1000 {
+            assert!(!gather(&asking, member, &[target("e3"), target("e2")]));
+        }
+        assert_eq!(gathered(&asking, member), Some(vec![target("e2"), target("e3")]));
+        assert_eq!(gathered(&asking, member), None);
+        assert!(gather(&asking, member, &[target("e1")]), "whoever asked it has ended");
+        let many: Vec<Target> =
+            (0..=CONFIRM_TARGETS).map(|number| target(&format!("f{number}"))).collect();
+        gather(&asking, member, &many);
+        assert_eq!(gathered(&asking, member).map(|all| all.len()), Some(CONFIRM_TARGETS));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn contact_is_broken_by_a_pause_and_not_begun_by_an_earlier_boot() {
+        let (agent, second) = (AgentId(2), Duration::from_secs(1));
+        let mut heard = Heard::default();
+        heard.enter(1);
+        let begun = Instant::now();
+        for after in 1..=5 {
+            heard.note(agent, BootId(7), begun + after * second, PAUSE);
+        }
+        let steady = Contact { at: begun + 5 * second, since: begun };
+        assert_eq!(heard.contact(agent, false, begun), steady);
+        heard.note(agent, BootId(6), begun + 6 * second, PAUSE);
+        assert_eq!(heard.contact(agent, false, begun), steady);
+        heard.note(agent, BootId(7), begun + 7 * second, PAUSE);
+        let broken = Contact { at: begun + 7 * second, since: begun + 7 * second };
+        assert_eq!(heard.contact(agent, false, begun), broken);
     }
 }

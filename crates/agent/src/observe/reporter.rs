@@ -2,7 +2,8 @@
 //!
 //! Level-triggered: after anything that went wrong (no leader, no answer, a leader that does not know this boot) the
 //! whole digest is sent, so nothing has to be remembered about what was lost. Reports of one boot are numbered by a
-//! counter that only grows.
+//! counter that only grows. What is too much for one message goes in several, one after the other; a digest that was
+//! cut off begins again from its first page.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use holdfast_consensus::Group;
-use holdfast_core::observation::{Observation, Report, Target};
+use holdfast_core::observation::{Extent, Observation, Report, Target};
 use holdfast_core::{AgentId, BootId, ServiceId};
 use holdfast_probe::Digest;
 use holdfast_wire::agent::{Bulletin, BulletinReply};
@@ -18,7 +19,7 @@ use holdfast_wire::peer::MessageKind;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::hub::Hub;
+use super::hub::{CONFIRM_TARGETS, Hub};
 use crate::peers::Peers;
 
 /// How long the leader may take to record a report.
@@ -29,6 +30,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// The whole digest is sent this often, whatever happened.
 const FULL_EVERY: Duration = Duration::from_secs(300);
+
+/// Observations in one report. One with the longest names and a failure takes less than a KiB, and a message 16 MiB.
+const PAGE: usize = 4096;
 
 /// Sends this node's observations to the leader.
 #[derive(Debug)]
@@ -104,7 +108,7 @@ impl Reporter {
         }
     }
 
-    /// Sends one bulletin; returns how long to wait for something new.
+    /// Sends what there is to say; returns how long to wait for something new.
     async fn report(&self, leader: AgentId, progress: &mut Progress) -> Duration {
         let full = progress.need_full || progress.last_full.elapsed() >= FULL_EVERY;
         let changes = self.digest.take_changes();
@@ -112,19 +116,13 @@ impl Reporter {
         let redeclared = self.redeclared(progress);
         let observations =
             if full { self.digest.full() } else { self.with_redeclared(changes, &redeclared) };
-        let report = (full || !observations.is_empty()).then(|| {
-            let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
-            let (agent, boot) = (self.agent, self.boot);
-            Report { agent, boot, sequence, full, observations }
-        });
-        let suspects = progress.suspects.iter().cloned().collect();
-        let bulletin = Bulletin { agent: self.agent, boot: self.boot, report, suspects };
-        let sent_full = full;
-        match self.send(leader, bulletin).await {
+        // What is asked for at a time is bounded: beyond it, hints are dropped.
+        let suspects = std::mem::take(&mut progress.suspects);
+        let suspects: Vec<Target> = suspects.into_iter().take(CONFIRM_TARGETS).collect();
+        match self.send_all(leader, &suspects, paged(full, observations)).await {
             Ok(reply) => {
-                progress.suspects.clear();
                 progress.need_full = reply.need_full;
-                if sent_full {
+                if full {
                     progress.last_full = Instant::now();
                 }
                 progress.pause = RETRY_PAUSE;
@@ -134,6 +132,7 @@ impl Reporter {
                 tracing::debug!(%leader, why, "a report did not arrive; the whole digest goes next");
                 metrics::counter!("holdfast_reports_failed_total").increment(1);
                 progress.need_full = true;
+                progress.suspects.extend(suspects);
                 let pause = progress.pause;
                 progress.pause = (pause * 2).min(LONGEST_PAUSE);
                 pause
@@ -166,6 +165,28 @@ impl Reporter {
         all.into_values().collect()
     }
 
+    /// Sends hints and reports in order; returns the last answer. Errors: where it stopped.
+    async fn send_all(
+        &self,
+        leader: AgentId,
+        suspects: &[Target],
+        pages: Vec<(Extent, Vec<Observation>)>,
+    ) -> Result<BulletinReply, String> {
+        let (agent, boot) = (self.agent, self.boot);
+        let mut suspects = suspects.to_vec();
+        let mut last = None;
+        for (extent, observations) in pages {
+            let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
+            let report = Some(Report { agent, boot, sequence, extent, observations });
+            let suspects = std::mem::take(&mut suspects);
+            last = Some(self.send(leader, Bulletin { agent, boot, report, suspects }).await?);
+        }
+        match last {
+            Some(reply) => Ok(reply),
+            None => self.send(leader, Bulletin { agent, boot, report: None, suspects }).await,
+        }
+    }
+
     async fn send(&self, leader: AgentId, bulletin: Bulletin) -> Result<BulletinReply, String> {
         if leader == self.agent {
             return self.hub.take(bulletin).await.map_err(|refusal| refusal.to_string());
@@ -176,5 +197,79 @@ impl Reporter {
             .await
             .map_err(|error| error.to_string())?;
         BulletinReply::decode(&body).map_err(|error| error.to_string())
+    }
+}
+
+/// Cuts observations, ascending by target, into reports of a bounded size.
+fn paged(full: bool, mut observations: Vec<Observation>) -> Vec<(Extent, Vec<Observation>)> {
+    let mut pages = Vec::new();
+    let mut after = None;
+    while full || !observations.is_empty() {
+        let rest = observations.split_off(observations.len().min(PAGE));
+        let last = rest.is_empty();
+        let through = observations.last().map(|observation| observation.target.clone());
+        let page = Extent::Page { after: std::mem::replace(&mut after, through), last };
+        pages.push((if full { page } else { Extent::Changes }, observations));
+        if last {
+            break;
+        }
+        observations = rest;
+    }
+    pages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use holdfast_core::Timestamp;
+    use holdfast_core::observation::ObserverState;
+    use holdfast_core::sample::{Failure, FailureKind, Phase};
+
+    fn observations(count: usize) -> Vec<Observation> {
+        let label = |prefix: &str, number: usize| format!("{prefix:x<54}-{number:08}");
+        let observation = |number: usize| Observation {
+            target: Target {
+                service: label("service", number / 10).parse().expect("valid"),
+                endpoint: label("endpoint", number).parse().expect("valid"),
+                check: label("check", 0).parse().expect("valid"),
+            },
+            fingerprint: u64::MAX,
+            state: ObserverState::Down,
+            failure: Some(Failure::new(Phase::Connect, FailureKind::Refused, &"x".repeat(4096))),
+            latency: Duration::from_secs(1),
+            since: Timestamp(u64::MAX),
+        };
+        (0..count).map(observation).collect()
+    }
+
+    #[test]
+    fn a_hundred_thousand_targets_go_in_messages_that_fit() {
+        const COUNT: usize = 100_000;
+        let all = observations(COUNT);
+        let pages = paged(true, all.clone());
+        let mut through = None;
+        for (place, (extent, observations)) in pages.iter().enumerate() {
+            let last = place + 1 == pages.len();
+            assert_eq!(*extent, Extent::Page { after: through, last });
+            through = observations.last().map(|observation| observation.target.clone());
+            let (agent, boot) = (AgentId(1), BootId(1));
+            let (extent, observations) = (extent.clone(), observations.clone());
+            let report = Some(Report { agent, boot, sequence: 1, extent, observations });
+            let bulletin = Bulletin { agent, boot, report, suspects: Vec::new() };
+            assert!(bulletin.encode().len() < 16 * 1024 * 1024);
+        }
+        let sent: Vec<Observation> = pages.into_iter().flat_map(|(_, page)| page).collect();
+        assert_eq!(sent, all);
+    }
+
+    #[test]
+    fn what_changed_is_cut_as_well_and_nothing_is_a_digest_too() {
+        let pages = paged(false, observations(PAGE + 1));
+        let shape: Vec<(Extent, usize)> =
+            pages.into_iter().map(|(extent, page)| (extent, page.len())).collect();
+        assert_eq!(shape, [(Extent::Changes, PAGE), (Extent::Changes, 1)]);
+        assert_eq!(paged(false, Vec::new()), []);
+        assert_eq!(paged(true, Vec::new()), [(Extent::WHOLE, Vec::new())]);
+        assert_eq!(paged(true, observations(PAGE)).len(), 1);
     }
 }

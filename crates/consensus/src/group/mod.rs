@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_core::audit::{Hash, Head};
-use holdfast_core::{Actor, Command, GroupId, Outcome, RequestId, View};
+use holdfast_core::{Actor, AgentId, BootId, Command, GroupId, Outcome, RequestId, View};
 use holdfast_wire::command::Proposal;
 use openraft::async_runtime::WatchReceiver as _;
 use tokio::sync::watch;
@@ -65,6 +65,8 @@ struct Inner {
     label: String,
     stop: CancellationToken,
 }
+    /// This life of the directory.
+    boot: BootId,
 
 impl Drop for Inner {
     fn drop(&mut self) {
@@ -170,6 +172,11 @@ impl Group {
 
     /// Stops the group on this agent for a reason that people have to act on, such as a diverged audit chain. The
     /// view stays.
+    /// Which start of the directory this is: later ones compare greater, and none comes twice.
+    pub fn boot(&self) -> BootId {
+        self.0.boot
+    }
+
     pub fn halt(&self, reason: &str) {
         self.0.machine.halt(reason.to_owned());
     }

@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use holdfast_core::BootId;
 use openraft_rt::AsyncRuntime as _;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
@@ -66,7 +67,7 @@ impl Group {
                 return Err(StartError::Raft(fatal.to_string()));
             }
         };
-        let parts = Parts { config, seams, link, machine, log, fresh };
+        let parts = Parts { config, seams, link, machine, log, fresh, boot: identity.boot };
         Ok(parts.assemble(raft))
     }
 }
@@ -78,11 +79,12 @@ struct Parts {
     machine: StateMachine,
     log: LogStore,
     fresh: bool,
+    boot: BootId,
 }
 
 impl Parts {
     fn assemble(self, raft: Result<Raft, String>) -> Group {
-        let Self { config, seams, link, machine, log, fresh } = self;
+        let Self { config, seams, link, machine, log, fresh, boot } = self;
         let heard = Arc::new(Heard::new(2 * config.timings.election_max));
         let stop = CancellationToken::new();
         let places = Arc::new(Semaphore::new(IN_FLIGHT_LIMIT));
@@ -128,6 +130,7 @@ impl Parts {
             hold_until,
             label,
             stop,
+            boot,
         }))
     }
 }
@@ -165,33 +168,34 @@ fn open_log(config: &GroupConfig, fatal: &Fatal) -> Result<LogStore, StartError>
     LogStore::open(io).map_err(|error| storage_error(config, what, error))
 }
 
-/// The identity of the storage, made when it is new.
+/// The identity of the storage, made when it is new, with a boot that has just begun.
 fn identify(config: &GroupConfig, seams: &Seams, fresh: bool) -> Result<Identity, StartError> {
     let failed = |error| storage_error(config, "the identity", error);
     let me = config.me.id;
     let lost = StartError::LogLost { place: place(config), agent: me };
-    match Identity::load(&config.storage).map_err(failed)? {
+    let mut identity = match Identity::load(&config.storage).map_err(failed)? {
         Some(found) if found.agent != me || found.cluster != config.cluster => {
-            Err(StartError::WrongDirectory {
+            return Err(StartError::WrongDirectory {
                 place: place(config),
                 agent: found.agent,
                 cluster: found.cluster,
                 wanted: me,
                 wanted_cluster: config.cluster.clone(),
-            })
+            });
         }
-        Some(found) => Ok(found),
+        Some(found) => found,
         // A log with content whose owner is not known.
-        None if !fresh => Err(lost),
+        None if !fresh => return Err(lost),
         None => {
             let draw = || u128::from(seams.entropy.next_u64());
             // 0 means "not bound".
             let directory = (draw() << 64 | draw()).max(1);
-            let identity = Identity { cluster: config.cluster.clone(), agent: me, directory };
-            identity.store(&config.storage).map_err(failed)?;
-            Ok(identity)
+            Identity { cluster: config.cluster.clone(), agent: me, directory, boot: BootId(0) }
         }
-    }
+    };
+    identity.begin_boot(seams.clock.now());
+    identity.store(&config.storage).map_err(failed)?;
+    Ok(identity)
 }
 
 /// Asks the peers whether they know this agent under another directory. Who does not answer cannot tell; the

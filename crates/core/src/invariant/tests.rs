@@ -5,7 +5,7 @@ use crate::command::{Actor, Command, Entry};
 use crate::decision::{Basis, Cause, Selection};
 use crate::event::Event;
 use crate::id::{AgentName, BootId, Epoch, GroupId, RegionName, ServiceId};
-use crate::observation::{Observation, ObserverState, Report, Target, fingerprint};
+use crate::observation::{Extent, Observation, ObserverState, Report, Target, fingerprint};
 use crate::quorum::Verdict;
 use crate::shared_map::SharedMap;
 use crate::spec::tests::{service, zone};
@@ -66,7 +66,7 @@ fn report(agent: u64, sequence: u64, first: ObserverState) -> Command {
         agent: AgentId(agent),
         boot: BootId(1),
         sequence,
-        full: true,
+        extent: Extent::WHOLE,
         observations,
     })
 }

@@ -16,7 +16,7 @@ use crate::id::{
     AgentId, BootId, CheckName, EndpointName, Epoch, GroupId, OverrideId, RequestId, ServiceId,
 };
 use crate::name::DnsName;
-use crate::observation::ObserverState;
+use crate::observation::{ObserverState, Target};
 use crate::overrides::{Override, Pause};
 use crate::quorum::Verdict;
 use crate::sample::Failure;
@@ -73,13 +73,8 @@ pub struct AgentState {
     pub boot: Option<BootId>,
     /// The last report of that boot.
     pub sequence: u64,
-    /// The boots before it, the latest last, at most [`AgentState::RETIRED`]: what they still send is refused.
-    pub retired: Vec<BootId>,
-}
-
-impl AgentState {
-    /// How many past boots of an agent are remembered. A report waits in flight for seconds, a restart takes longer.
-    pub const RETIRED: usize = 16;
+    /// How far the digest under way has come: the last target of its last page.
+    pub paged: Option<Target>,
 }
 
 /// A zone.

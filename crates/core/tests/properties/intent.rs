@@ -57,7 +57,8 @@ pub(crate) struct Said {
     pub(crate) boot: u8,
     /// How far the sequence grows; 0 repeats the last one.
     pub(crate) step: u8,
-    pub(crate) full: bool,
+    /// Which part of what it holds: see `lower::extent`.
+    pub(crate) extent: u8,
     /// Of each target, in order: 0 is nothing, then unknown, up, down, and down on another declaration.
     pub(crate) opinions: Vec<u8>,
     pub(crate) since: u64,
@@ -117,7 +118,7 @@ fn wave() -> impl Strategy<Value = Vec<Intent>> {
                 agent,
                 boot: 1,
                 step: 1,
-                full: false,
+                extent: 0,
                 opinions: opinions.clone(),
                 since: 10,
             }),
@@ -146,7 +147,7 @@ fn beginning(declared: Declared) -> Vec<Intent> {
     let admit = |agent: u8| What::Admit { agent, region: 0, observer: true };
     let zone = What::Zone { zone: 0, records: 0, revision: None };
     let all_up = |agent| {
-        What::Say(Said { agent, boot: 1, step: 1, full: true, opinions: vec![2; 12], since: 0 })
+        What::Say(Said { agent, boot: 1, step: 1, extent: 1, opinions: vec![2; 12], since: 0 })
     };
     let declare = What::Declare(Box::new(Declared { service: 0, name: 0, ..declared }), None);
     let mut whats = vec![zone, admit(0), admit(1), admit(2), declare];
@@ -242,12 +243,13 @@ fn said() -> impl Strategy<Value = Said> {
     let since = prop_oneof![6 => 0u64..3_000, 1 => any::<u64>()];
     let boot = prop_oneof![12 => Just(1u8), 2 => 0u8..4];
     let step = prop_oneof![12 => Just(1u8), 1 => 0u8..4];
-    (0u8..4, boot, step, prop::bool::weighted(0.2), vec(opinion, 0..12), since).prop_map(
-        |(agent, boot, step, full, opinions, since)| Said {
+    let extent = prop_oneof![12 => Just(0u8), 3 => Just(1u8), 3 => 2u8..5];
+    (0u8..4, boot, step, extent, vec(opinion, 0..12), since).prop_map(
+        |(agent, boot, step, extent, opinions, since)| Said {
             agent,
             boot,
             step,
-            full,
+            extent,
             opinions,
             since,
         },

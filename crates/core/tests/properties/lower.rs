@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use holdfast_core::observation::{Observation, ObserverState, Report, Target, fingerprint};
+use holdfast_core::observation::{Extent, Observation, ObserverState, Report, Target, fingerprint};
 use holdfast_core::overrides::{Order, Scope};
 use holdfast_core::sample::{Failure, FailureKind, Phase};
 use holdfast_core::spec::{
@@ -180,8 +180,20 @@ fn report(said: &Said, state: &State, at: Timestamp) -> Report {
         agent,
         boot: BootId(u64::from(said.boot)),
         sequence: last.saturating_add(u64::from(said.step)),
-        full: said.full,
+        extent: extent(said.extent, state, agent),
         observations: targets(state).into_iter().zip(&said.opinions).filter_map(says).collect(),
+    }
+}
+
+/// 0 is what changed, then the whole, a first page, and pages behind the one that came last.
+fn extent(number: u8, state: &State, agent: AgentId) -> Extent {
+    let paged = || state.snapshot().agents.get(&agent).and_then(|known| known.paged.clone());
+    match number {
+        0 => Extent::Changes,
+        1 => Extent::WHOLE,
+        2 => Extent::Page { after: None, last: false },
+        3 => Extent::Page { after: paged(), last: false },
+        _ => Extent::Page { after: paged(), last: true },
     }
 }
 

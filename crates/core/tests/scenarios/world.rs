@@ -6,7 +6,7 @@ use std::time::Duration;
 use holdfast_core::answer::{Kind, answer};
 use holdfast_core::explain::explain;
 use holdfast_core::invariant::{Checker, Witness};
-use holdfast_core::observation::{Observation, ObserverState, Report, Target, fingerprint};
+use holdfast_core::observation::{Extent, Observation, ObserverState, Report, Target, fingerprint};
 use holdfast_core::overrides::{Order, Scope};
 use holdfast_core::sample::{Failure, FailureKind, Phase};
 use holdfast_core::spec::Settings;
@@ -29,6 +29,24 @@ struct Observer {
 }
 
 pub(crate) struct World {
+    /// The last target of the page before.
+    paged: Option<Target>,
+}
+
+impl Observer {
+    /// `full` is a digest on one page, `page` one of several, `last` the end of them.
+    fn extent(&mut self, words: &Words, says: &[Observation]) -> Extent {
+        let said = |wanted: &str| words.plain.iter().any(|word| word == wanted);
+        match (said("full"), said("page"), said("last")) {
+            (true, ..) => Extent::WHOLE,
+            (_, true, _) => {
+                let through = says.last().map(|observation| observation.target.clone());
+                Extent::Page { after: std::mem::replace(&mut self.paged, through), last: false }
+            }
+            (.., true) => Extent::Page { after: self.paged.take(), last: true },
+            _ => Extent::Changes,
+        }
+    }
     state: State,
     now: Timestamp,
     index: u64,
@@ -176,7 +194,8 @@ impl World {
         for name in &words.plain[1..] {
             let id = AgentId(self.observers.len() as u64 + 1);
             let id = self.observers.get(name).map_or(id, |known| known.id);
-            self.observers.entry(name.clone()).or_insert(Observer { id, boot: 1, sequence: 0 });
+            let fresh = Observer { id, boot: 1, sequence: 0, paged: None };
+            self.observers.entry(name.clone()).or_insert(fresh);
             let (name, region) = (parse::parse(name), parse::parse(region));
             self.apply(Actor::system(), Command::AdmitAgent { id, name, region, observer: true });
         }
@@ -190,7 +209,7 @@ impl World {
         }
     }
 
-    /// `report a1,a2 e1=down shop/e2.tcp=up *=up [full] [boot=1] [sequence=4] [kind=timeout] [old]`
+    /// `report a1,a2 e1=down shop/e2.tcp=up *=up [full|page|last] [boot=1] [sequence=4] [kind=timeout] [old]`
     fn report(&mut self, words: &Words) {
         let names: Vec<String> = match words.nth(0) {
             "all" => self.observers.keys().cloned().collect(),
@@ -208,7 +227,7 @@ impl World {
                 agent: observer.id,
                 boot: BootId(words.number("boot").unwrap_or(observer.boot)),
                 sequence: words.number("sequence").unwrap_or(observer.sequence),
-                full: words.plain.iter().any(|word| word == "full"),
+                extent: observer.extent(words, &says),
                 observations: says.clone(),
             };
             self.apply(agent(&name), Command::RecordObservations(report));

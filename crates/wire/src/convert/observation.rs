@@ -1,6 +1,6 @@
 //! What observers say: targets, failures, opinions, reports.
 
-use holdfast_core::observation::{Observation, ObserverState, Report, Target};
+use holdfast_core::observation::{Extent, Observation, ObserverState, Report, Target};
 use holdfast_core::sample::{Failure, FailureKind, Phase};
 use holdfast_core::{AgentId, BootId, Timestamp};
 
@@ -100,22 +100,34 @@ impl Convert for Report {
     type Proto = internal::Report;
 
     fn to_proto(&self) -> internal::Report {
+        let page = match &self.extent {
+            Extent::Changes => None,
+            Extent::Page { after, last } => {
+                Some(internal::Page { after: after.as_ref().map(Convert::to_proto), last: *last })
+            }
+        };
         internal::Report {
             format: REPORT_FORMAT,
             agent: self.agent.0,
             boot: self.boot.0,
             sequence: self.sequence,
-            full: self.full,
+            page,
             observations: list(&self.observations),
         }
     }
 
     fn from_proto(proto: internal::Report) -> Result<Self, DecodeError> {
+        let extent = match proto.page {
+            None => Extent::Changes,
+            Some(internal::Page { after, last }) => {
+                Extent::Page { after: optional("after", after)?, last }
+            }
+        };
         Ok(Self {
             agent: AgentId(proto.agent),
             boot: BootId(proto.boot),
             sequence: proto.sequence,
-            full: proto.full,
+            extent,
             observations: from_list("observations", proto.observations)?,
         })
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use holdfast_core::command::Outcome;
+use holdfast_core::observation::Target;
 use holdfast_core::selection::{Admission, Automatic};
 use holdfast_core::state::{
     AgentState, CheckState, EndpointState, OpinionState, ServiceState, Snapshot, ZoneState,
@@ -105,7 +106,7 @@ fn agent(state: &AgentState) -> pb::AgentState {
         heard: state.agent.heard.map(|boot| boot.0),
         boot: state.boot.map(|boot| boot.0),
         sequence: state.sequence,
-        retired: state.retired.iter().map(|boot| boot.0).collect(),
+        paged: state.paged.as_ref().map(Convert::to_proto),
     }
 }
 
@@ -118,8 +119,8 @@ fn from_agent(proto: pb::AgentState) -> Result<(AgentId, AgentState), DecodeErro
         heard: proto.heard.map(BootId),
     };
     let boot = proto.boot.map(BootId);
-    let retired = proto.retired.into_iter().map(BootId).collect();
-    Ok((agent.id, AgentState { agent, boot, sequence: proto.sequence, retired }))
+    let paged: Option<Target> = optional("paged", proto.paged)?;
+    Ok((agent.id, AgentState { agent, boot, sequence: proto.sequence, paged }))
 }
 
 fn zone(state: &ZoneState) -> pb::ZoneState {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use holdfast_core::audit::{Content, Head, Record as AuditRecord};
 use holdfast_core::decision::{Basis, BlockReason, Cause, Selection, Served};
 use holdfast_core::event::Event;
-use holdfast_core::observation::{Observation, ObserverState, Report, Target};
+use holdfast_core::observation::{Extent, Observation, ObserverState, Report, Target};
 use holdfast_core::overrides::{Order, Override, Pause, Scope};
 use holdfast_core::quorum::{Evidence, Verdict};
 use holdfast_core::sample::{Failure, FailureKind, Phase};
@@ -289,11 +289,19 @@ prop_compose! {
 }
 
 prop_compose! {
+fn extent() -> impl Strategy<Value = Extent> {
+    prop_oneof![
+        Just(Extent::Changes),
+        (of(target().boxed()), any::<bool>()).prop_map(|(after, last)| Extent::Page { after, last }),
+    ]
+}
+
     pub(super) fn report()(
-        (agent, boot, sequence, full) in any::<(u64, u64, u64, bool)>(),
+        (agent, boot, sequence) in any::<(u64, u64, u64)>(),
+        extent in extent(),
         observations in vec(observation().boxed(), 0..4),
     ) -> Report {
-        Report { agent: AgentId(agent), boot: BootId(boot), sequence, full, observations }
+        Report { agent: AgentId(agent), boot: BootId(boot), sequence, extent, observations }
     }
 }
 

@@ -1,7 +1,6 @@
 //! `AdmitAgent`: makes an agent known. An observer is counted in quorums from then on, heard or not.
 
 use alloc::format;
-use alloc::vec::Vec;
 
 use crate::command::{Rejection, Reply};
 use crate::event::Event;
@@ -44,7 +43,7 @@ impl State {
         let heard = stored.and_then(|s| s.agent.heard);
         let agent = Agent { id, name: name.clone(), region: region.clone(), observer, heard };
         let fresh =
-            || AgentState { agent: agent.clone(), boot: None, sequence: 0, retired: Vec::new() };
+            || AgentState { agent: agent.clone(), boot: None, sequence: 0, paged: None };
         self.data.agents.entry(id).or_insert_with(fresh).agent = agent.clone();
         self.published.mark_agents();
         work.say(

@@ -1,9 +1,9 @@
 //! `RecordObservations`: takes note of what an observer says.
 //!
-//! A report of a new boot, or a full one, replaces everything that the observer said before. A report that is older
-//! than the last one, or of a boot that another has followed, is refused, and an opinion on something that is
-//! declared differently by now is ignored. An opinion that is merely said again changes nothing: the observers'
-//! periodic digests cost no decisions.
+//! A report of a later boot replaces everything that the observer said before; a page of a digest, everything in its
+//! range. Only the last page of a digest that came whole makes the observer heard. A report that is older than the
+//! last one, or of an earlier boot, is refused, and an opinion on something that is declared differently by now is
+//! ignored. An opinion that is merely said again changes nothing: the observers' periodic digests cost no decisions.
 
 use alloc::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use super::not_found;
 use crate::command::{Rejection, Reply};
 use crate::event::Event;
 use crate::id::{AgentId, CheckName, EndpointName, ServiceId};
-use crate::observation::{Observation, Report};
+use crate::observation::{Extent, Observation, Report, Target};
 use crate::state::{AgentState, OpinionState, State, Touch, Work};
 
 impl State {
@@ -26,20 +26,35 @@ impl State {
         let same_boot = state.boot == Some(report.boot);
         accept(state, report)?;
         // An observer that was silenced has lost its opinions here: only its whole digest makes it heard again.
-        let whole = report.full || !same_boot || state.agent.heard.is_some();
-        if whole && state.agent.heard.replace(report.boot) != Some(report.boot) {
+        let before = state.agent.heard;
+        let heard = before.filter(|boot| *boot == report.boot);
+        let whole = match report.extent {
+            Extent::Changes => !same_boot,
+            Extent::Page { .. } => state.turn_page(report),
+        };
+        state.agent.heard = if whole { Some(report.boot) } else { heard };
+        if state.agent.heard != before {
             self.published.mark_agents();
-            work.say_of_itself(None, Event::ObserverHeard { agent: report.agent });
+            if state.agent.heard.is_some() {
+                work.say_of_itself(None, Event::ObserverHeard { agent: report.agent });
+            }
         }
         let mut said = BTreeSet::new();
         for observation in &report.observations {
             if self.record(work, report, observation) {
-                let target = &observation.target;
-                said.insert((&target.service, &target.endpoint, &target.check));
+                said.insert(parts(&observation.target));
             }
         }
-        if report.full || !same_boot {
+        if !same_boot {
             self.void_opinions(work, report.agent, |target, _| !said.contains(&target));
+        } else if let Extent::Page { after, last } = &report.extent {
+            let after = after.as_ref();
+            let through = report.observations.last().map(|o| &o.target).or(after);
+            self.void_opinions(work, report.agent, |target, _| {
+                let covered = after.map(parts) < Some(target)
+                    && (*last || Some(target) <= through.map(parts));
+                covered && !said.contains(&target)
+            });
         }
         Ok(Reply::Done)
     }
@@ -108,20 +123,34 @@ fn accept(state: &mut AgentState, report: &Report) -> Result<(), Rejection> {
                 state.sequence
             )));
         }
-    } else if state.retired.contains(&report.boot) {
+    } else if state.boot > Some(report.boot) {
         return Err(Rejection::Superseded(alloc::format!(
             "agent {} has been started anew since boot {}",
             report.agent,
             report.boot
         )));
-    } else if let Some(before) = state.boot.replace(report.boot) {
-        if state.retired.len() == AgentState::RETIRED {
-            state.retired.remove(0);
-        }
-        state.retired.push(before);
+    } else {
+        state.boot = Some(report.boot);
+        state.paged = None;
     }
     state.sequence = report.sequence;
     Ok(())
+}
+
+impl AgentState {
+    /// Takes note of a page; returns whether it completes a digest of which all pages have come.
+    fn turn_page(&mut self, report: &Report) -> bool {
+        let Extent::Page { after, last } = &report.extent else { return false };
+        let follows = after.is_none() || *after == self.paged;
+        let through = report.observations.last().map(|o| &o.target).or(after.as_ref());
+        self.paged = if follows && !last { through.cloned() } else { None };
+        follows && *last
+    }
+}
+
+/// A target as the state's maps have it, in the order of targets.
+fn parts(target: &Target) -> (&ServiceId, &EndpointName, &CheckName) {
+    (&target.service, &target.endpoint, &target.check)
 }
 
 /// Whether an observation says what its observer has said before.

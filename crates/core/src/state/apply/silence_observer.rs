@@ -25,6 +25,7 @@ impl State {
             )));
         }
         state.agent.heard = None;
+        state.paged = None;
         self.published.mark_agents();
         work.say(None, Event::ObserverSilenced { agent });
         self.void_opinions(work, agent, |_, _| true);
