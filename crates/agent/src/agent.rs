@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use holdfast_audit::{AuditLog, AuditStore};
 use holdfast_consensus::{Fatal, Group, GroupConfig, Groups, Member, Seams, Storage, Timings};
-use holdfast_core::seam::{Clock, Entropy};
 use holdfast_core::AgentId;
+use holdfast_core::seam::{Clock, Entropy};
 use holdfast_dns::{AnswersSource, Publisher};
 use holdfast_probe::{Prober, SchedulerConfig};
 use holdfast_wire::peer::{PeerHandler, Wire};

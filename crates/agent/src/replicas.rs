@@ -3,8 +3,13 @@
 //! Equal logs give equal chains, so a record with the same sequence must have the same hash everywhere. An agent that
 //! a majority of the members contradicts is the one that diverged: its group stops applying, loudly, and its DNS goes
 //! on from the last view. Where no majority speaks, everybody sounds the alarm and goes on.
+//!
+//! How the others stand also says whom to ask for records, and through which log index a quorum holds them: that far
+//! the log may be forgotten, whatever becomes of this agent's own store.
 
-use std::sync::Arc;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use holdfast_audit::{AuditLog, Health};
@@ -15,6 +20,7 @@ use holdfast_wire::agent::{Standing, decode_audit_records, encode_audit_range};
 use holdfast_wire::peer::MessageKind;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit_bridge::AuditBridge;
 use crate::peers::Peers;
 
 /// How often replicas compare.
@@ -22,14 +28,34 @@ const COMPARE_EVERY: Duration = Duration::from_secs(2);
 /// How long a peer may take to answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a peer may take to send records.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause after a back-fill that brought nothing.
 const FILL_PAUSE: Duration = Duration::from_millis(500);
 
 /// Where this replica stands: what is durable of its audit chain.
 pub(crate) fn standing_of(group: &Group, audit: &AuditLog) -> Standing {
-    let index = group.status().borrow().applied;
-    Standing { index, audit: audit.head(), state: Hash::GENESIS }
+    Standing {
+        index: group.status().borrow().applied,
+        audit: audit.head(),
+        state: Hash::GENESIS,
+        stored: audit.durable().borrow().index,
+        writable: audit.halted().is_none() && !audit.is_congested(),
+    }
+}
+
+/// Who stores most first, who does not answer last.
+fn likeliest_first(
+    mut peers: Vec<AgentId>,
+    standings: &BTreeMap<AgentId, Standing>,
+) -> Vec<AgentId> {
+    peers.sort_by_key(|id| Reverse(standings.get(id).map(|standing| standing.stored)));
+    peers
+}
+
+/// Through which log index a majority of the voters stores all records.
+fn on_quorum(mut stored: Vec<u64>) -> u64 {
+    stored.sort_unstable_by_key(|index| Reverse(*index));
+    stored.get(stored.len() / 2).copied().unwrap_or(0)
 }
 
 /// Compares this replica with the others, and fills its audit log.
@@ -39,8 +65,12 @@ pub(crate) struct Replicas {
     pub(crate) group: Group,
     /// This replica's chain.
     pub(crate) audit: AuditLog,
+    /// What carries records to it.
+    pub(crate) bridge: AuditBridge,
     /// The others.
     pub(crate) peers: Peers,
+    /// How those of the others stand that answered when they were last asked.
+    pub(crate) standings: Mutex<BTreeMap<AgentId, Standing>>,
 }
 
 impl Replicas {
@@ -56,21 +86,25 @@ impl Replicas {
         }
     }
 
+    /// Asks the others, all at once, how they stand, and remembers who answered.
+    pub(crate) async fn ask(&self) -> BTreeMap<AgentId, Standing> {
+        let asks = self.peers.others().into_iter().map(|peer| async move {
+            let answer = self.peers.call(peer, MessageKind::AuditHead, Vec::new(), ASK_TIMEOUT);
+            Some((peer, Standing::decode(&answer.await.ok()?).ok()?))
+        });
+        let answers = futures_util::future::join_all(asks).await;
+        let standings: BTreeMap<_, _> = answers.into_iter().flatten().collect();
+        self.standings().clone_from(&standings);
+        standings
+    }
+
     async fn compare_once(&self) {
-        let mut against = Vec::new();
-        for peer in self.peers.others() {
-            let answer =
-                self.peers.call(peer, MessageKind::AuditHead, Vec::new(), ASK_TIMEOUT).await;
-            let Ok(standing) = answer
-                .map_err(|e| e.to_string())
-                .and_then(|body| Standing::decode(&body).map_err(|error| error.to_string()))
-            else {
-                continue;
-            };
-            if self.contradicts(&standing) == Some(true) {
-                against.push(peer);
-            }
-        }
+        let standings = self.ask().await;
+        self.bridge.note_quorum(self.stored_on_quorum(&standings));
+        let contradicts = |(peer, standing): (&AgentId, &Standing)| {
+            (self.contradicts(standing) == Some(true)).then_some(*peer)
+        };
+        let against: Vec<AgentId> = standings.iter().filter_map(contradicts).collect();
         metrics::gauge!("holdfast_audit_divergent_peers").set(against.len() as f64);
         if against.is_empty() {
             return;
@@ -82,6 +116,21 @@ impl Replicas {
         if against.len() * 2 > self.peers.count() {
             self.group.halt(&format!("agents {against:?} hold another audit chain than this one"));
         }
+    }
+
+    fn stored_on_quorum(&self, standings: &BTreeMap<AgentId, Standing>) -> u64 {
+        let own = self.audit.durable().borrow().index;
+        let status = self.group.status();
+        let status = status.borrow();
+        let voters = status.members.iter().filter(|member| member.voter);
+        let stored = voters.map(|member| {
+            if self.peers.is_self(member.id) {
+                own
+            } else {
+                standings.get(&member.id).map_or(0, |standing| standing.stored)
+            }
+        });
+        on_quorum(stored.collect())
     }
 
     /// Whether a peer's head contradicts this chain; `None` where this chain does not reach as far.
@@ -124,7 +173,8 @@ impl Replicas {
     /// Asks each peer for the low end of what is missing; returns whether one brought something.
     async fn fill_once(&self, from: u64, to: u64) -> bool {
         let to = to.min(from + AuditLog::MAX_TRANSFER as u64 - 1);
-        for peer in self.peers.others() {
+        let others = likeliest_first(self.peers.others(), &self.standings());
+        for peer in others {
             match self.fetch(peer, from, to).await {
                 Ok(records) if records.is_empty() => {}
                 Ok(records) => {
@@ -135,14 +185,20 @@ impl Replicas {
                             return filled.taken > 0;
                         }
                         Err(error) => {
-                            tracing::warn!(%peer, %error, "a peer's audit records do not fit")
+                            tracing::warn!(%peer, %error, "a peer's audit records do not fit");
                         }
                     }
                 }
                 Err(why) => tracing::debug!(%peer, why, "a peer gave no audit records"),
             }
+            // The last to be asked, until it says again how it stands.
+            self.standings().remove(&peer);
         }
         false
+    }
+
+    fn standings(&self) -> MutexGuard<'_, BTreeMap<AgentId, Standing>> {
+        self.standings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn fetch(&self, peer: AgentId, from: u64, to: u64) -> Result<Vec<Record>, String> {
@@ -156,5 +212,43 @@ impl Replicas {
                 Record::from_bytes(bytes).ok_or_else(|| "a record cannot be read".to_owned())
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use holdfast_core::audit::Head;
+
+    #[test]
+    fn a_majority_of_the_voters_stores_so_far() {
+        let cases: [(&[u64], u64); 7] = [
+            (&[], 0),
+            (&[7], 7),
+            (&[7, 5], 5),
+            (&[0, 7, 5], 5),
+            (&[9, 0, 0], 0),
+            (&[1, 2, 3, 4], 2),
+            (&[5, 1, 4, 2, 3], 3),
+        ];
+        for (stored, expected) in cases {
+            assert_eq!(on_quorum(stored.to_vec()), expected, "{stored:?}");
+        }
+    }
+
+    #[test]
+    fn who_stores_most_is_asked_first_and_who_is_silent_last() {
+        let standing = |stored| Standing {
+            index: 9,
+            audit: Head::EMPTY,
+            state: Hash::GENESIS,
+            stored,
+            writable: true,
+        };
+        let standings =
+            [(2, 0), (3, 8), (4, 5)].map(|(id, stored)| (AgentId(id), standing(stored)));
+        let peers = [1, 2, 3, 4].map(AgentId).to_vec();
+        let order = likeliest_first(peers, &BTreeMap::from(standings));
+        assert_eq!(order, [3, 4, 2, 1].map(AgentId));
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! The engine's own errors stay behind [`StoreError`]; nothing outside this crate names them.
 
+use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// The engine below failed. Never tried again: the log halts.
+/// The engine below failed, and the log halts. Only a write that found no room is ever tried again.
 #[derive(Debug, Error)]
 #[error("audit store: {operation} failed: {source}")]
 pub struct StoreError {
@@ -24,6 +25,12 @@ impl StoreError {
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         Self { operation, source: source.into() }
+    }
+
+    /// Whether there was no room. What had been written before is as it was, which nobody knows after another error.
+    pub fn is_full(&self) -> bool {
+        let kind = self.source.downcast_ref::<io::Error>().map(io::Error::kind);
+        matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
     }
 }
 
@@ -54,14 +61,14 @@ pub enum OpenError {
         damage: String,
         /// What the operating system said.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The store given to a log without files is damaged.
     #[error("the audit store is damaged: {0}")]
     Damaged(String),
     /// The writer's thread could not be started.
     #[error("cannot start the thread of the audit writer: {0}")]
-    Thread(#[source] std::io::Error),
+    Thread(#[source] io::Error),
 }
 
 /// The log takes no more records.
@@ -70,6 +77,8 @@ pub enum OpenError {
 pub struct Halted {
     /// What happened.
     pub reason: String,
+    /// Whether [`AuditLog::mend`](crate::AuditLog::mend) may help.
+    pub mendable: bool,
 }
 
 /// Why records were not taken.
@@ -164,7 +173,7 @@ pub enum ExportError {
     Store(#[from] StoreError),
     /// The file failed.
     #[error("audit export: {0}")]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
     /// A stored record cannot be decoded, so the export would be incomplete.
     #[error("stored audit record {sequence} cannot be decoded; run audit verify")]
     Undecodable {

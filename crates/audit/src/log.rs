@@ -93,7 +93,12 @@ impl AuditLog {
         let (store, position, repaired) = open_directory(dir, config)?;
         let store: Arc<dyn AuditStore> = Arc::new(store);
         let shared = Arc::new(Shared::new(&position, config.group));
-        let writer = Writer::new(Arc::clone(&store), Arc::clone(&shared), position.clone());
+        let writer = Writer::new(
+            Arc::clone(&store),
+            Arc::clone(&shared),
+            position.clone(),
+            config.tail_check,
+        );
         let (sender, receiver) = mpsc::channel(QUEUE_WORKS);
         let watched = Arc::clone(&shared);
         let name = format!("audit-{}", config.group);
@@ -116,7 +121,12 @@ impl AuditLog {
         let position = crate::recovery::recover(&*store, config.tail_check)
             .map_err(|refusal| OpenError::Damaged(refusal.to_string()))?;
         let shared = Arc::new(Shared::new(&position, config.group));
-        let writer = Writer::new(Arc::clone(&store), Arc::clone(&shared), position.clone());
+        let writer = Writer::new(
+            Arc::clone(&store),
+            Arc::clone(&shared),
+            position.clone(),
+            config.tail_check,
+        );
         let opened = Opened::new(&position, None);
         let lane = Some(Lane::Inline(Box::new(Mutex::new(writer))));
         let accepted = Mutex::new(position.head);
@@ -153,6 +163,16 @@ impl AuditLog {
     /// stored ones and `head` are then missing, and later ones are taken all the same. Returns once this is durable.
     /// Errors: halted, also when the stored chain contradicts `head`.
     pub async fn set_head(&self, head: Head, through: u64) -> Result<(), Halted> {
+        self.reach(head, Some(through)).await
+    }
+
+    /// Says that the records up to `head` were not taken and come from a peer; later ones are taken all the same. Until
+    /// they are here, [`Durable::index`] stays where it is. Errors: as [`set_head`](Self::set_head).
+    pub async fn skip_to(&self, head: Head) -> Result<(), Halted> {
+        self.reach(head, None).await
+    }
+
+    async fn reach(&self, head: Head, through: Option<u64>) -> Result<(), Halted> {
         self.submit(Work::Reach { head, through }).await.map_err(into_halted)?;
         self.settle().await.map(drop)
     }
@@ -206,14 +226,41 @@ impl AuditLog {
         self.shared().health().borrow().clone()
     }
 
+    /// Why nothing is taken any more, while it is so.
+    pub fn halted(&self) -> Option<Halted> {
+        self.shared().halted()
+    }
+
     /// The health, to watch.
     pub fn watch_health(&self) -> watch::Receiver<Health> {
         self.shared().health()
     }
 
-    /// Stops the log for good: the replicas' heads differ. Readers go on.
-    pub fn halt(&self, reason: &str) {
-        self.shared().halt(reason);
+    /// Opens the store again after a halt for want of room, and goes on from what it holds; does nothing where the log
+    /// is not halted. What was appended and is not durable has to be appended again, or comes from a peer. Safe to
+    /// cancel. Errors: it is halted still, or for good.
+    pub async fn mend(&self) -> Result<(), Halted> {
+        match self.shared().halted() {
+            None => return Ok(()),
+            Some(halted) if !halted.mendable => return Err(halted),
+            Some(_) => {}
+        }
+        let (reply, answer) = oneshot::channel();
+        let work = Work::Mend { reply };
+        match self.lane() {
+            Lane::Inline(writer) => lock(writer).process(vec![work]),
+            Lane::Queue(sender) => {
+                let permit = sender.reserve().await.map_err(|_| self.gone())?;
+                // Under the lock, so that whatever was let in before the halt is refused before this is done.
+                let _accepted = lock(&self.inner.accepted);
+                permit.send(work);
+            }
+        }
+        let position = answer.await.unwrap_or_else(|_| Err(self.gone()))?;
+        let mut accepted = lock(&self.inner.accepted);
+        *accepted = position.head;
+        self.shared().resume(&position);
+        self.shared().halted().map_or(Ok(()), Err)
     }
 
     /// Whether so much waits for the writer that mutations should be refused.
@@ -242,7 +289,7 @@ impl AuditLog {
         self.shared().position()
     }
 
-    fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Shared {
         &self.inner.shared
     }
 
@@ -251,8 +298,8 @@ impl AuditLog {
     }
 
     fn gone(&self) -> Halted {
-        let reason = || "the writer has ended".to_owned();
-        self.shared().halted().unwrap_or_else(|| Halted { reason: reason() })
+        let ended = || Halted { reason: "the writer has ended".to_owned(), mendable: false };
+        self.shared().halted().unwrap_or_else(ended)
     }
 
     async fn submit(&self, work: Work) -> Result<(), AppendError> {
@@ -272,21 +319,24 @@ impl AuditLog {
 
     /// Lets work in when it follows what was let in before; `send` runs under the lock, so that order is kept.
     fn enter(&self, work: Work, send: impl FnOnce(Work)) -> Result<(), AppendError> {
+        let mut accepted = lock(&self.inner.accepted);
         if let Some(halted) = self.shared().halted() {
             return Err(halted.into());
         }
-        let mut accepted = lock(&self.inner.accepted);
         match &work {
             Work::Append { records, .. } => {
                 let head = admit(*accepted, records);
                 if let Err(error @ AppendError::Divergence { .. }) = &head {
-                    self.shared().halt(&error.to_string());
+                    self.shared().halt(&Halted { reason: error.to_string(), mendable: false });
                 }
                 *accepted = head?;
                 self.shared().enqueued(records.len());
             }
             Work::Reach { head, .. } if head.length > accepted.length => *accepted = *head,
-            Work::Reach { .. } | Work::Backfill { .. } | Work::Settle { .. } => {}
+            Work::Reach { .. }
+            | Work::Backfill { .. }
+            | Work::Settle { .. }
+            | Work::Mend { .. } => {}
         }
         send(work);
         Ok(())
@@ -329,7 +379,7 @@ fn take_apart(mut records: Vec<Record>, through: u64) -> Result<Vec<Work>, Appen
 fn into_halted(error: AppendError) -> Halted {
     match error {
         AppendError::Halted(halted) => halted,
-        other => Halted { reason: other.to_string() },
+        other => Halted { reason: other.to_string(), mendable: false },
     }
 }
 
@@ -344,7 +394,8 @@ fn drive(mut writer: Writer, mut queue: mpsc::Receiver<Work>, shared: &Shared) {
         }
         let step = std::panic::AssertUnwindSafe(|| writer.process(group));
         if std::panic::catch_unwind(step).is_err() {
-            shared.halt("the audit writer panicked");
+            let reason = "the audit writer panicked".to_owned();
+            shared.halt(&Halted { reason, mendable: false });
         }
     }
 }

@@ -19,7 +19,8 @@ use crate::store::Refusal;
 pub struct Durable {
     /// The last record.
     pub sequence: u64,
-    /// The log index up to which every record is stored, so that the log may be purged up to there.
+    /// The log index up to which every record is stored that the log can derive, so that the log may be purged up to
+    /// there.
     pub index: u64,
 }
 
@@ -45,6 +46,9 @@ pub(crate) struct Hole {
     pub(crate) low: Head,
     /// The head of the hole's last record; trusted.
     pub(crate) to: Head,
+    /// Where the log can still derive what is missing: the index from which on it has to keep its entries. Absent
+    /// behind a snapshot, whose log is gone.
+    pub(crate) owed: Option<u64>,
 }
 
 /// The mark's first byte; another one is of a version that this one cannot read.
@@ -55,7 +59,8 @@ impl Position {
         Self { base: Head::EMPTY, head: Head::EMPTY, hole: None, index: 0 };
 
     pub(crate) fn durable(&self) -> Durable {
-        Durable { sequence: self.head.length, index: self.index }
+        let owed = self.hole.as_ref().and_then(|hole| hole.owed);
+        Durable { sequence: self.head.length, index: owed.unwrap_or(self.index) }
     }
 
     pub(crate) fn missing(&self) -> Option<RangeInclusive<u64>> {

@@ -1,6 +1,7 @@
 //! What the writer publishes and every handle reads: position, durability, health.
 //!
-//! Published only after the sync that makes it true. A halt is for good: the first reason stays.
+//! Published only after the sync that makes it true. The first reason for a halt stays, but one that is for good takes
+//! the place of one that may be mended.
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,10 +24,12 @@ pub enum Health {
         /// Which.
         missing: RangeInclusive<u64>,
     },
-    /// Nothing is taken any more: a sync failed, or this replica's records contradict its chain.
+    /// Nothing is taken any more: a write failed, or this replica's records contradict its chain.
     Halted {
         /// What happened.
         reason: String,
+        /// Whether [`AuditLog::mend`](crate::AuditLog::mend) may help: there was no room. The others are for good.
+        mendable: bool,
     },
 }
 
@@ -84,23 +87,41 @@ impl Shared {
         self.health.subscribe()
     }
 
-    /// Stops the log for good; the first reason is kept.
-    pub(crate) fn halt(&self, reason: &str) {
-        let first = self.health.send_if_modified(|old| {
-            let first = !matches!(old, Health::Halted { .. });
-            if first {
-                *old = Health::Halted { reason: reason.to_owned() };
+    /// Stops the log.
+    pub(crate) fn halt(&self, halted: &Halted) {
+        let Halted { reason, mendable } = halted.clone();
+        let news = self.health.send_if_modified(|old| {
+            let news = match old {
+                Health::Halted { mendable: before, .. } => *before && !mendable,
+                Health::Writable | Health::Backfilling { .. } => true,
+            };
+            if news {
+                *old = Health::Halted { reason, mendable };
             }
-            first
+            news
         });
-        if first {
-            tracing::error!(reason, "the audit log is halted");
+        if news {
+            tracing::error!(reason = halted.reason, mendable, "the audit log is halted");
         }
+    }
+
+    /// Goes on from `position` after a halt that was mended.
+    pub(crate) fn resume(&self, position: &Position) {
+        self.health.send_if_modified(|old| {
+            let mended = matches!(old, Health::Halted { mendable: true, .. });
+            if mended {
+                *old = health_of(position);
+            }
+            mended
+        });
+        self.publish(position);
     }
 
     pub(crate) fn halted(&self) -> Option<Halted> {
         match &*self.health.borrow() {
-            Health::Halted { reason } => Some(Halted { reason: reason.clone() }),
+            Health::Halted { reason, mendable } => {
+                Some(Halted { reason: reason.clone(), mendable: *mendable })
+            }
             Health::Writable | Health::Backfilling { .. } => None,
         }
     }

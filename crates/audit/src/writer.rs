@@ -7,8 +7,9 @@
 //! ```
 //!
 //! The writer has no thread of its own: a thread drives it in an agent, the caller itself in a simulation. A failed
-//! write or sync halts it for good, because after a failed fsync nobody knows what is on disk. A record that is
-//! derived again must equal the stored one; otherwise this replica is not what it believes to be, and it halts.
+//! write or sync halts it for good, because after a failed fsync nobody knows what is on disk; only a write that found
+//! no room leaves what was there before as it was, and can be mended. A record that is derived again must equal the
+//! stored one; otherwise this replica is not what it believes to be, and it halts.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -19,11 +20,11 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::position::{Durable, Hole, Position};
-use crate::recovery::follows;
+use crate::recovery::{follows, recover};
 use crate::shared::Shared;
 use crate::store::AuditStore;
 use crate::verify::encode;
-use crate::{BackfillError, Halted};
+use crate::{BackfillError, Halted, StoreError};
 
 /// The largest record, encoded. Above what the core can make, so that it only stops what is absurd.
 pub(crate) const MAX_RECORD_BYTES: usize = 4 << 20;
@@ -33,12 +34,15 @@ pub(crate) const MAX_RECORD_BYTES: usize = 4 << 20;
 pub(crate) enum Work {
     /// Store records; with them everything up to this log index is complete.
     Append { records: Vec<Record>, through: u64 },
-    /// A snapshot was installed: the chain reaches this head.
-    Reach { head: Head, through: u64 },
+    /// The chain reaches this head: in a snapshot through this log index that was installed, or, without one, over
+    /// records that were passed over and that the log can still derive.
+    Reach { head: Head, through: Option<u64> },
     /// Store a peer's records.
     Backfill { records: Vec<Record>, reply: oneshot::Sender<Result<Filled, BackfillError>> },
     /// Say when everything before is durable.
     Settle { reply: oneshot::Sender<Result<Durable, Halted>> },
+    /// Open the store again after a halt, and say where it stands.
+    Mend { reply: oneshot::Sender<Result<Position, Halted>> },
 }
 
 /// What a back-fill brought.
@@ -73,15 +77,49 @@ pub(crate) struct Writer {
     store: Arc<dyn AuditStore>,
     shared: Arc<Shared>,
     position: Position,
+    tail_check: u64,
 }
 
 impl Writer {
-    pub(crate) fn new(store: Arc<dyn AuditStore>, shared: Arc<Shared>, position: Position) -> Self {
-        Self { store, shared, position }
+    /// A writer that goes on from `position`; a mended store is checked over its last `tail_check` records.
+    pub(crate) fn new(
+        store: Arc<dyn AuditStore>,
+        shared: Arc<Shared>,
+        position: Position,
+        tail_check: u64,
+    ) -> Self {
+        Self { store, shared, position, tail_check }
+    }
+
+    /// Does work, with one sync for all between two menders.
+    pub(crate) fn process(&mut self, works: Vec<Work>) {
+        let mut group = Vec::new();
+        for work in works {
+            match work {
+                Work::Mend { reply } => {
+                    self.process_group(std::mem::take(&mut group));
+                    // Whoever asked may have left; then the log stays halted until somebody asks again.
+                    drop(reply.send(self.mend()));
+                }
+                work => group.push(work),
+            }
+        }
+        self.process_group(group);
+    }
+
+    /// Opens the store again, believes what recovery believes, and writes something, to see whether there is room.
+    fn mend(&mut self) -> Result<Position, Halted> {
+        self.store.reopen().map_err(|error| no_room(error.to_string()))?;
+        let position = recover(&*self.store, self.tail_check)
+            .map_err(|refusal| no_room(refusal.to_string()))?;
+        let trial = self.store.write(&BTreeMap::new(), &position.encode());
+        trial.and_then(|()| self.store.sync()).map_err(|error| failed(&error))?;
+        self.position = position.clone();
+        Ok(position)
     }
 
     /// Does a group of work with one sync.
-    pub(crate) fn process(&mut self, group: Vec<Work>) {
+    fn process_group(&mut self, group: Vec<Work>) {
         let mut stage = Stage {
             position: self.position.clone(),
             puts: BTreeMap::new(),
@@ -96,7 +134,7 @@ impl Writer {
         }
         let trouble = self.commit(&stage).err().or(trouble);
         if let Some(halted) = &trouble {
-            self.shared.halt(&halted.reason);
+            self.shared.halt(halted);
         }
         self.answer(stage.replies, trouble.as_ref());
         if let Some(halted) = trouble {
@@ -115,8 +153,8 @@ impl Writer {
                 Ok(())
             }
             Work::Reach { head, through } => {
-                self.stage_reach(head, stage)?;
-                stage.position.index = stage.position.index.max(through);
+                self.stage_reach(head, through, stage)?;
+                stage.position.index = stage.position.index.max(through.unwrap_or(0));
                 Ok(())
             }
             Work::Backfill { records, reply } => {
@@ -128,6 +166,7 @@ impl Writer {
                 stage.replies.push(Reply::Settled(reply));
                 Ok(())
             }
+            Work::Mend { .. } => unreachable!("it is done between two groups"),
         }
     }
 
@@ -148,8 +187,12 @@ impl Writer {
             stage.puts.insert(sequence, bytes);
             return Ok(());
         }
-        let missing = stage.position.missing().is_some_and(|hole| hole.contains(&sequence));
-        if missing || sequence <= stage.position.base.length {
+        if stage.position.missing().is_some_and(|hole| hole.contains(&sequence)) {
+            // Derived again after a restart: as good as a peer's where it is next, and of no use where it is not.
+            let _ = stage_backfill(std::slice::from_ref(record), stage);
+            return Ok(());
+        }
+        if sequence <= stage.position.base.length {
             return Ok(());
         }
         match self.stored(sequence, stage)? {
@@ -161,13 +204,19 @@ impl Writer {
         }
     }
 
-    fn stage_reach(&self, head: Head, stage: &mut Stage) -> Result<(), Halted> {
+    fn stage_reach(
+        &self,
+        head: Head,
+        through: Option<u64>,
+        stage: &mut Stage,
+    ) -> Result<(), Halted> {
         let position = &mut stage.position;
         if head.length > position.head.length {
+            let owed = through.is_none().then(|| position.durable().index);
             let hole = match position.hole.take() {
                 // What lies above the old hole is dropped: one hole, which ends in a trusted hash.
-                Some(hole) => Hole { to: head, ..hole },
-                None => Hole { start: position.head, low: position.head, to: head },
+                Some(hole) => Hole { to: head, owed, ..hole },
+                None => Hole { start: position.head, low: position.head, to: head, owed },
             };
             stage.clear = true;
             stage.puts.retain(|sequence, _| *sequence <= hole.low.length);
@@ -199,7 +248,7 @@ impl Writer {
         if let Some(bytes) = stage.puts.get(&sequence) {
             return Ok(Some(bytes.clone()));
         }
-        self.store.get(sequence).map_err(|e| halted(e.to_string()))
+        self.store.get(sequence).map_err(|error| failed(&error))
     }
 
     fn commit(&mut self, stage: &Stage) -> Result<(), Halted> {
@@ -207,7 +256,7 @@ impl Writer {
             Position { index: self.position.index, ..stage.position.clone() } == self.position;
         if !index_only || !stage.puts.is_empty() {
             let started = Instant::now();
-            self.write(stage).map_err(|e| halted(e.to_string()))?;
+            self.write(stage).map_err(|error| failed(&error))?;
             self.shared.metrics.sync.record(started.elapsed().as_secs_f64());
             let taken = u64::try_from(stage.puts.len()).expect("a group is bounded");
             self.shared.metrics.records.increment(taken);
@@ -217,7 +266,7 @@ impl Writer {
         Ok(())
     }
 
-    fn write(&self, stage: &Stage) -> Result<(), crate::StoreError> {
+    fn write(&self, stage: &Stage) -> Result<(), StoreError> {
         self.store.write(&stage.puts, &stage.position.encode())?;
         self.store.sync()?;
         match stage.position.missing() {
@@ -246,6 +295,7 @@ impl Writer {
             Work::Reach { .. } => {}
             Work::Backfill { reply, .. } => drop(reply.send(Err(halted.clone().into()))),
             Work::Settle { reply } => drop(reply.send(Err(halted.clone()))),
+            Work::Mend { .. } => unreachable!("it is done between two groups"),
         }
     }
 }
@@ -285,8 +335,18 @@ fn stage_backfill(records: &[Record], stage: &mut Stage) -> Result<Filled, Backf
     Ok(Filled { taken, missing: stage.position.missing() })
 }
 
+/// A halt for good.
 fn halted(reason: String) -> Halted {
-    Halted { reason }
+    Halted { reason, mendable: false }
+}
+
+/// A halt that is tried again.
+fn no_room(reason: String) -> Halted {
+    Halted { reason, mendable: true }
+}
+
+fn failed(error: &StoreError) -> Halted {
+    Halted { reason: error.to_string(), mendable: error.is_full() }
 }
 
 fn diverges(sequence: u64, reason: &str) -> Halted {

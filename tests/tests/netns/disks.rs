@@ -98,33 +98,45 @@ fn a_damaged_audit_store_is_set_aside_and_filled_again() -> Result<()> {
         scene.cluster.start_node(HURT)?;
         scene.cluster.await_ready()?;
         ensure!(data.join("audit.broken-1").is_dir(), "the damaged store was not kept");
-        poll::until("a chain that is whole again", LIMIT, || {
-            let verified =
-                scene.cluster.cli_at(HURT, &["audit", "verify", "-o", "json"])?.json()?;
-            let whole = verified["intact"] == true && verified["missing_first"].is_null();
-            let from_the_first = verified["first_sequence"].as_u64() == Some(1)
-                || verified["first_sequence"].as_str() == Some("1");
-            if whole && from_the_first { Ok(()) } else { bail!("{verified}") }
-        })
+        await_whole_chain(&scene.cluster)
     })
 }
 
-/// A small file system over an agent's data; unmounted with its handle.
+/// Waits until the hurt agent's chain is whole from the first record on.
+fn await_whole_chain(cluster: &Cluster) -> Result<()> {
+    poll::until("a chain that is whole again", LIMIT, || {
+        let verified = cluster.cli_at(HURT, &["audit", "verify", "-o", "json"])?.json()?;
+        let whole = verified["intact"] == true && verified["missing_first"].is_null();
+        let from_the_first = verified["first_sequence"].as_u64() == Some(1)
+            || verified["first_sequence"].as_str() == Some("1");
+        if whole && from_the_first { Ok(()) } else { bail!("{verified}") }
+    })
+}
+
+/// A small file system over a directory; unmounted with its handle.
 #[derive(Debug)]
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// Moves the data of an agent, which must not run, onto a file system of so much.
-    fn under(cluster: &Cluster, size: &str) -> Result<Self> {
-        let data = cluster.nodes()[HURT].data();
-        let before = data.with_extension("before");
-        std::fs::rename(&data, &before)?;
-        std::fs::create_dir(&data)?;
-        let (from, to) = (format!("{}/.", before.display()), data.display().to_string());
+    /// Moves a directory of an agent, which must not run, onto a file system of so much.
+    fn under(directory: PathBuf, size: &str) -> Result<Self> {
+        let before = directory.with_extension("before");
+        std::fs::rename(&directory, &before)?;
+        std::fs::create_dir(&directory)?;
+        let (from, to) = (format!("{}/.", before.display()), directory.display().to_string());
         must("mount", ["-t", "tmpfs", "-o", &format!("size={size}"), "holdfast-test", &to])?;
-        let disk = Self(data);
+        let disk = Self(directory);
         must("cp", ["-a", &from, &to])?;
         Ok(disk)
+    }
+
+    /// Leaves no room; returns what takes it.
+    fn fill_up(&self) -> Result<PathBuf> {
+        let filler = self.0.join("filler");
+        // It ends with an error when nothing more fits, which is the point.
+        let filled = must("dd", ["if=/dev/zero", "bs=64k", &format!("of={}", filler.display())]);
+        ensure!(filled.is_err(), "the disk did not fill up");
+        Ok(filler)
     }
 }
 
@@ -140,13 +152,10 @@ fn a_full_disk_stops_one_agent_and_loses_nothing() -> Result<()> {
     let mut disk = None;
     let told = scenario(|scene| {
         scene.cluster.kill9(HURT)?;
-        disk = Some(SmallDisk::under(&scene.cluster, "48m")?);
+        let disk = disk.insert(SmallDisk::under(scene.cluster.nodes()[HURT].data(), "48m")?);
         scene.cluster.start_node(HURT)?;
         scene.cluster.await_ready()?;
-        let filler = scene.cluster.nodes()[HURT].data().join("filler");
-        // It ends with an error when nothing more fits, which is the point.
-        let filled = must("dd", ["if=/dev/zero", "bs=64k", &format!("of={}", filler.display())]);
-        ensure!(filled.is_err(), "the disk did not fill up");
+        let filler = disk.fill_up()?;
 
         // Changes until the agent has noticed; the others take every one.
         let mut changes = 0_u32;
@@ -173,6 +182,56 @@ fn a_full_disk_stops_one_agent_and_loses_nothing() -> Result<()> {
         std::fs::remove_file(filler)?;
         scene.cluster.start_node(HURT)?;
         scene.cluster.await_ready()
+    });
+    drop(disk);
+    told
+}
+
+/// Pauses, which every member has to record.
+fn pause_at(cluster: &Cluster, place: usize, reason: &str) -> Result<()> {
+    let words = ["pause", "--for", "10m", "--reason", reason, "--yes"];
+    cluster.cli_at(place, &words)?.ok().map(drop)
+}
+
+#[test]
+fn a_leader_whose_audit_disk_is_full_hands_over_and_goes_on_once_there_is_room() -> Result<()> {
+    let mut disk = None;
+    let told = scenario(|scene| {
+        scene.cluster.kill9(HURT)?;
+        let audit = scene.cluster.nodes()[HURT].data().join("audit");
+        let disk = disk.insert(SmallDisk::under(audit, "16m")?);
+        scene.cluster.start_node(HURT)?;
+        scene.cluster.await_ready()?;
+        scene.cluster.cli(&["cluster", "transfer-leader", "3", "--yes"])?.ok()?;
+        ensure!(scene.cluster.leader()? == HURT, "the hurt agent does not lead");
+
+        let before = log_from(&scene.cluster, 0)?.len();
+        let filler = disk.fill_up()?;
+        let mut changes = 0_u32;
+        poll::until("another leader", LIMIT, || {
+            // Refused from when it is noticed until another one leads.
+            drop(pause_at(&scene.cluster, 0, &format!("change {changes}")));
+            changes += 1;
+            let log = log_from(&scene.cluster, before)?;
+            let told = log.contains("leadership is handed to a voter");
+            if told { Ok(()) } else { bail!("{changes} changes: {log}") }
+        })?;
+        let heir = scene.cluster.leader_among(&[0, 1])?;
+        pause_at(&scene.cluster, heir, "while it is full")?;
+        scene.cluster.cli_at(heir, &["resume", "--reason", "test", "--yes"])?.ok()?;
+        scene.eu.kill()?;
+        // The hurt one's DNS goes on, and follows.
+        scene.await_everywhere(&scene.answer_us())?;
+
+        std::fs::remove_file(filler)?;
+        poll::until("a store that goes on", LIMIT, || {
+            let log = log_from(&scene.cluster, before)?;
+            if log.contains("the audit store goes on") { Ok(()) } else { bail!("{log}") }
+        })?;
+        await_whole_chain(&scene.cluster)?;
+        scene.cluster.await_ready()?;
+        scene.eu.revive()?;
+        scene.await_everywhere(&scene.answer_eu())
     });
     drop(disk);
     told

@@ -1,9 +1,11 @@
 //! A store in memory: for simulations and tests, without files and threads.
 //!
 //! Clones share their content, so that a log can be dropped and opened again over the same store.
-//! [`MemoryStore::crash`] loses what was not synced; [`MemoryStore::fail_syncs`] is a disk that fails.
+//! [`MemoryStore::crash`] loses what was not synced; [`MemoryStore::fail_syncs`] is a disk that fails, and
+//! [`MemoryStore::fill_up`] one that is full.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +25,7 @@ struct Content {
     /// How to take back, newest last, what was written since the last sync.
     undo: Vec<Undo>,
     syncs_fail: bool,
+    full: bool,
 }
 
 #[derive(Debug)]
@@ -52,6 +55,11 @@ impl MemoryStore {
     /// Lets every sync fail from here on, or no longer.
     pub fn fail_syncs(&self, fail: bool) {
         self.content().syncs_fail = fail;
+    }
+
+    /// Leaves no room for another write, or room again.
+    pub fn fill_up(&self, full: bool) {
+        self.content().full = full;
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {
@@ -92,6 +100,10 @@ impl AuditStore for MemoryStore {
 
     fn write(&self, records: &BTreeMap<u64, Vec<u8>>, mark: &[u8]) -> Result<(), StoreError> {
         let mut content = self.content();
+        if content.full {
+            let full = io::Error::new(io::ErrorKind::StorageFull, "the simulated disk is full");
+            return Err(StoreError::new("write", full));
+        }
         for (sequence, bytes) in records {
             let old = content.records.insert(*sequence, bytes.clone());
             content.undo.push(Undo::Record(*sequence, old));

@@ -55,4 +55,10 @@ pub trait AuditStore: fmt::Debug + Send + Sync + 'static {
 
     /// Returns once everything written survives a loss of power.
     fn sync(&self) -> Result<(), StoreError>;
+
+    /// Forgets what a write that failed for want of room left behind: opens anew what is on disk. A store that keeps
+    /// nothing of the kind has nothing to do. Errors: it cannot be opened; it may be tried again.
+    fn reopen(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }

@@ -4,6 +4,9 @@
 //! size, and it never syncs the files of its `blobs` directory (pages over 128 KiB). So [`SledStore::sync`]
 //! flushes, then syncs blobs that are new, then the `db` file. Damage may show as a panic inside sled, at any
 //! operation: each one is wrapped, so that it becomes an error. That needs a build that unwinds.
+//!
+//! After its first failed write sled refuses everything until it is opened anew, which [`SledStore`] does behind its
+//! callers' backs once there is room again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -13,7 +16,7 @@ use std::ops::{Bound, ControlFlow, RangeInclusive};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{AuditStore, Order, Visit};
@@ -35,6 +38,15 @@ const REMOVE_BATCH: usize = 1024;
 /// The store in sled.
 #[derive(Debug)]
 pub struct SledStore {
+    dir: PathBuf,
+    cache_bytes: u64,
+    /// Absent where it could not be opened again.
+    opened: Mutex<Option<Arc<Opened>>>,
+}
+
+/// One life of sled over the directory.
+#[derive(Debug)]
+struct Opened {
     db: ::sled::Db,
     records: ::sled::Tree,
     meta: ::sled::Tree,
@@ -56,6 +68,43 @@ pub(crate) enum Refusal {
 impl SledStore {
     /// Opens or creates the store in `dir`, with a page cache of `cache_bytes`.
     pub(crate) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, Refusal> {
+        let opened = Mutex::new(Some(Arc::new(Opened::open(dir, cache_bytes)?)));
+        Ok(Self { dir: dir.to_path_buf(), cache_bytes, opened })
+    }
+
+    fn opened(&self) -> Result<Arc<Opened>, StoreError> {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened
+            .clone()
+            .ok_or_else(|| StoreError::new("open", "it is closed until it can be opened again"))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn tree(&self) -> ::sled::Tree {
+        self.opened().expect("it is open").records.clone()
+    }
+}
+
+/// Waits until nobody reads any more, and closes.
+fn close(mut opened: Arc<Opened>) -> Result<(), (Arc<Opened>, StoreError)> {
+    for _ in 0..LOCK_TRIES {
+        match Arc::try_unwrap(opened) {
+            Ok(last) => {
+                let step = AssertUnwindSafe(|| drop(last));
+                if let Err(panic) = catch_unwind(step) {
+                    tracing::warn!(why = panic_text(&*panic), "sled panicked when it was closed");
+                }
+                return Ok(());
+            }
+            Err(shared) => opened = shared,
+        }
+        std::thread::park_timeout(LOCK_PAUSE);
+    }
+    Err((opened, StoreError::new("reopen", "a reader holds it open; it is tried again")))
+}
+
+impl Opened {
+    fn open(dir: &Path, cache_bytes: u64) -> Result<Self, Refusal> {
         fs::create_dir_all(dir).map_err(|e| Refusal::Unusable(e.to_string()))?;
         let mut tries = 1;
         loop {
@@ -149,9 +198,11 @@ impl SledStore {
         Ok(())
     }
 
-    #[cfg(test)]
-    pub(crate) fn tree(&self) -> &::sled::Tree {
-        &self.records
+    fn mark(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        guarded("read mark", || {
+            let value = self.meta.get(MARK).map_err(failed("read mark"))?;
+            Ok(value.map(|bytes| bytes.to_vec()))
+        })
     }
 }
 
@@ -191,7 +242,10 @@ fn guarded<T>(
 }
 
 fn failed(operation: &'static str) -> impl FnOnce(::sled::Error) -> StoreError {
-    move |error| StoreError::new(operation, error)
+    move |error| match error {
+        ::sled::Error::Io(source) => StoreError::new(operation, source),
+        other => StoreError::new(operation, other),
+    }
 }
 
 fn sequence_of(key: &[u8]) -> Option<u64> {
@@ -200,8 +254,9 @@ fn sequence_of(key: &[u8]) -> Option<u64> {
 
 impl AuditStore for SledStore {
     fn get(&self, sequence: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let opened = self.opened()?;
         guarded("get", || {
-            let value = self.records.get(sequence.to_be_bytes()).map_err(failed("get"))?;
+            let value = opened.records.get(sequence.to_be_bytes()).map_err(failed("get"))?;
             Ok(value.map(|bytes| bytes.to_vec()))
         })
     }
@@ -215,12 +270,13 @@ impl AuditStore for SledStore {
         if range.is_empty() {
             return Ok(());
         }
+        let opened = self.opened()?;
         guarded("scan", || {
             let bounds = (
                 Bound::Included(range.start().to_be_bytes()),
                 Bound::Included(range.end().to_be_bytes()),
             );
-            let mut iter = self.records.range(bounds);
+            let mut iter = opened.records.range(bounds);
             loop {
                 let step = match order {
                     Order::Ascending => iter.next(),
@@ -246,20 +302,18 @@ impl AuditStore for SledStore {
     }
 
     fn mark(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        guarded("read mark", || {
-            let value = self.meta.get(MARK).map_err(failed("read mark"))?;
-            Ok(value.map(|bytes| bytes.to_vec()))
-        })
+        self.opened()?.mark()
     }
 
     fn write(&self, records: &BTreeMap<u64, Vec<u8>>, mark: &[u8]) -> Result<(), StoreError> {
+        let opened = self.opened()?;
         guarded("write", || {
             let mut batch = ::sled::Batch::default();
             for (sequence, bytes) in records {
                 batch.insert(&sequence.to_be_bytes(), bytes.as_slice());
             }
-            self.records.apply_batch(batch).map_err(failed("write"))?;
-            self.meta.insert(MARK, mark).map_err(failed("write"))?;
+            opened.records.apply_batch(batch).map_err(failed("write"))?;
+            opened.meta.insert(MARK, mark).map_err(failed("write"))?;
             Ok(())
         })
     }
@@ -280,14 +334,32 @@ impl AuditStore for SledStore {
             if count == 0 {
                 return Ok(());
             }
-            guarded("remove", || self.records.apply_batch(batch).map_err(failed("remove")))?;
+            let opened = self.opened()?;
+            guarded("remove", || opened.records.apply_batch(batch).map_err(failed("remove")))?;
         }
     }
 
     fn sync(&self) -> Result<(), StoreError> {
-        guarded("flush", || self.db.flush().map(drop).map_err(failed("flush")))?;
-        self.sync_blobs().map_err(|e| StoreError::new("sync of blobs", e))?;
-        self.file.sync_data().map_err(|e| StoreError::new("sync of db", e))?;
-        self.note_begun().map_err(|e| StoreError::new("sync of the directory", e))
+        let opened = self.opened()?;
+        guarded("flush", || opened.db.flush().map(drop).map_err(failed("flush")))?;
+        opened.sync_blobs().map_err(|e| StoreError::new("sync of blobs", e))?;
+        opened.file.sync_data().map_err(|e| StoreError::new("sync of db", e))?;
+        opened.note_begun().map_err(|e| StoreError::new("sync of the directory", e))
+    }
+
+    fn reopen(&self) -> Result<(), StoreError> {
+        // Whoever reads meanwhile is told so, and does not wait.
+        let slot = || self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = slot().take();
+        if let Some(failed) = failed
+            && let Err((failed, error)) = close(failed)
+        {
+            *slot() = Some(failed);
+            return Err(error);
+        }
+        let opened = Opened::open(&self.dir, self.cache_bytes)
+            .map_err(|refusal| StoreError::new("reopen", refusal.to_string()))?;
+        *slot() = Some(Arc::new(opened));
+        Ok(())
     }
 }

@@ -87,7 +87,7 @@ async fn a_failed_sync_halts_and_is_never_tried_again() {
     assert_eq!(log.durable().borrow().sequence, 3, "nothing is called durable that is not");
     assert!(health.has_changed().expect("watched"));
     assert!(
-        matches!(&*health.borrow_and_update(), Health::Halted { reason } if reason.contains("sync"))
+        matches!(&*health.borrow_and_update(), Health::Halted { reason, mendable: false } if reason.contains("sync"))
     );
 }
 
@@ -171,7 +171,9 @@ async fn the_threaded_log_tells_a_contradiction_by_its_health() {
     // Older than what was accepted: the writer compares, behind the queue.
     log.append(other_chain(5), 10).await.expect("accepted at the door");
     let halted = health.wait_for(|h| matches!(h, Health::Halted { .. })).await.expect("watched");
-    assert!(matches!(&*halted, Health::Halted { reason } if reason.contains("record 1 diverges")));
+    assert!(
+        matches!(&*halted, Health::Halted { reason, mendable: false } if reason.contains("record 1 diverges"))
+    );
     drop(halted);
     assert!(log.settle().await.is_err());
 }

@@ -125,11 +125,11 @@ async fn a_hole_that_is_told_and_filled_in_one_write_keeps_what_filled_it() {
     let shared = Arc::new(crate::shared::Shared::new(&position, holdfast_core::GroupId(0)));
     let (reply, answer) = tokio::sync::oneshot::channel();
     let group = vec![
-        Work::Reach { head: head_of(&chain(TO)), through: 60 },
+        Work::Reach { head: head_of(&chain(TO)), through: Some(60) },
         Work::Append { records: part(31, 32), through: 64 },
         Work::Backfill { records: part(11, 25), reply },
     ];
-    Writer::new(Arc::new(store.clone()), shared, position).process(group);
+    Writer::new(Arc::new(store.clone()), shared, position, 1024).process(group);
     assert_eq!(answer.await.expect("answers"), Ok(Filled { taken: 15, missing: Some(26..=TO) }));
     let log = over(&store);
     assert_eq!(log.health(), Health::Backfilling { missing: 26..=TO });

@@ -3,6 +3,7 @@
 mod append;
 mod backfill;
 mod export;
+mod mend;
 mod open;
 mod query;
 mod verify;

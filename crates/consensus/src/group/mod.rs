@@ -181,6 +181,24 @@ impl Group {
         self.0.machine.halt(reason.to_owned());
     }
 
+    /// Hands leadership to `successor`, a voter, where this agent leads. Returns whether another one leads, or nobody
+    /// yet, within the longest election timeout.
+    pub async fn yield_to(&self, successor: AgentId) -> bool {
+        let Ok(raft) = self.raft() else { return false };
+        if leader_of(raft) == Some(self.0.config.me.id) {
+            self.transfer(raft, successor).await;
+        }
+        leader_of(raft) != Some(self.0.config.me.id)
+    }
+
+    /// Whether this agent stands for election once it hears no leader; it does unless told otherwise. Leadership that
+    /// is handed to it is taken all the same.
+    pub fn stand_for_election(&self, stands: bool) {
+        if let Ok(raft) = self.raft() {
+            raft.runtime_config().elect(stands);
+        }
+    }
+
     /// Hands leadership over where this agent leads, then stops. The log is on disk and its file free afterwards.
     pub async fn shutdown(&self) {
         if let Ok(raft) = self.raft() {
@@ -202,10 +220,16 @@ impl Group {
             let others = matched.filter(|(id, _)| **id != me.0 && voters.contains(id));
             others.max_by_key(|(_, matched)| matched.as_ref().map(|id| id.index)).map(|(id, _)| *id)
         };
-        let Some(successor) = successor else { return };
+        if let Some(successor) = successor {
+            self.transfer(raft, AgentId(successor)).await;
+        }
+    }
+
+    async fn transfer(&self, raft: &Raft, successor: AgentId) {
+        let me = self.0.config.me.id;
         let until = Instant::now() + self.0.config.timings.election_max;
         let mut metrics = raft.metrics();
-        if raft.trigger().transfer_leader(successor).await.is_err() {
+        if raft.trigger().transfer_leader(successor.0).await.is_err() {
             return;
         }
         while leader_of(raft) == Some(me) {

@@ -58,6 +58,15 @@ struct Machine {
     recorded: u64,
     /// The snapshot on disk.
     stored: Option<SnapshotMeta>,
+    /// A state whose records were not durable yet when a snapshot was due: the next time they are, however many
+    /// newer ones are not.
+    waiting: Option<Waiting>,
+}
+
+struct Waiting {
+    recorded: u64,
+    meta: SnapshotMeta,
+    snapshot: Snapshot,
 }
 
 /// A consistent copy of the state at one moment, on its way to disk.
@@ -78,6 +87,7 @@ impl StateMachine {
             membership: StoredMembership::default(),
             recorded: 0,
             stored: None,
+            waiting: None,
         };
         Self(Arc::new(Shared {
             machine: Mutex::new(machine),
@@ -206,15 +216,30 @@ impl StateMachine {
 
     /// A builder, unless a record that the snapshot would cover is not durable yet: the log still has to keep it.
     fn builder(&self, force: bool) -> Option<Builder> {
-        let machine = self.lock();
-        if !force && self.0.audit.durable_index() < machine.recorded {
-            return None;
-        }
-        let meta = SnapshotMeta {
-            last_log_id: machine.applied,
-            last_membership: machine.membership.clone(),
+        let durable = self.0.audit.durable_index();
+        let mut machine = self.lock();
+        let present = || Waiting {
+            recorded: machine.recorded,
+            meta: SnapshotMeta {
+                last_log_id: machine.applied,
+                last_membership: machine.membership.clone(),
+            },
+            snapshot: machine.state.snapshot().clone(),
         };
-        Some(Builder { machine: self.clone(), meta, snapshot: machine.state.snapshot().clone() })
+        let chosen = if force || durable >= machine.recorded {
+            let present = present();
+            machine.waiting = None;
+            present
+        } else {
+            let present = machine.waiting.is_none().then(present);
+            let waiting = machine.waiting.take().or(present)?;
+            if durable < waiting.recorded {
+                machine.waiting = Some(waiting);
+                return None;
+            }
+            waiting
+        };
+        Some(Builder { machine: self.clone(), meta: chosen.meta, snapshot: chosen.snapshot })
     }
 }
 
@@ -312,6 +337,7 @@ impl RaftStateMachine<Types> for StateMachine {
             machine.membership = meta.last_membership.clone();
             machine.recorded = 0;
             machine.stored = Some(meta.clone());
+            machine.waiting = None;
             machine.state.audit_head()
         };
         self.0.audit.reset(head);
