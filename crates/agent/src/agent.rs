@@ -4,7 +4,7 @@
 //! simulation. The order of starting is the order of depending; stopping goes the other way round.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use holdfast_audit::{AuditLog, AuditStore};
@@ -26,6 +26,7 @@ use crate::peers::{Parts, Peers, Switchboard};
 use crate::probing::Probing;
 use crate::replicas::Replicas;
 use crate::run::StartError;
+use crate::succession::Succession;
 use crate::tasks::Tasks;
 
 /// The pause before a cluster that could not be formed is tried again.
@@ -170,8 +171,11 @@ impl Agent {
         self.tasks.cancel_token().cancel();
         self.tasks.ended().await;
         self.group.shutdown().await;
-        self.bridge.drain().await;
-        if let Err(halted) = self.audit.settle().await {
+        let settled = match self.bridge.drain().await {
+            Ok(()) => self.audit.settle().await.map(drop),
+            Err(halted) => Err(halted),
+        };
+        if let Err(halted) = settled {
             tracing::error!(
                 reason = halted.reason,
                 "the audit log could not settle; peers hold its records"
@@ -220,7 +224,12 @@ impl Agent {
         let token = self.tasks.cancel_token();
         self.tasks.supervise("roster", move || roster.clone().run(token.clone()));
         let (group, audit) = (self.group.clone(), self.audit.clone());
-        let replicas = Arc::new(Replicas { group, audit, peers });
+        let bridge = self.bridge.clone();
+        let replicas =
+            Arc::new(Replicas { group, audit, bridge, peers, standings: Mutex::default() });
+        let succession = Arc::new(Succession { replicas: replicas.clone() });
+        let token = self.tasks.cancel_token();
+        self.tasks.supervise("succession", move || succession.clone().run(token.clone()));
         let (comparing, token) = (replicas.clone(), self.tasks.cancel_token());
         self.tasks.supervise("compare", move || comparing.clone().compare(token.clone()));
         let token = self.tasks.cancel_token();

@@ -125,7 +125,9 @@ impl Facts {
                 true,
                 format!("fetching records {}..{} from peers", missing.start(), missing.end()),
             ),
-            Health::Halted { reason } => (false, format!("halted: {reason}; changes are refused")),
+            Health::Halted { reason, .. } => {
+                (false, format!("halted: {reason}; changes are refused"))
+            }
         };
         Part { part: "audit", ready, detail }
     }

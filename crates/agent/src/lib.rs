@@ -23,6 +23,7 @@ mod probing;
 mod replicas;
 mod run;
 mod seams;
+mod succession;
 mod tasks;
 pub mod telemetry;
 pub mod world;

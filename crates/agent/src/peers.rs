@@ -25,7 +25,7 @@ use crate::probing::Probing;
 use crate::replicas::standing_of;
 
 /// Bytes of audit records in one answer to a peer.
-const AUDIT_BYTES: usize = 4 * 1024 * 1024;
+const AUDIT_BYTES: usize = 1024 * 1024;
 
 /// The way to the other members. Clones share it.
 #[derive(Clone)]
@@ -53,6 +53,11 @@ impl Peers {
         let status = self.group.status();
         let status = status.borrow();
         status.members.iter().map(|member| member.id).filter(|id| *id != self.agent).collect()
+    }
+
+    /// Whether this agent is meant.
+    pub(crate) fn is_self(&self, agent: AgentId) -> bool {
+        agent == self.agent
     }
 
     /// How many members there are.

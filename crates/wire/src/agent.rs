@@ -45,6 +45,10 @@ pub struct Standing {
     pub audit: Head,
     /// The state's hash there.
     pub state: Hash,
+    /// The log index up to which the audit store holds every record, durably.
+    pub stored: u64,
+    /// Whether the audit store takes records, and keeps up with them.
+    pub writable: bool,
 }
 
 fn hash_of(field: &'static str, bytes: &[u8]) -> Result<Hash, DecodeError> {
@@ -114,6 +118,8 @@ impl Standing {
             audit_length: self.audit.length,
             audit_hash: self.audit.hash.0.to_vec(),
             state_hash: self.state.0.to_vec(),
+            stored_index: self.stored,
+            writable: self.writable,
         };
         proto.encode_to_vec()
     }
@@ -126,6 +132,8 @@ impl Standing {
             index: proto.index,
             audit: Head { length: proto.audit_length, hash },
             state: hash_of("state hash", &proto.state_hash)?,
+            stored: proto.stored_index,
+            writable: proto.writable,
         })
     }
 }
@@ -194,6 +202,8 @@ mod tests {
             index: 5,
             audit: Head { length: 4, hash: Hash([1; 32]) },
             state: Hash([2; 32]),
+            stored: 3,
+            writable: true,
         };
         assert_eq!(Standing::decode(&standing.encode()), Ok(standing));
         assert_eq!(decode_confirm(&encode_confirm(&[target()])), Ok(vec![target()]));

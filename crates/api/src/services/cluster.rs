@@ -143,7 +143,7 @@ fn page(context: &Context, standing: &Standing, view: &Arc<View>) -> pb::GetClus
         Health::Backfilling { missing } => {
             format!("records {}..={} are awaited from a peer", missing.start(), missing.end())
         }
-        Health::Halted { reason } => reason,
+        Health::Halted { reason, .. } => reason,
     };
     pb::GetClusterResponse {
         cluster: context.deps.facts.identity().cluster,
