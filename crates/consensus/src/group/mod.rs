@@ -63,10 +63,10 @@ struct Inner {
     hold_until: Option<Instant>,
     /// The group, in metrics.
     label: String,
-    stop: CancellationToken,
-}
     /// This life of the directory.
     boot: BootId,
+    stop: CancellationToken,
+}
 
 impl Drop for Inner {
     fn drop(&mut self) {
@@ -170,13 +170,13 @@ impl Group {
         self.0.link.directory
     }
 
-    /// Stops the group on this agent for a reason that people have to act on, such as a diverged audit chain. The
-    /// view stays.
     /// Which start of the directory this is: later ones compare greater, and none comes twice.
     pub fn boot(&self) -> BootId {
         self.0.boot
     }
 
+    /// Stops the group on this agent for a reason that people have to act on, such as a diverged audit chain. The
+    /// view stays.
     pub fn halt(&self, reason: &str) {
         self.0.machine.halt(reason.to_owned());
     }

@@ -129,8 +129,8 @@ impl Parts {
             heard,
             hold_until,
             label,
-            stop,
             boot,
+            stop,
         }))
     }
 }

@@ -26,9 +26,6 @@ struct Observer {
     id: AgentId,
     boot: u64,
     sequence: u64,
-}
-
-pub(crate) struct World {
     /// The last target of the page before.
     paged: Option<Target>,
 }
@@ -47,6 +44,9 @@ impl Observer {
             _ => Extent::Changes,
         }
     }
+}
+
+pub(crate) struct World {
     state: State,
     now: Timestamp,
     index: u64,

@@ -288,7 +288,6 @@ prop_compose! {
     }
 }
 
-prop_compose! {
 fn extent() -> impl Strategy<Value = Extent> {
     prop_oneof![
         Just(Extent::Changes),
@@ -296,6 +295,7 @@ fn extent() -> impl Strategy<Value = Extent> {
     ]
 }
 
+prop_compose! {
     pub(super) fn report()(
         (agent, boot, sequence) in any::<(u64, u64, u64)>(),
         extent in extent(),
