@@ -1,4 +1,4 @@
-//! What the API needs of agreement: to propose, to read what is agreed, and to change who agrees.
+//! What the API needs of agreement: to propose, to read what is agreed, and to know who agrees.
 //!
 //! A seam, so that the services can be tested without Raft. The group of `consensus` is the one that runs.
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use holdfast_core::audit::{Hash, Head};
-use holdfast_core::{AgentId, AgentName, GroupId, Outcome, RegionName, View};
+use holdfast_core::{AgentId, GroupId, Outcome, View};
 use holdfast_wire::command::Proposal;
 use tokio::sync::watch;
 
@@ -38,25 +38,12 @@ pub trait Agreement: Send + Sync + 'static {
     /// The applied index and the hash of the state at it. Hashes everything, so it is asked for on purpose.
     fn state_hash(&self) -> (u64, Hash);
 
-    /// Changes who is in the group. Errors: as `propose`, or the change is not possible.
-    async fn change_membership(
+    /// The data directory of a node that is to join, which it is asked for. Errors: it does not answer.
+    async fn directory_of(
         &self,
-        change: Membership,
+        joining: &NewMember,
         within: Duration,
-    ) -> Result<(), AgreementError>;
-}
-
-/// A change of who is in the group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Membership {
-    /// Lets a node in as a learner.
-    Add(NewMember),
-    /// Lets a learner vote.
-    Promote(AgentId),
-    /// Removes a node.
-    Remove(AgentId),
-    /// Hands leadership to this voter, or to any.
-    Transfer(Option<AgentId>),
+    ) -> Result<u128, AgreementError>;
 }
 
 /// A node that is let in.
@@ -65,9 +52,9 @@ pub struct NewMember {
     /// Its number, never used before.
     pub id: AgentId,
     /// Its name.
-    pub name: AgentName,
+    pub name: String,
     /// Where it is.
-    pub region: RegionName,
+    pub region: String,
     /// Where other agents reach it.
     pub peer_address: String,
     /// Where clients reach it.
@@ -146,6 +133,12 @@ impl Standing {
         let member = self.members.iter().find(|member| member.id == leader)?;
         Some(member.api_address.as_str())
     }
+
+    /// The voter beside the leader that lags least behind it, as far as is known here.
+    pub fn heir(&self) -> Option<AgentId> {
+        let others = self.members.iter().filter(|m| m.voter && Some(m.id) != self.leader);
+        others.max_by_key(|member| member.matched_index).map(|member| member.id)
+    }
 }
 
 /// Why something was not agreed on.
@@ -177,6 +170,6 @@ pub enum AgreementErrorKind {
     Behind,
     /// This node has stopped taking part.
     Stopped,
-    /// The change of membership is not possible.
-    Membership,
+    /// A node that is to join does not answer.
+    Unreachable,
 }

@@ -7,17 +7,17 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use holdfast_consensus::{
-    Attempts, ChangeError, Group, GroupStatus, Member as GroupMember, MemberStatus, ProposeError,
-    ReadError, Role as GroupRole,
+    Attempts, ChangeError, Group, Member as GroupMember, MemberStatus, ProposeError, ReadError,
+    Role as GroupRole,
 };
 use holdfast_core::audit::Hash;
-use holdfast_core::{AgentId, Outcome, View};
+use holdfast_core::{Outcome, View};
 use holdfast_wire::command::Proposal;
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 
 use crate::agreement::{
-    Agreement, AgreementError, AgreementErrorKind, Member, Membership, NewMember, Role, Standing,
+    Agreement, AgreementError, AgreementErrorKind, Member, NewMember, Role, Standing,
 };
 
 #[async_trait]
@@ -74,52 +74,20 @@ impl Agreement for Group {
         (index, hash)
     }
 
-    async fn change_membership(
+    async fn directory_of(
         &self,
-        change: Membership,
+        joining: &NewMember,
         within: Duration,
-    ) -> Result<(), AgreementError> {
-        let changing = async {
-            match change {
-                Membership::Add(new) => self.add_learner(&joining(new)).await,
-                Membership::Promote(agent) => self.promote(agent).await,
-                Membership::Remove(agent) => self.remove(agent).await,
-                Membership::Transfer(Some(agent)) => self.transfer_leader(agent).await,
-                Membership::Transfer(None) => {
-                    let heir = heir(&self.status().borrow()).ok_or_else(nobody);
-                    self.transfer_leader(heir?).await
-                }
-            }
+    ) -> Result<u128, AgreementError> {
+        let member = GroupMember {
+            id: joining.id,
+            name: joining.name.clone(),
+            region: joining.region.clone(),
+            address: joining.peer_address.clone(),
+            api_address: joining.api_address.clone(),
         };
-        match tokio::time::timeout(within, changing).await {
-            Ok(changed) => changed.map_err(not_changed),
-            Err(_) => {
-                let leader = self.status().borrow().leader;
-                let attempts = Attempts { leader, tried: Vec::new(), waited: within };
-                Err(not_changed(ChangeError::Unavailable(attempts)))
-            }
-        }
+        Self::directory_of(self, &member, within).await.map_err(not_known)
     }
-}
-
-fn joining(new: NewMember) -> GroupMember {
-    GroupMember {
-        id: new.id,
-        name: new.name.to_string(),
-        region: new.region.to_string(),
-        address: new.peer_address,
-        api_address: new.api_address,
-    }
-}
-
-/// The voter that lags least behind the leader, as far as is known here.
-fn heir(status: &GroupStatus) -> Option<AgentId> {
-    let others = status.members.iter().filter(|m| m.voter && Some(m.id) != status.leader);
-    others.max_by_key(|member| member.matched).map(|member| member.id)
-}
-
-fn nobody() -> ChangeError {
-    ChangeError::Refused("there is no other voter to hand leadership to".to_owned())
 }
 
 fn role(role: GroupRole) -> Role {
@@ -170,10 +138,11 @@ fn not_read(error: ReadError) -> AgreementError {
     AgreementError { kind, message: error.to_string() }
 }
 
-fn not_changed(error: ChangeError) -> AgreementError {
+fn not_known(error: ChangeError) -> AgreementError {
     let kind = match &error {
-        ChangeError::Unreachable { .. } | ChangeError::Refused(_) => AgreementErrorKind::Membership,
-        ChangeError::Unavailable(_) => AgreementErrorKind::Unknown,
+        ChangeError::Unreachable { .. } | ChangeError::Refused(_) => {
+            AgreementErrorKind::Unreachable
+        }
         ChangeError::Stopped(_) => AgreementErrorKind::Stopped,
     };
     AgreementError { kind, message: error.to_string() }

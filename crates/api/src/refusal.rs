@@ -132,12 +132,15 @@ impl From<DecodeError> for Refusal {
 
 impl From<Rejection> for Refusal {
     fn from(rejection: Rejection) -> Self {
-        let (code, next_step) = match &rejection {
+        let (code, next_step): (_, &str) = match &rejection {
             Rejection::InvalidSpec(_) => {
                 (Code::InvalidArgument, "correct the field and apply it again")
             }
             Rejection::InvalidOrder(_) => {
                 (Code::InvalidArgument, "give a reason and a duration of 1s to 30d")
+            }
+            Rejection::NotFound { kind, .. } if kind == "member" => {
+                (Code::NotFound, "look at the members with `holdfast cluster members`")
             }
             Rejection::NotFound { .. } => (
                 Code::NotFound,
@@ -161,6 +164,7 @@ impl From<Rejection> for Refusal {
             Rejection::LimitReached { .. } => {
                 (Code::ResourceExhausted, "delete what is not needed any more")
             }
+            Rejection::Membership { next_step, .. } => (Code::FailedPrecondition, next_step),
         };
         let mut refusal = Self::new(code, rejection.reason(), rejection.to_string(), next_step);
         match rejection {
@@ -211,10 +215,10 @@ impl From<AgreementError> for Refusal {
                 "STOPPED",
                 "ask another node; this one needs attention, see `holdfast cluster status`",
             ),
-            AgreementErrorKind::Membership => (
+            AgreementErrorKind::Unreachable => (
                 Code::FailedPrecondition,
-                "MEMBERSHIP",
-                "look at the members with `holdfast cluster members`",
+                "UNREACHABLE",
+                "start the agent with `holdfast agent`, then add it again",
             ),
         };
         let refusal = Self::new(code, reason, error.message, next_step);
@@ -225,7 +229,7 @@ impl From<AgreementError> for Refusal {
             | AgreementErrorKind::AuditUnavailable
             | AgreementErrorKind::Invalid
             | AgreementErrorKind::Stopped
-            | AgreementErrorKind::Membership => refusal,
+            | AgreementErrorKind::Unreachable => refusal,
         }
     }
 }

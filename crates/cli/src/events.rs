@@ -111,6 +111,7 @@ fn cluster_detail(event: &Event) -> String {
         Event::ObserverHeard(e) => format!("agent {}", e.agent),
         Event::TermBegan(e) => format!("{}: agent {} leads", e.term, e.leader),
         Event::LogicVersionRaised(e) => format!("to {}", e.version),
+        Event::MembershipRequested(e) => membership(e),
         Event::CommandRefused(e) => format!("{}: {} ({})", e.command, e.message, e.reason),
         Event::ServiceDeleted(_) | Event::SettingsChanged(_) => String::new(),
         Event::EndpointRegistered(_)
@@ -123,6 +124,19 @@ fn cluster_detail(event: &Event) -> String {
         | Event::OverrideEnded(_)
         | Event::AutomationPaused(_)
         | Event::AutomationResumed(_) => unreachable!("detail handles these"),
+    }
+}
+
+fn membership(change: &pb::MembershipChange) -> String {
+    use pb::membership_change::Change;
+    match &change.change {
+        Some(Change::Add(new)) => {
+            format!("add {} in {} (agent {}) at {}", new.name, new.region, new.id, new.peer_address)
+        }
+        Some(Change::Promote(id)) => format!("promote agent {id}"),
+        Some(Change::Remove(id)) => format!("remove agent {id}"),
+        Some(Change::TransferLeadership(id)) => format!("hand leadership to agent {id}"),
+        None => "of a kind that this version does not know".to_owned(),
     }
 }
 

@@ -22,13 +22,16 @@ pub(crate) struct Session {
     pub options: Options,
     /// Where it prints.
     pub out: Output,
+    /// Whether there is somebody to ask.
+    pub terminal: bool,
 }
 
 impl Session {
     /// A session with these options.
     pub(crate) fn new(options: Options) -> Self {
         let out = Output::standard(options.output);
-        Self { options, out }
+        let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
+        Self { options, out, terminal }
     }
 
     /// A client of the cluster that the options name. Errors: what is missing or wrong.
@@ -45,7 +48,7 @@ impl Session {
         if self.options.yes {
             return Ok(());
         }
-        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        if !self.terminal {
             let message = format!(
                 "cannot {action}: it needs a confirmation, and there is no terminal to ask on"
             );

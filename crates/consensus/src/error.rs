@@ -144,7 +144,7 @@ pub enum ReadError {
     Stopped(String),
 }
 
-/// Why the membership did not change.
+/// Why a group is not formed, or a member is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChangeError {
     /// A member cannot be reached, whose data directory has to be known.
@@ -157,12 +157,9 @@ pub enum ChangeError {
         /// Why.
         why: String,
     },
-    /// The change is not possible.
+    /// The members are not possible.
     #[error("{0}")]
     Refused(String),
-    /// It did not happen in time; it may still.
-    #[error("the membership did not change in time ({0}); see `holdfast cluster members`")]
-    Unavailable(Attempts),
     /// The group has stopped on this agent.
     #[error("the group has stopped on this agent: {0}")]
     Stopped(String),

@@ -9,15 +9,17 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
+use holdfast_core::membership::MembershipChange;
 use holdfast_core::seam::{Clock, Entropy};
 use holdfast_core::{AgentId, Command, GroupId, Outcome, RequestId, Timestamp, View};
+use holdfast_wire::command::Proposal;
 use holdfast_wire::peer::{Message, PeerAddress, PeerHandler as _, Sender, Wire, WireError};
 use tokio::time::Instant;
 
 use crate::testing::{Records, mutation, person};
 use crate::{
-    Fatal, Group, GroupConfig, GroupStatus, Groups, Member, MemoryDisk, Role, Seams, StartError,
-    Storage, SyncPolicy,
+    Fatal, Group, GroupConfig, GroupStatus, Groups, Member, MemoryDisk, ProposeError, Role, Seams,
+    StartError, Storage, SyncPolicy,
 };
 
 const LATENCY: Duration = Duration::from_millis(1);
@@ -348,6 +350,25 @@ impl Cluster {
         declared.unwrap_or_else(|error| panic!("agent {at}, zone {number}: {error}"))
     }
 
+    /// Has the membership changed by agent `at`, as a person, under a request of this number.
+    pub(crate) async fn try_change(
+        &self,
+        at: u64,
+        number: u128,
+        change: MembershipChange,
+    ) -> Result<Outcome, ProposeError> {
+        self.group(at).propose_within(asked(number, change), PATIENCE).await
+    }
+
+    /// As [`Cluster::try_change`], which must not fail.
+    pub(crate) async fn change(&self, at: u64, number: u128, change: MembershipChange) -> Outcome {
+        let text = change.to_string();
+        let outcome = self.try_change(at, number, change).await;
+        let outcome = outcome.unwrap_or_else(|error| panic!("at agent {at}, {text}: {error}"));
+        assert!(outcome.result.is_ok(), "at agent {at}, {text}: {outcome:?}");
+        outcome
+    }
+
     /// Waits until `holds` of the view of agent `id`.
     pub(crate) async fn wait_view(&self, id: u64, holds: impl Fn(&View) -> bool) {
         let mut view = self.group(id).view();
@@ -382,4 +403,10 @@ impl Cluster {
 
 pub(crate) fn declaration(number: u64) -> Command {
     mutation(number).command
+}
+
+/// A person's request to change the membership.
+pub(crate) fn asked(number: u128, change: MembershipChange) -> Proposal {
+    let command = Command::RequestMembership(change);
+    Proposal { request_id: Some(RequestId(number)), actor: person(), command }
 }

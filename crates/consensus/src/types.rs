@@ -8,6 +8,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use holdfast_core::Outcome;
+use holdfast_core::membership::Member;
 use openraft::alias::{EntryOf, LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf, VoteOf};
 use openraft::impls::leader_id_std;
 use serde::{Deserialize, Serialize};
@@ -74,4 +75,18 @@ pub(crate) struct NodeRecord {
     pub(crate) api_address: String,
     /// The data directory that this number is bound to; 0 is not bound.
     pub(crate) directory: u128,
+}
+
+impl From<Member> for NodeRecord {
+    fn from(member: Member) -> Self {
+        let Member { name, region, peer_address: address, api_address, directory } = member;
+        Self { name, region, address, api_address, directory }
+    }
+}
+
+impl From<NodeRecord> for Member {
+    fn from(node: NodeRecord) -> Self {
+        let NodeRecord { name, region, address: peer_address, api_address, directory } = node;
+        Self { name, region, peer_address, api_address, directory }
+    }
 }

@@ -10,11 +10,13 @@ use holdfast_consensus::{
     AuditSink, Fatal, Group, GroupConfig, Groups, Member, Role, Seams, Storage,
 };
 use holdfast_core::audit::Head;
+use holdfast_core::membership::MembershipChange;
 use holdfast_core::seam::{Clock, Entropy};
 use holdfast_core::spec::{NameServer, Record, RecordData, Soa, Zone};
 use holdfast_core::{
     Actor, ActorKind, AgentId, Command, GroupId, Outcome, RequestId, Timestamp, View,
 };
+use holdfast_wire::command::Proposal;
 use holdfast_wire::peer::{GrpcWire, GrpcWireConfig, serve};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -195,7 +197,16 @@ async fn a_group_over_grpc_and_redb_survives_its_leader_and_takes_a_learner() {
     cluster.wait_view(first, |view| view.zones.len() == 62).await;
     cluster.start(4, directory.path()).await;
     let learner = cluster.members[&4].clone();
-    cluster.group(others[0]).add_learner(&learner).await.expect("added");
+    let directory = cluster.group(others[0]).directory_of(&learner, PATIENCE).await;
+    let member = learner.joining(directory.expect("it answers"));
+    let add = MembershipChange::Add { id: AgentId(4), member };
+    let asked = Proposal {
+        request_id: Some(RequestId(1001)),
+        actor: Actor { kind: ActorKind::Person, name: "ann".to_owned() },
+        command: Command::RequestMembership(add),
+    };
+    let added = cluster.group(others[0]).propose_within(asked, PATIENCE).await.expect("agreed on");
+    assert!(added.result.is_ok(), "{added:?}");
     cluster.wait_view(4, |view| view.zones.len() == 62).await;
 
     let index = cluster.group(4).read_index().await.expect("a learner reads");

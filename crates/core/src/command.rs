@@ -13,6 +13,7 @@ use crate::id::{
     AgentId, AgentName, BootId, EndpointName, OverrideId, PoolName, RegionName, RequestId,
     ServiceId,
 };
+use crate::membership::MembershipChange;
 use crate::name::DnsName;
 use crate::observation::{Report, Target};
 use crate::overrides::Order;
@@ -177,6 +178,8 @@ pub enum Command {
         /// Its number.
         id: AgentId,
     },
+    /// Changes who is in the group, who votes, or who leads; the leader carries it out once this is agreed on.
+    RequestMembership(MembershipChange),
     /// A leader took office.
     BeginTerm {
         /// Its term.
@@ -214,6 +217,7 @@ impl Command {
             Self::Resume { .. } => "resume",
             Self::AdmitAgent { .. } => "admit_agent",
             Self::RemoveAgent { .. } => "remove_agent",
+            Self::RequestMembership(_) => "request_membership",
             Self::BeginTerm { .. } => "begin_term",
             Self::ChangeSettings(_) => "change_settings",
             Self::AdvanceTime => "advance_time",
@@ -286,6 +290,14 @@ pub enum Rejection {
         /// The bound.
         limit: u64,
     },
+    /// The change of membership is not possible.
+    #[error("{problem}")]
+    Membership {
+        /// What stands against it.
+        problem: String,
+        /// What to do first, or instead.
+        next_step: String,
+    },
 }
 
 impl Rejection {
@@ -301,6 +313,7 @@ impl Rejection {
             Self::InvalidOrder(_) => "INVALID_ORDER",
             Self::Superseded(_) => "SUPERSEDED",
             Self::LimitReached { .. } => "LIMIT_REACHED",
+            Self::Membership { .. } => "MEMBERSHIP",
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decision::{BlockReason, Cause, Selection};
 use crate::id::{AgentId, CheckName, EndpointName, Epoch, ServiceId};
+use crate::membership::MembershipChange;
 use crate::name::DnsName;
 use crate::overrides::{Override, Pause};
 use crate::quorum::{Evidence, Verdict};
@@ -149,6 +150,8 @@ pub enum Event {
         /// The whole message.
         message: String,
     },
+    /// A change of membership was accepted; the leader carries it out.
+    MembershipRequested(MembershipChange),
 }
 
 impl Event {
@@ -177,6 +180,7 @@ impl Event {
             Self::SettingsChanged => "settings.changed",
             Self::LogicVersionRaised { .. } => "logic_version.raised",
             Self::CommandRefused { .. } => "command.refused",
+            Self::MembershipRequested(_) => "membership.requested",
         }
     }
 }

@@ -26,6 +26,7 @@ pub mod explain;
 pub mod history;
 pub mod id;
 pub mod invariant;
+pub mod membership;
 pub mod name;
 pub mod observation;
 pub mod overrides;

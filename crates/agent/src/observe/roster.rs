@@ -76,7 +76,9 @@ impl Roster {
         }
         let view = self.group.view();
         let view = view.borrow();
-        let mut commands = Vec::new();
+        // Who left goes first: its name may be that of somebody who came.
+        let gone = view.agents.keys().filter(|id| !status.members.iter().any(|m| m.id == **id));
+        let mut commands: Vec<Command> = gone.map(|id| Command::RemoveAgent { id: *id }).collect();
         for member in &status.members {
             let (Ok(name), Ok(region)) =
                 (AgentName::new(&member.name), RegionName::new(&member.region))
@@ -89,8 +91,6 @@ impl Roster {
                 commands.push(Command::AdmitAgent { id: member.id, name, region, observer: true });
             }
         }
-        let gone = view.agents.keys().filter(|id| !status.members.iter().any(|m| m.id == **id));
-        commands.extend(gone.map(|id| Command::RemoveAgent { id: *id }));
         commands
     }
 }

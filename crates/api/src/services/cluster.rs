@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use holdfast_audit::Health;
+use holdfast_core::membership::{self as joining, MembershipChange};
 use holdfast_core::time::millis;
-use holdfast_core::{ActorKind, AgentId, View};
+use holdfast_core::{ActorKind, AgentId, AgentName, Command, RegionName, Rejection, View};
 use holdfast_wire::Convert as _;
 use holdfast_wire::convert::request_id;
 use holdfast_wire::pb::v1 as pb;
@@ -12,9 +13,9 @@ use holdfast_wire::pb::v1::cluster_service_server::ClusterService;
 use tonic::{Code, Request, Response, Status};
 
 use super::named;
-use crate::agreement::{Member, Membership, NewMember, Role, Standing};
+use crate::agreement::{Member, NewMember, Role, Standing};
 use crate::caller::{Call, Caller};
-use crate::context::{Context, at};
+use crate::context::{Changed, Context, at};
 use crate::node::{NodeFacts, ReadinessPart, Task};
 use crate::refusal::Refusal;
 
@@ -23,20 +24,42 @@ use crate::refusal::Refusal;
 pub(crate) struct Cluster(pub(crate) Context);
 
 impl Cluster {
-    /// Changes the membership. Errors: each with the request's id.
+    /// Has a change of membership agreed on and carried out. Errors: each with the request's id.
     async fn change<T>(
         &self,
         call: &Call<T>,
         id: &str,
-        change: Result<Membership, Refusal>,
-    ) -> Result<(), Status> {
-        let attempt = async {
-            request_id(id)?;
-            entitled(&call.caller)?;
-            let changed = self.0.deps.agreement.change_membership(change?, call.within).await;
-            changed.map_err(|error| self.0.unavailable(error))
-        };
-        attempt.await.map_err(|refusal: Refusal| refusal.with("request_id", id).into())
+        change: Result<MembershipChange, Refusal>,
+    ) -> Result<Changed, Status> {
+        let change = entitled(&call.caller).and(change);
+        self.0.change(call, id, change.map(Command::RequestMembership)).await
+    }
+
+    /// The node that is to join, as its own answer completes it.
+    async fn joining(
+        &self,
+        call: &Call<pb::AddMemberRequest>,
+    ) -> Result<MembershipChange, Refusal> {
+        entitled(&call.caller)?;
+        request_id(&call.body.request_id)?;
+        let new = new_member(&call.body)?;
+        let directory = self.0.deps.agreement.directory_of(&new, call.within).await;
+        let directory = directory.map_err(|error| self.0.unavailable(error))?;
+        let NewMember { id, name, region, peer_address, api_address } = new;
+        let member = joining::Member { name, region, peer_address, api_address, directory };
+        Ok(MembershipChange::Add { id, member })
+    }
+
+    /// The voter that is to lead: any other where nobody is named.
+    fn successor(&self, to: u64) -> Result<AgentId, Refusal> {
+        let named = Some(AgentId(to)).filter(|_| to != 0);
+        named.or_else(|| self.0.deps.agreement.standing().heir()).ok_or_else(|| {
+            Rejection::Membership {
+                problem: "there is no other voter to hand leadership to".to_owned(),
+                next_step: "promote a member first: holdfast cluster promote MEMBER".to_owned(),
+            }
+            .into()
+        })
     }
 }
 
@@ -76,9 +99,9 @@ impl ClusterService for Cluster {
         request: Request<pb::AddMemberRequest>,
     ) -> Result<Response<pb::AddMemberResponse>, Status> {
         let call = Call::of(request)?;
-        let change = new_member(&call.body).map(Membership::Add);
-        self.change(&call, &call.body.request_id, change).await?;
-        Ok(Response::new(pb::AddMemberResponse { id: call.body.id }))
+        let change = self.joining(&call).await;
+        let changed = self.change(&call, &call.body.request_id, change).await?;
+        Ok(at(changed.index, pb::AddMemberResponse { id: call.body.id }))
     }
 
     async fn promote_member(
@@ -86,9 +109,9 @@ impl ClusterService for Cluster {
         request: Request<pb::PromoteMemberRequest>,
     ) -> Result<Response<pb::PromoteMemberResponse>, Status> {
         let call = Call::of(request)?;
-        let change = member_id(call.body.id).map(Membership::Promote);
-        self.change(&call, &call.body.request_id, change).await?;
-        Ok(Response::new(pb::PromoteMemberResponse {}))
+        let change = member_id(call.body.id).map(MembershipChange::Promote);
+        let changed = self.change(&call, &call.body.request_id, change).await?;
+        Ok(at(changed.index, pb::PromoteMemberResponse {}))
     }
 
     async fn remove_member(
@@ -96,9 +119,9 @@ impl ClusterService for Cluster {
         request: Request<pb::RemoveMemberRequest>,
     ) -> Result<Response<pb::RemoveMemberResponse>, Status> {
         let call = Call::of(request)?;
-        let change = member_id(call.body.id).map(Membership::Remove);
-        self.change(&call, &call.body.request_id, change).await?;
-        Ok(Response::new(pb::RemoveMemberResponse {}))
+        let change = member_id(call.body.id).map(MembershipChange::Remove);
+        let changed = self.change(&call, &call.body.request_id, change).await?;
+        Ok(at(changed.index, pb::RemoveMemberResponse {}))
     }
 
     async fn transfer_leadership(
@@ -106,10 +129,10 @@ impl ClusterService for Cluster {
         request: Request<pb::TransferLeadershipRequest>,
     ) -> Result<Response<pb::TransferLeadershipResponse>, Status> {
         let call = Call::of(request)?;
-        let to = Some(call.body.to).filter(|id| *id != 0).map(AgentId);
-        self.change(&call, &call.body.request_id, Ok(Membership::Transfer(to))).await?;
+        let change = self.successor(call.body.to).map(MembershipChange::TransferLeadership);
+        let changed = self.change(&call, &call.body.request_id, change).await?;
         let leader = self.0.deps.agreement.standing().leader.map_or(0, |id| id.0);
-        Ok(Response::new(pb::TransferLeadershipResponse { leader }))
+        Ok(at(changed.index, pb::TransferLeadershipResponse { leader }))
     }
 }
 
@@ -129,8 +152,8 @@ fn new_member(body: &pb::AddMemberRequest) -> Result<NewMember, Refusal> {
     };
     Ok(NewMember {
         id: member_id(body.id)?,
-        name: named("name", &body.name)?,
-        region: named("region", &body.region)?,
+        name: named::<AgentName>("name", &body.name)?.to_string(),
+        region: named::<RegionName>("region", &body.region)?.to_string(),
         peer_address: address("peer_address", &body.peer_address)?,
         api_address: address("api_address", &body.api_address)?,
     })

@@ -1,5 +1,6 @@
 //! A node with a real state machine and audit log behind a real server, and a client of it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use holdfast_audit::{AuditLog, Config, MemoryStore};
 use holdfast_core::audit::{Hash, Head};
+use holdfast_core::membership::{self as joining, MembershipChange};
 use holdfast_core::observation::Target;
 use holdfast_core::seam::Clock;
 use holdfast_core::{AgentId, Entry, GroupId, Outcome, State, Timestamp, View};
@@ -20,7 +22,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_stream::wrappers::WatchStream;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
-use crate::agreement::{Agreement, AgreementError, Member, Membership, Role, Standing};
+use crate::agreement::{Agreement, AgreementError, Member, NewMember, Role, Standing};
 use crate::node::{Addresses, HeartbeatSink, NodeFacts, NodeIdentity, ReadinessPart, Task};
 use crate::{ApiConfig, Deps, ServeError, serve};
 
@@ -37,13 +39,14 @@ pub(super) struct Replica {
     pub(super) quorum: watch::Sender<bool>,
     /// What every proposal and every linearizable read is answered with, where there is something.
     pub(super) broken: Mutex<Option<AgreementError>>,
-    pub(super) changes: Mutex<Vec<Membership>>,
     pub(super) beats: Mutex<Vec<Target>>,
 }
 
 impl Replica {
     fn new() -> Self {
         let mut state = State::new(GroupId(1));
+        let members = BTreeMap::from([(AgentId(1), joining(1))]);
+        state.take_membership(0, members, BTreeSet::from([AgentId(1)]), false);
         let view = state.view();
         let store = Arc::new(MemoryStore::new());
         let (audit, _) = AuditLog::synchronous(store, &Config::default()).expect("an empty store");
@@ -54,7 +57,6 @@ impl Replica {
             at: AtomicU64::new(NOW.0),
             quorum: watch::Sender::new(true),
             broken: Mutex::default(),
-            changes: Mutex::default(),
             beats: Mutex::default(),
         }
     }
@@ -70,6 +72,20 @@ impl Replica {
         self.audit.try_append(applied.records, index).expect("the chain goes on");
         self.view.send_replace(state.view());
         applied.outcome
+    }
+
+    /// Raft's log says that agents 1 to `count` are the members, and the first `voters` of them vote.
+    pub(super) fn take_members(&self, count: u64, voters: u64) {
+        let mut state = self.state.lock().expect("not poisoned");
+        let members = (1..=count).map(|id| (AgentId(id), joining(id))).collect();
+        let index = state.index() + 1;
+        state.take_membership(index, members, (1..=voters).map(AgentId).collect(), false);
+    }
+
+    /// The change of membership that is agreed on and not carried out.
+    pub(super) fn requested(&self) -> Option<MembershipChange> {
+        let state = self.state.lock().expect("not poisoned");
+        state.snapshot().membership.requested.as_ref().map(|requested| requested.change.clone())
     }
 
     fn check(&self) -> Result<(), AgreementError> {
@@ -129,14 +145,13 @@ impl Agreement for Replica {
         (state.index(), state.hash())
     }
 
-    async fn change_membership(
+    async fn directory_of(
         &self,
-        change: Membership,
+        joining: &NewMember,
         _: Duration,
-    ) -> Result<(), AgreementError> {
+    ) -> Result<u128, AgreementError> {
         self.check()?;
-        self.changes.lock().expect("not poisoned").push(change);
-        Ok(())
+        Ok(joining.id.0.into())
     }
 }
 
@@ -250,6 +265,17 @@ pub(super) fn deps(replica: &Arc<Replica>) -> Deps {
         facts: Arc::<Replica>::clone(replica),
         heartbeats: Arc::<Replica>::clone(replica),
         clock: Arc::new(Still),
+    }
+}
+
+/// Agent `id`, as Raft's log has it.
+pub(super) fn joining(id: u64) -> joining::Member {
+    joining::Member {
+        name: format!("eu-{id}"),
+        region: "eu".to_owned(),
+        peer_address: format!("127.0.0.{id}:7443"),
+        api_address: format!("127.0.0.{id}:7444"),
+        directory: id.into(),
     }
 }
 

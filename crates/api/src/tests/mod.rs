@@ -4,6 +4,7 @@ mod audit;
 mod connections;
 mod fixture;
 mod health;
+mod membership;
 mod refusals;
 mod registry;
 mod trust;

@@ -300,6 +300,7 @@ fn members_page(answer: &pb::GetClusterResponse) -> Page {
 }
 
 async fn add(args: AddArgs, session: &Session) -> Outcome {
+    session.confirm(&format!("add member {}", args.name))?;
     let mut client = session.client()?;
     client.allow(CATCH_UP);
     let message = pb::AddMemberRequest {
@@ -343,6 +344,7 @@ fn member_of(answer: &pb::GetClusterResponse, wanted: &str) -> Result<pb::Member
 }
 
 async fn promote(args: &MemberArgs, session: &Session) -> Outcome {
+    session.confirm(&format!("give member {} a vote", args.member))?;
     let mut client = session.client()?;
     let member = find(&client, &args.member).await?;
     client.renew();
@@ -374,6 +376,8 @@ async fn remove(args: &MemberArgs, session: &Session) -> Outcome {
 }
 
 async fn transfer(args: &TransferArgs, session: &Session) -> Outcome {
+    let to = args.member.as_deref().unwrap_or("another voter");
+    session.confirm(&format!("hand leadership to {to}"))?;
     let mut client = session.client()?;
     let to = match &args.member {
         Some(wanted) => find(&client, wanted).await?,
@@ -397,9 +401,42 @@ async fn transfer(args: &TransferArgs, session: &Session) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::{Cli, Command};
     use crate::output::Format;
+    use clap::Parser as _;
 
     const DAY: u64 = 86_400_000;
+
+    #[tokio::test]
+    async fn no_member_changes_unless_somebody_says_yes() {
+        let add = [
+            "add",
+            "--id=4",
+            "--name=a4",
+            "--region=eu",
+            "--peer=10.0.0.4:7443",
+            "--api=10.0.0.4:7444",
+        ];
+        let commands: [&[&str]; 5] = [
+            &add,
+            &["promote", "a4"],
+            &["remove", "a4"],
+            &["transfer-leader", "a4"],
+            &["transfer-leader"],
+        ];
+        for command in commands {
+            let line = ["holdfast", "cluster"].iter().chain(command);
+            let Cli { options, command: Command::Cluster(args) } =
+                Cli::try_parse_from(line).expect("valid")
+            else {
+                panic!("{command:?} is about the cluster");
+            };
+            let session = Session { terminal: false, ..Session::new(options) };
+            let failure = run(args, &session).await.expect_err("nobody says yes");
+            assert_eq!(failure.exit(), Exit::Usage, "{failure}");
+            assert!(failure.to_string().contains("add --yes"), "{failure}");
+        }
+    }
 
     fn listed(id: u64, leader: bool) -> pb::Member {
         pb::Member {

@@ -9,11 +9,11 @@ use openraft::raft::{
 };
 
 use super::record::{
-    LogIdRecord, NodeMessage, VoteRecord, decode_entry, encode_entry, log_id_of, log_id_record,
-    node_message, node_of, vote_of, vote_record,
+    LogIdRecord, VoteRecord, decode_entry, encode_entry, log_id_of, log_id_record, vote_of,
+    vote_record,
 };
 use super::{CodecError, decode, encode, require};
-use crate::types::{NodeRecord, Types, Vote};
+use crate::types::{Types, Vote};
 
 /// A Raft message between two data directories.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -192,35 +192,13 @@ pub(crate) struct ProposeReply {
     pub(crate) result: Option<ProposeResult>,
 }
 
-/// What a leader answers to a read-index request, or to a membership change.
+/// What a leader answers to a read-index request.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct IndexReply {
     #[prost(uint64, tag = "1")]
     pub(crate) index: u64,
     #[prost(message, optional, tag = "2")]
     pub(crate) failure: Option<Failure>,
-}
-
-/// Asks the leader to change the membership.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct ChangeCall {
-    #[prost(uint64, tag = "1")]
-    pub(crate) patience_ms: u64,
-    #[prost(oneof = "ChangeOp", tags = "2, 3, 4, 5")]
-    pub(crate) op: Option<ChangeOp>,
-}
-
-/// How the membership is to change.
-#[derive(Clone, PartialEq, prost::Oneof)]
-pub(crate) enum ChangeOp {
-    #[prost(message, tag = "2")]
-    AddLearner(NodeMessage),
-    #[prost(uint64, tag = "3")]
-    Promote(u64),
-    #[prost(uint64, tag = "4")]
-    Remove(u64),
-    #[prost(uint64, tag = "5")]
-    TransferLeader(u64),
 }
 
 /// Asks who a node is.
@@ -360,12 +338,4 @@ impl SnapshotCall {
     pub(crate) fn leader_vote(&self) -> Result<Vote, CodecError> {
         vote_of(&require(self.vote.clone(), "snapshot call", "vote")?)
     }
-}
-
-pub(crate) fn member_message(id: u64, node: &NodeRecord) -> NodeMessage {
-    node_message(id, node)
-}
-
-pub(crate) fn member_of(message: NodeMessage) -> Result<(u64, NodeRecord), CodecError> {
-    node_of(message)
 }

@@ -1,36 +1,48 @@
 //! Forming a group and changing its members.
 //!
+//! ```text
+//! RequestMembership ─▶ agreed on, in the log ─▶ Raft changes the members ─▶ their entry is applied: settled
+//! ```
+//!
+//! A change is a command like any other: refused, deduplicated and audited by the state. The leader that proposed it
+//! then carries out what stands in the state as requested, one change at a time, and only while the members are those
+//! that the state judged it by (a precondition that Raft checks). If it fails, or the leader is lost, before the
+//! request is agreed on, in between, or between the two entries of a change of voters, whoever asks again with the
+//! same request id gets the first answer, and the rest is carried out by whoever leads then: what is settled is no
+//! longer requested, so nothing happens twice. If another change came first, the answer is that it was superseded.
+//!
 //! A member is recorded with the id of its data directory, which it is asked for when it is added, so a member has to
-//! run before it can be added. Changes go to the leader from any agent, and asking for the same change twice does no
-//! harm. A change of voters is two entries (joint, then final); if the leader is lost in between, the same request
-//! completes it.
+//! run before it can be added.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use holdfast_core::AgentId;
+use holdfast_core::membership::{Member as Joining, MembershipChange, shared_address};
+use holdfast_core::{AgentId, Command, Outcome};
+use holdfast_wire::command::Proposal;
 use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{InitializeError, RaftError};
+use openraft::raft::Precondition;
 use tokio::time::Instant;
 
 use super::propose::failure_of;
-use super::route::{Reply, Request};
 use super::{Group, leader_of};
 use crate::codec::decode;
-use crate::codec::rpc::{ChangeOp, Failure, FailureKind, IdentifyReply, member_message, member_of};
+use crate::codec::rpc::{Failure, FailureKind, IdentifyReply};
 use crate::config::Member;
 use crate::error::ChangeError;
 use crate::network::IDENTIFY;
-use crate::types::NodeRecord;
+use crate::types::{LogId, NodeRecord};
 
 /// How long one question for a member's identity may take.
 const IDENTIFY_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause before a member is asked again.
 const IDENTIFY_PAUSE: Duration = Duration::from_millis(50);
-/// How long adding a learner may take: it has to catch up first.
-const CATCH_UP: Duration = Duration::from_secs(120);
 
 impl Group {
     /// Forms the group of `members`, all voters, once. Does nothing where it is formed already. Every member has to
@@ -47,9 +59,11 @@ impl Group {
                 "agent {me} is not among the members to form a group of"
             )));
         }
+        check_distinct(members)?;
         let mut nodes = BTreeMap::new();
         for member in members {
-            nodes.insert(member.id.0, self.identified(member).await?);
+            let directory = self.directory_of(member, self.0.config.patience).await?;
+            nodes.insert(member.id.0, NodeRecord::from(member.joining(directory)));
         }
         match raft.initialize(nodes).await {
             // Somebody was faster, or a leader has made this node a member already.
@@ -59,57 +73,23 @@ impl Group {
         }
     }
 
-    /// Adds a member without a vote, and waits until it has caught up.
-    pub async fn add_learner(&self, member: &Member) -> Result<(), ChangeError> {
-        let node = self.identified(member).await?;
-        self.change(ChangeOp::AddLearner(member_message(member.id.0, &node)), CATCH_UP).await
-    }
-
-    /// Gives a learner a vote.
-    pub async fn promote(&self, agent: AgentId) -> Result<(), ChangeError> {
-        self.change(ChangeOp::Promote(agent.0), self.0.config.patience).await
-    }
-
-    /// Removes a member for good: its number must not be used again.
-    pub async fn remove(&self, agent: AgentId) -> Result<(), ChangeError> {
-        self.change(ChangeOp::Remove(agent.0), self.0.config.patience).await
-    }
-
-    /// Makes `agent`, a voter, the leader.
-    pub async fn transfer_leader(&self, agent: AgentId) -> Result<(), ChangeError> {
-        self.change(ChangeOp::TransferLeader(agent.0), self.0.config.patience).await
-    }
-
-    async fn change(&self, op: ChangeOp, patience: Duration) -> Result<(), ChangeError> {
-        match self.route(Request::Change(op), patience).await {
-            Ok(Reply::Index(_) | Reply::Outcome(_)) => Ok(()),
-            Err(given_up) => Err(match given_up.kind {
-                FailureKind::Invalid => ChangeError::Refused(given_up.message),
-                FailureKind::Stopped => ChangeError::Stopped(given_up.message),
-                _ => ChangeError::Unavailable(given_up.attempts),
-            }),
-        }
-    }
-
-    /// The member's record with its data directory, which it is asked for until patience ends.
-    async fn identified(&self, member: &Member) -> Result<NodeRecord, ChangeError> {
-        let record = |directory| NodeRecord {
-            name: member.name.clone(),
-            region: member.region.clone(),
-            address: member.address.clone(),
-            api_address: member.api_address.clone(),
-            directory,
-        };
+    /// The member's data directory, which it is asked for until `patience` ends: a request to add it names it.
+    /// Errors: see [`ChangeError`].
+    pub async fn directory_of(
+        &self,
+        member: &Member,
+        patience: Duration,
+    ) -> Result<u128, ChangeError> {
         if member.id == self.0.config.me.id {
-            return Ok(record(self.0.link.directory));
+            return Ok(self.0.link.directory);
         }
-        let until = Instant::now() + self.0.config.patience;
+        let until = Instant::now() + patience;
         let peer = member.peer();
         loop {
             let ask = self.0.link.ask(&peer, IDENTIFY, Bytes::new(), IDENTIFY_TIMEOUT);
             let why = match ask.await {
                 Ok(bytes) => match decode::<IdentifyReply>("identity", &bytes) {
-                    Ok(reply) => return Ok(record(reply.directory())),
+                    Ok(reply) => return Ok(reply.directory()),
                     Err(error) => error.to_string(),
                 },
                 Err(error) => error.to_string(),
@@ -122,96 +102,170 @@ impl Group {
         }
     }
 
-    /// Makes the change here, where this agent leads; answers the index of the change.
-    pub(crate) async fn change_here(&self, op: ChangeOp, until: Instant) -> Result<u64, Failure> {
-        let change = async {
-            match op {
-                ChangeOp::AddLearner(message) => {
-                    let (id, node) = member_of(message)
-                        .map_err(|error| Failure::new(FailureKind::Invalid, error.to_string()))?;
-                    self.add_here(id, node).await
-                }
-                ChangeOp::Promote(id) => {
-                    self.members_here(ChangeMembers::AddVoterIds(BTreeSet::from([id])), true).await
-                }
-                ChangeOp::Remove(id) => self.remove_here(id).await,
-                ChangeOp::TransferLeader(id) => self.transfer_here(id).await,
-            }
-        };
-        tokio::time::timeout_at(until, change).await.unwrap_or_else(|_| {
-            Err(Failure::new(FailureKind::Unknown, "it did not happen in time"))
-        })
-    }
-
-    async fn add_here(&self, id: u64, node: NodeRecord) -> Result<u64, Failure> {
-        let raft = self.raft().map_err(|why| Failure::new(FailureKind::Stopped, why))?;
-        let known = raft.metrics().borrow_watched().membership_config.get_node(&id).cloned();
-        if known.is_some_and(|known| known.directory != node.directory) {
-            let why = format!(
-                "agent {id} is a member with another data directory; remove it with `holdfast cluster remove {id}` \
-                 and let it join under a new id"
-            );
-            return Err(Failure::new(FailureKind::Invalid, why));
-        }
-        let added = raft.add_learner(id, node, true).await.map_err(failure_of)?;
-        Ok(added.log_id.index)
-    }
-
-    async fn remove_here(&self, id: u64) -> Result<u64, Failure> {
-        let raft = self.raft().map_err(|why| Failure::new(FailureKind::Stopped, why))?;
-        let (votes, known) = {
-            let metrics = raft.metrics();
-            let metrics = metrics.borrow_watched();
-            let membership = metrics.membership_config.membership();
-            (membership.voter_ids().any(|voter| voter == id), membership.get_node(&id).is_some())
-        };
-        let ids = BTreeSet::from([id]);
-        match (votes, known) {
-            (true, _) => self.members_here(ChangeMembers::RemoveVoters(ids), false).await,
-            (false, true) => self.members_here(ChangeMembers::RemoveNodes(ids), false).await,
-            (false, false) => {
-                Err(Failure::new(FailureKind::Invalid, format!("agent {id} is not a member")))
-            }
-        }
-    }
-
-    async fn members_here(
+    /// Has a change of membership agreed on and carries it out, where this agent leads. Errors: it was not agreed on;
+    /// or it was, and was not carried out in time, which is [`FailureKind::Unknown`].
+    pub(crate) async fn change_here(
         &self,
-        members: ChangeMembers<u64, NodeRecord>,
-        retain: bool,
-    ) -> Result<u64, Failure> {
-        let raft = self.raft().map_err(|why| Failure::new(FailureKind::Stopped, why))?;
-        let changed = raft.change_membership(members, retain).await.map_err(failure_of)?;
-        Ok(changed.log_id.index)
+        proposal: &Proposal,
+        until: Instant,
+    ) -> Result<Outcome, Failure> {
+        let proposer = self.proposer().map_err(|why| Failure::new(FailureKind::Stopped, why))?;
+        let Ok(alone) = tokio::time::timeout_at(until, self.0.changing.lock()).await else {
+            let why = "another change of membership is under way";
+            return Err(Failure::new(FailureKind::Overloaded, why));
+        };
+        let agreed = proposer.propose(proposal, until).await?;
+        if agreed.result.is_err() {
+            return Ok(agreed);
+        }
+        in_time(until, self.carry_out(agreed.index)).await?;
+        drop(alone);
+        if let Command::RequestMembership(MembershipChange::Add { id, .. }) = &proposal.command {
+            in_time(until, self.caught_up(id.0)).await?;
+        }
+        // What was superseded meanwhile has another answer since.
+        Ok(proposal.request_id.and_then(|id| self.0.machine.answer_to(id)).unwrap_or(agreed))
     }
 
-    async fn transfer_here(&self, to: u64) -> Result<u64, Failure> {
+    /// Carries out the change that was requested at this index, unless it is settled.
+    async fn carry_out(&self, index: u64) -> Result<(), Failure> {
+        let Some((change, judged_by)) = self.0.machine.requested(index) else { return Ok(()) };
+        match change {
+            MembershipChange::Add { id, member } => {
+                let nodes = BTreeMap::from([(id.0, NodeRecord::from(member))]);
+                self.alter(ChangeMembers::AddNodes(nodes), true, judged_by).await
+            }
+            MembershipChange::Promote(id) => {
+                let ids = BTreeSet::from([id.0]);
+                self.alter(ChangeMembers::AddVoterIds(ids), true, judged_by).await
+            }
+            MembershipChange::Remove(id) => {
+                let ids = BTreeSet::from([id.0]);
+                let change = if self.votes(id)? {
+                    ChangeMembers::RemoveVoters(ids)
+                } else {
+                    ChangeMembers::RemoveNodes(ids)
+                };
+                self.alter(change, false, judged_by).await
+            }
+            MembershipChange::TransferLeadership(to) => self.transfer_to(to).await,
+        }
+    }
+
+    /// Whether the member votes, in the old or in the new half of an unfinished change.
+    fn votes(&self, id: AgentId) -> Result<bool, Failure> {
+        let raft = self.raft().map_err(|why| Failure::new(FailureKind::Stopped, why))?;
+        let metrics = raft.metrics();
+        let metrics = metrics.borrow_watched();
+        Ok(metrics.membership_config.voter_ids().any(|voter| voter == id.0))
+    }
+
+    /// Changes the members, if they are still those at `judged_by`.
+    async fn alter(
+        &self,
+        change: ChangeMembers<u64, NodeRecord>,
+        retain: bool,
+        judged_by: Option<LogId>,
+    ) -> Result<(), Failure> {
+        let raft = self.raft().map_err(|why| Failure::new(FailureKind::Stopped, why))?;
+        let unchanged = Precondition::LastMembershipLogId { last_membership_log_id: judged_by };
+        let changed = raft.change_membership_if(change, retain, [unchanged]).await;
+        changed.map(drop).map_err(failure_of)
+    }
+
+    /// Waits until a member that was added has received what there is.
+    async fn caught_up(&self, id: u64) -> Result<(), Failure> {
         let raft = self.raft().map_err(|why| Failure::new(FailureKind::Stopped, why))?;
         let mut metrics = raft.metrics();
-        let (leads, votes) = {
-            let metrics = metrics.borrow_and_update();
-            let votes = metrics.membership_config.voter_ids().any(|voter| voter == to);
-            (metrics.state.is_leader(), votes)
-        };
-        if !votes {
-            return Err(Failure::new(FailureKind::Invalid, format!("agent {to} has no vote")));
-        }
-        if !leads {
-            let leader = leader_of(raft).map(|leader| leader.0);
-            return Err(Failure {
-                leader,
-                ..Failure::new(FailureKind::NotLeader, "it does not lead")
-            });
-        }
-        let stopped = |error: openraft::errors::Fatal<crate::types::Types>| {
-            Failure::new(FailureKind::Stopped, error.to_string())
-        };
-        raft.trigger().transfer_leader(to).await.map_err(stopped)?;
-        while leader_of(raft) != Some(AgentId(to)) {
+        let goal = metrics.borrow_watched().last_log_index;
+        loop {
+            {
+                let metrics = metrics.borrow_and_update();
+                let Some(replication) = &metrics.replication else { return Err(lost(raft)) };
+                let known = self.0.machine.has_member(AgentId(id));
+                let matched = replication.get(&id).and_then(|at| at.as_ref().map(|at| at.index));
+                if !known || id == self.0.config.me.id.0 || matched >= goal {
+                    return Ok(());
+                }
+            }
             if metrics.changed().await.is_err() {
                 return Err(Failure::new(FailureKind::Stopped, "raft is gone"));
             }
         }
-        Ok(0)
     }
+
+    async fn transfer_to(&self, to: AgentId) -> Result<(), Failure> {
+        let raft = self.raft().map_err(|why| Failure::new(FailureKind::Stopped, why))?;
+        let mut metrics = raft.metrics();
+        if leader_of(raft) == Some(to) {
+            return Ok(());
+        }
+        if !metrics.borrow_and_update().state.is_leader() {
+            return Err(lost(raft));
+        }
+        let stopped = |error: openraft::errors::Fatal<crate::types::Types>| {
+            Failure::new(FailureKind::Stopped, error.to_string())
+        };
+        raft.trigger().transfer_leader(to.0).await.map_err(stopped)?;
+        while leader_of(raft) != Some(to) {
+            if metrics.changed().await.is_err() {
+                return Err(Failure::new(FailureKind::Stopped, "raft is gone"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Member {
+    /// The member as the state knows it, bound to its data directory.
+    pub fn joining(&self, directory: u128) -> Joining {
+        Joining {
+            name: self.name.clone(),
+            region: self.region.clone(),
+            peer_address: self.address.clone(),
+            api_address: self.api_address.clone(),
+            directory,
+        }
+    }
+}
+
+/// Says whether members to form a group of can be told apart.
+fn check_distinct(members: &[Member]) -> Result<(), ChangeError> {
+    for (place, one) in members.iter().enumerate() {
+        for other in &members[..place] {
+            let what = if one.id == other.id {
+                "the same number".to_owned()
+            } else if one.name == other.name {
+                format!("the name {}", one.name)
+            } else if let Some(address) = shared_address([&one.joining(0), &other.joining(0)]) {
+                format!("the address {address}")
+            } else {
+                continue;
+            };
+            let (one, other) = (one.id, other.id);
+            return Err(ChangeError::Refused(format!(
+                "agents {other} and {one} are both given {what}; correct `cluster.members` in the configuration"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What became of a change that is agreed on, by `until`: whatever fails, asking again carries it out.
+async fn in_time(
+    until: Instant,
+    work: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let why = match tokio::time::timeout_at(until, work).await {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(failure)) => failure,
+        Err(_) => Failure::new(FailureKind::Unknown, "it takes longer"),
+    };
+    let message = format!("the change is agreed on and not carried out yet: {}", why.message);
+    Err(Failure { leader: why.leader, ..Failure::new(FailureKind::Unknown, message) })
+}
+
+fn lost(raft: &super::Raft) -> Failure {
+    let leader = leader_of(raft).map(|leader| leader.0);
+    Failure { leader, ..Failure::new(FailureKind::NotLeader, "it does not lead any more") }
 }

@@ -123,6 +123,7 @@ pub(crate) fn is_mutation(command: &Command) -> bool {
         | Command::Resume { .. }
         | Command::AdmitAgent { .. }
         | Command::RemoveAgent { .. }
+        | Command::RequestMembership(_)
         | Command::ChangeSettings(_)
         | Command::RaiseLogicVersion { .. } => true,
     }

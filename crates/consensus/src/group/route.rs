@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use holdfast_core::{AgentId, Outcome};
+use holdfast_core::{AgentId, Command, Outcome};
 use holdfast_wire::command::{self, Proposal};
 use holdfast_wire::outcome;
 use holdfast_wire::peer::{MessageKind, PeerAddress, RefusalReason, WireError};
@@ -22,7 +22,7 @@ use super::propose::{forwarded, is_mutation};
 use super::sender::is_leaders_own;
 use super::{Group, Raft};
 use crate::codec::rpc::{
-    ChangeCall, ChangeOp, Failure, FailureKind, IndexReply, ProposeCall, ProposeReply,
+    Failure, FailureKind, IndexReply, ProposeCall, ProposeReply,
     ProposeResult,
 };
 use crate::codec::{decode, encode};
@@ -36,7 +36,6 @@ const RETRY_PAUSE: Duration = Duration::from_millis(20);
 pub(crate) enum Request {
     Propose(Proposal),
     ReadIndex,
-    Change(ChangeOp),
 }
 
 /// What the leader answers.
@@ -60,7 +59,7 @@ impl Request {
             Self::Propose(proposal) => {
                 proposal.request_id.is_some() || !is_mutation(&proposal.command)
             }
-            Self::ReadIndex | Self::Change(_) => true,
+            Self::ReadIndex => true,
         }
     }
 
@@ -73,10 +72,6 @@ impl Request {
                 (MessageKind::Propose, encode(&call).into())
             }
             Self::ReadIndex => (MessageKind::ReadIndex, Bytes::new()),
-            Self::Change(op) => {
-                let call = ChangeCall { patience_ms, op: Some(op.clone()) };
-                (MessageKind::Membership, encode(&call).into())
-            }
         }
     }
 
@@ -94,7 +89,7 @@ impl Request {
                     None => Err(broken("the answer is empty".to_owned())),
                 }
             }
-            Self::ReadIndex | Self::Change(_) => {
+            Self::ReadIndex => {
                 let reply: IndexReply =
                     decode("answer", bytes).map_err(|error| broken(error.to_string()))?;
                 reply.failure.map_or(Ok(Reply::Index(reply.index)), Err)
@@ -200,13 +195,17 @@ impl Group {
             Request::Propose(_) if !self.0.link.gate.has_quorum() => {
                 Err(Failure::new(FailureKind::NoQuorum, "it leads without a quorum"))
             }
+            Request::Propose(proposal)
+                if matches!(proposal.command, Command::RequestMembership(_)) =>
+            {
+                self.change_here(proposal, until).await.map(Reply::Outcome)
+            }
             Request::Propose(proposal) => {
                 let proposer =
                     self.proposer().map_err(|why| Failure::new(FailureKind::Stopped, why))?;
                 proposer.propose(proposal, until).await.map(Reply::Outcome)
             }
             Request::ReadIndex => self.read_here(until).await.map(Reply::Index),
-            Request::Change(op) => self.change_here(op.clone(), until).await.map(Reply::Index),
         }
     }
 

@@ -23,7 +23,7 @@ use super::route::{Reply, Request};
 use super::sender::check_vote;
 use super::{Group, Raft};
 use crate::codec::rpc::{
-    self, Call, ChangeCall, Failure, FailureKind, IdentifyReply, IndexReply, ProposeCall,
+    self, Call, Failure, FailureKind, IdentifyReply, IndexReply, ProposeCall,
     ProposeReply, ProposeResult, SnapshotCall,
 };
 use crate::codec::{self, CodecError, decode, encode};
@@ -57,7 +57,7 @@ impl Heard {
 /// Whether the kind of message is one that groups answer.
 pub(crate) fn is_served(kind: MessageKind) -> bool {
     is_raft(kind)
-        || matches!(kind, MessageKind::Propose | MessageKind::ReadIndex | MessageKind::Membership)
+        || matches!(kind, MessageKind::Propose | MessageKind::ReadIndex)
         || kind == IDENTIFY
 }
 
@@ -135,7 +135,6 @@ impl Group {
             IDENTIFY => Ok(self.identify(&message)),
             MessageKind::Propose => self.answer_proposal(message.from, &body).await,
             MessageKind::ReadIndex => Ok(self.answer_read().await),
-            MessageKind::Membership => self.answer_change(&body).await,
             kind if is_raft(kind) => {
                 let raft = self.ready(&message)?;
                 let body = self.check_directories(&message)?.body;
@@ -241,16 +240,6 @@ impl Group {
     async fn answer_read(&self) -> Bytes {
         let until = Instant::now() + self.0.config.patience;
         index_reply(self.here(&Request::ReadIndex, until).await)
-    }
-
-    async fn answer_change(&self, body: &[u8]) -> Result<Bytes, Refusal> {
-        let call: ChangeCall = decode("membership change", body).map_err(malformed)?;
-        let op = call.op.ok_or_else(|| {
-            Refusal::new(RefusalReason::UnknownKind, "this membership change is unknown here")
-        })?;
-        // A learner may take long to catch up; the sender says how long it waits.
-        let until = Instant::now() + Duration::from_millis(call.patience_ms.min(MAX_PATIENCE_MS));
-        Ok(index_reply(self.here(&Request::Change(op), until).await))
     }
 
     fn identify(&self, message: &Message) -> Bytes {

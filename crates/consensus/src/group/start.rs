@@ -127,6 +127,7 @@ impl Parts {
             proposer,
             status,
             heard,
+            changing: tokio::sync::Mutex::default(),
             hold_until,
             label,
             boot,

@@ -19,14 +19,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use holdfast_core::audit::{Hash, Head, Record};
+use holdfast_core::membership::MembershipChange;
 use holdfast_core::state::{Deadline, Snapshot};
-use holdfast_core::{Command, GroupId, State, View};
+use holdfast_core::{AgentId, Command, GroupId, Outcome, RequestId, State, View};
 use openraft::EntryPayload;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use tokio::sync::watch;
 
 use crate::audit_sink::AuditSink;
-use crate::types::{Answer, LogId, RaftEntry, RaftSnapshot, SnapshotMeta, StoredMembership, Types};
+use crate::types::{
+    Answer, LogId, Membership, RaftEntry, RaftSnapshot, SnapshotMeta, StoredMembership, Types,
+};
 pub(crate) use snapshot_io::{SnapshotIo, replace_file};
 
 /// The state machine; clones share the state.
@@ -128,6 +131,25 @@ impl StateMachine {
         (machine.applied.map_or(0, |id| id.index), machine.state.audit_head())
     }
 
+    /// The change of membership that was requested at `index` and is not settled, with the place of the members that
+    /// it was judged by.
+    pub(crate) fn requested(&self, index: u64) -> Option<(MembershipChange, Option<LogId>)> {
+        let machine = self.lock();
+        let requested = machine.state.snapshot().membership.requested.as_ref()?;
+        let change = (requested.index == index).then(|| requested.change.clone())?;
+        Some((change, *machine.membership.log_id()))
+    }
+
+    /// Whether the agent is a member, as far as the log is applied.
+    pub(crate) fn has_member(&self, agent: AgentId) -> bool {
+        self.lock().state.snapshot().membership.members.contains_key(&agent)
+    }
+
+    /// The answer that a replay of the request gets.
+    pub(crate) fn answer_to(&self, request: RequestId) -> Option<Outcome> {
+        self.lock().state.snapshot().replies.get(&request).cloned()
+    }
+
     /// Stops applying, for a reason that people have to act on; the first one stays.
     pub(crate) fn halt(&self, reason: String) {
         tracing::error!(
@@ -157,7 +179,7 @@ impl StateMachine {
         let answer = match &entry.payload {
             EntryPayload::Blank => None,
             EntryPayload::Membership(membership) => {
-                machine.membership = StoredMembership::new(Some(id), membership.clone());
+                machine.take_membership(id, membership);
                 None
             }
             EntryPayload::Normal(blob) => {
@@ -240,6 +262,17 @@ impl StateMachine {
             waiting
         };
         Some(Builder { machine: self.clone(), meta: chosen.meta, snapshot: chosen.snapshot })
+    }
+}
+
+impl Machine {
+    fn take_membership(&mut self, id: LogId, membership: &Membership) {
+        self.membership = StoredMembership::new(Some(id), membership.clone());
+        let members = membership.nodes().map(|(id, node)| (AgentId(*id), node.clone().into()));
+        let members = members.collect();
+        let configs = membership.get_joint_config();
+        let voters = configs.last().into_iter().flatten().copied().map(AgentId).collect();
+        self.state.take_membership(id.index, members, voters, configs.len() > 1);
     }
 }
 

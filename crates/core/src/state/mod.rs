@@ -240,6 +240,7 @@ impl State {
                 self.admit_agent(work, *id, (name, region), *observer)
             }
             Command::RemoveAgent { id } => self.remove_agent(work, *id),
+            Command::RequestMembership(change) => self.request_membership(work, change),
             Command::BeginTerm { term, leader } => self.begin_term(work, *term, *leader),
             Command::ChangeSettings(settings) => self.change_settings(work, settings),
             Command::AdvanceTime => Ok(Reply::Done),

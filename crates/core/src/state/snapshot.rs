@@ -15,6 +15,7 @@ use crate::decision::{Selection, Step};
 use crate::id::{
     AgentId, BootId, CheckName, EndpointName, Epoch, GroupId, OverrideId, RequestId, ServiceId,
 };
+use crate::membership::Membership;
 use crate::name::DnsName;
 use crate::observation::{ObserverState, Target};
 use crate::overrides::{Override, Pause};
@@ -48,6 +49,8 @@ pub struct Snapshot {
     pub pause: Option<Pause>,
     /// Where the audit chain stands.
     pub audit: Head,
+    /// The members, as Raft's log names them.
+    pub membership: Membership,
     /// The agents.
     pub agents: BTreeMap<AgentId, AgentState>,
     /// The zones.
@@ -170,6 +173,7 @@ impl Snapshot {
             warm_up_until: Timestamp(0),
             pause: None,
             audit: Head::EMPTY,
+            membership: Membership::default(),
             agents: BTreeMap::new(),
             zones: BTreeMap::new(),
             services: BTreeMap::new(),

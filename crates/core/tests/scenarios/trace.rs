@@ -110,6 +110,7 @@ pub(crate) fn record(view: &View, record: &Record) -> Option<String> {
         Event::TermBegan { term, leader } => {
             format!("term {term} of {}", agent_name(view, *leader))
         }
+        Event::MembershipRequested(change) => format!("requested: {change}"),
         Event::LogicVersionRaised { version } => format!("logic version {version}"),
         Event::ZoneApplied { .. }
         | Event::ZoneDeleted { .. }

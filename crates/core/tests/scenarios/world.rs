@@ -1,11 +1,12 @@
 //! The world of one script: a state, a clock with its ticker, observers with their boots, and the invariants.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use holdfast_core::answer::{Kind, answer};
 use holdfast_core::explain::explain;
 use holdfast_core::invariant::{Checker, Witness};
+use holdfast_core::membership::{Member, MembershipChange};
 use holdfast_core::observation::{Extent, Observation, ObserverState, Report, Target, fingerprint};
 use holdfast_core::overrides::{Order, Scope};
 use holdfast_core::sample::{Failure, FailureKind, Phase};
@@ -20,6 +21,8 @@ use crate::trace;
 
 /// More deadlines than this within one step of the clock are a ticker that runs in place.
 const MOST_TICKS: usize = 1000;
+
+type Members = BTreeMap<AgentId, Member>;
 
 /// An observer: which boot it is in, and how many reports it has sent.
 struct Observer {
@@ -97,6 +100,9 @@ impl World {
                 self.order(words)
             }
             "agents" => self.admit(words),
+            "members" => self.members(words),
+            "carry_out" => self.carry_out(words),
+            "add" | "promote" | "evict" | "lead" => self.change(words),
             "report" => self.report(words),
             "restart" => self.restart(words),
             "at" => self.pass(parse::duration(words.nth(0).trim_start_matches('+'))),
@@ -199,6 +205,72 @@ impl World {
             let (name, region) = (parse::parse(name), parse::parse(region));
             self.apply(Actor::system(), Command::AdmitAgent { id, name, region, observer: true });
         }
+    }
+
+    /// `members eu: 1 2 us: 3`: Raft's log says that these are the members, and that all of them vote.
+    fn members(&mut self, words: &Words) {
+        let mut members = BTreeMap::new();
+        let mut region = "";
+        for word in &words.plain {
+            match word.strip_suffix(':') {
+                Some(name) => region = name,
+                None => {
+                    let id = parse::parse(word);
+                    members.insert(AgentId(id), member(id, &format!("a{id}"), region, id));
+                }
+            }
+        }
+        let voters = members.keys().copied().collect();
+        self.raft(members, voters, false);
+    }
+
+    /// `add 4 us [name=a4] [host=4]`, `promote 4`, `evict 4`, `lead 4`: a person changes the membership.
+    fn change(&mut self, words: &Words) {
+        let id = AgentId(parse::parse(words.nth(0)));
+        let change = match words.verb.as_str() {
+            "add" => {
+                let name = words.key("name").map_or_else(|| format!("a{id}"), str::to_owned);
+                let host = words.number("host").unwrap_or(id.0);
+                MembershipChange::Add { id, member: member(id.0, &name, words.nth(1), host) }
+            }
+            "promote" => MembershipChange::Promote(id),
+            "evict" => MembershipChange::Remove(id),
+            _ => MembershipChange::TransferLeadership(id),
+        };
+        self.apply_as_person(Command::RequestMembership(change));
+    }
+
+    /// The leader carries out what is requested: `carry_out` wholly, `carry_out half` up to the joint membership.
+    fn carry_out(&mut self, words: &Words) {
+        let joint = words.plain.iter().any(|word| word == "half");
+        let membership = self.state.snapshot().membership.clone();
+        let (mut members, mut voters) = (membership.members, membership.voters);
+        match membership.requested.map(|requested| requested.change) {
+            Some(MembershipChange::Add { id, member }) => drop(members.insert(id, member)),
+            Some(MembershipChange::Promote(id)) => drop(voters.insert(id)),
+            Some(MembershipChange::Remove(id)) => {
+                voters.remove(&id);
+                if !joint {
+                    members.remove(&id);
+                }
+            }
+            Some(MembershipChange::TransferLeadership(_)) => {
+                unreachable!("a term that begins carries it out")
+            }
+            None => return self.trace.push("nothing to carry out".into()),
+        }
+        self.raft(members, voters, joint);
+    }
+
+    fn raft(&mut self, members: Members, voters: BTreeSet<AgentId>, joint: bool) {
+        self.index += 1;
+        self.state.take_membership(self.index, members, voters, joint);
+        let membership = &self.state.snapshot().membership;
+        let vote = |id: &AgentId| if membership.voters.contains(id) { "" } else { "?" };
+        let named: Vec<String> =
+            membership.members.iter().map(|(id, m)| format!("{}{}", m.name, vote(id))).collect();
+        let half = if joint { " (half done)" } else { "" };
+        self.trace.push(format!("members {}{half}", named.join(" ")));
     }
 
     fn restart(&mut self, words: &Words) {
@@ -388,4 +460,14 @@ impl World {
 
 fn agent(name: &str) -> Actor {
     Actor { kind: ActorKind::Agent, name: name.into() }
+}
+
+fn member(id: u64, name: &str, region: &str, host: u64) -> Member {
+    Member {
+        name: name.into(),
+        region: region.into(),
+        peer_address: format!("10.0.0.{host}:7443"),
+        api_address: format!("10.0.0.{host}:7444"),
+        directory: id.into(),
+    }
 }

@@ -2,6 +2,7 @@
 
 use holdfast_core::audit::{Content, Hash, Head, Record};
 use holdfast_core::event::Event;
+use holdfast_core::membership::MembershipChange;
 use holdfast_core::overrides::{Override, Pause};
 use holdfast_core::{AgentId, Epoch, Timestamp};
 
@@ -180,6 +181,7 @@ fn to_group_kind(event: &Event) -> Kind {
                 message: message.clone(),
             })
         }
+        Event::MembershipRequested(change) => Kind::MembershipRequested(change.to_proto()),
         Event::ServiceApplied { .. }
         | Event::ServiceDeleted
         | Event::EndpointRegistered { .. }
@@ -253,6 +255,9 @@ fn from_group_kind(kind: Kind) -> Result<Event, DecodeError> {
         Kind::LogicVersionRaised(e) => Ok(Event::LogicVersionRaised { version: e.version }),
         Kind::CommandRefused(e) => {
             Ok(Event::CommandRefused { command: e.command, reason: e.reason, message: e.message })
+        }
+        Kind::MembershipRequested(change) => {
+            MembershipChange::from_proto(change).map(Event::MembershipRequested)
         }
         Kind::ServiceApplied(_)
         | Kind::ServiceDeleted(_)

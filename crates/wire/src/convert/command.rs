@@ -1,6 +1,7 @@
 //! Commands: one alternative each, in the order of the core's enumeration.
 
 use holdfast_core::command::{Command, Entry};
+use holdfast_core::membership::MembershipChange;
 use holdfast_core::observation::{Report, Target};
 use holdfast_core::overrides::Order;
 use holdfast_core::spec::{Endpoint, Service, Settings, Zone};
@@ -116,6 +117,7 @@ fn to_group_kind(command: &Command) -> Kind {
             observer: *observer,
         }),
         Command::RemoveAgent { id } => Kind::RemoveAgent(pb::RemoveAgent { id: id.0 }),
+        Command::RequestMembership(change) => Kind::RequestMembership(change.to_proto()),
         Command::BeginTerm { term, leader } => {
             Kind::BeginTerm(pb::BeginTerm { term: *term, leader: leader.0 })
         }
@@ -207,6 +209,9 @@ fn decode_group(kind: Kind) -> Result<Command, DecodeError> {
             observer: proto.observer,
         }),
         Kind::RemoveAgent(proto) => Ok(Command::RemoveAgent { id: AgentId(proto.id) }),
+        Kind::RequestMembership(proto) => {
+            MembershipChange::from_proto(proto).map(Command::RequestMembership)
+        }
         Kind::BeginTerm(proto) => {
             Ok(Command::BeginTerm { term: proto.term, leader: AgentId(proto.leader) })
         }
@@ -243,6 +248,7 @@ fn label(kind: &Kind) -> &'static str {
         Kind::Resume(_) => "resume",
         Kind::AdmitAgent(_) => "admit_agent",
         Kind::RemoveAgent(_) => "remove_agent",
+        Kind::RequestMembership(_) => "request_membership",
         Kind::BeginTerm(_) => "begin_term",
         Kind::ChangeSettings(_) => "change_settings",
         Kind::AdvanceTime(_) => "advance_time",

@@ -66,6 +66,9 @@ impl Convert for Rejection {
             Self::LimitReached { what, limit } => {
                 Refused::LimitReached(pb::LimitReached { what, limit })
             }
+            Self::Membership { problem, next_step } => {
+                Refused::Membership(pb::MembershipRefused { problem, next_step })
+            }
         };
         pb::Rejection { rejection: Some(rejection) }
     }
@@ -88,6 +91,9 @@ impl Convert for Rejection {
             Refused::Superseded(problem) => Self::Superseded(problem),
             Refused::LimitReached(pb::LimitReached { what, limit }) => {
                 Self::LimitReached { what, limit }
+            }
+            Refused::Membership(pb::MembershipRefused { problem, next_step }) => {
+                Self::Membership { problem, next_step }
             }
         };
         Ok(rejection)

@@ -88,8 +88,6 @@ kinds! {
     Heartbeat = 13 "heartbeat";
     /// Asks to become a member.
     Join = 14 "join";
-    /// Asks the leader to change the membership.
-    Membership = 15 "membership";
 }
 
 /// A message from one agent to another.

@@ -1,7 +1,10 @@
 //! Every value survives its bytes; no bytes do harm; what a newer version wrote is recognised.
 
+use std::collections::BTreeMap;
+
+use holdfast_core::membership::MembershipChange;
 use holdfast_core::spec::{Service, Zone};
-use holdfast_core::{Actor, Command, Entry, GroupId, State, Timestamp};
+use holdfast_core::{Actor, AgentId, Command, Entry, GroupId, State, Timestamp};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message as _;
@@ -66,6 +69,25 @@ proptest! {
         prop_assert_eq!(decoded.as_ref(), Ok(state.snapshot()));
         let restored = State::restore(decoded.expect("compared above"));
         prop_assert_eq!(restored.hash(), state.hash());
+    }
+
+    #[test]
+    fn snapshots_hold_members_and_what_is_requested(
+        before in value::members(), after in value::members(), entries in vec(value::entry(), 0..12),
+    ) {
+        let mut state = State::new(GroupId(1));
+        for (index, (members, votes, joint)) in [(1, before), (2, after)] {
+            let members: BTreeMap<_, _> = (1..).map(AgentId).zip(members).collect();
+            let voters = members.keys().copied().take(votes).collect();
+            state.take_membership(index, members, voters, joint);
+        }
+        let promote = (1..6).map(AgentId).map(MembershipChange::Promote);
+        let requests = promote.map(|change| Entry { command: Command::RequestMembership(change), ..tick() });
+        for (i, entry) in entries.into_iter().chain(requests).enumerate() {
+            state.apply(i as u64 + 3, &entry);
+        }
+        let decoded = snapshot::decode(&snapshot::encode(state.snapshot()));
+        prop_assert_eq!(decoded.as_ref(), Ok(state.snapshot()));
     }
 
     #[test]

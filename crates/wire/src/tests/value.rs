@@ -6,6 +6,7 @@ use std::time::Duration;
 use holdfast_core::audit::{Content, Head, Record as AuditRecord};
 use holdfast_core::decision::{Basis, BlockReason, Cause, Selection, Served};
 use holdfast_core::event::Event;
+use holdfast_core::membership::{Member, MembershipChange};
 use holdfast_core::observation::{Extent, Observation, ObserverState, Report, Target};
 use holdfast_core::overrides::{Order, Override, Pause, Scope};
 use holdfast_core::quorum::{Evidence, Verdict};
@@ -344,6 +345,29 @@ fn client_command() -> impl Strategy<Value = Command> {
     ]
 }
 
+prop_compose! {
+    fn member()(
+        name in text(), region in text(), peer_address in text(), api_address in text(), directory: u128,
+    ) -> Member {
+        Member { name, region, peer_address, api_address, directory }
+    }
+}
+
+fn membership_change() -> impl Strategy<Value = MembershipChange> {
+    let id = || (0_u64..6).prop_map(AgentId);
+    prop_oneof![
+        (id(), member()).prop_map(|(id, member)| MembershipChange::Add { id, member }),
+        id().prop_map(MembershipChange::Promote),
+        id().prop_map(MembershipChange::Remove),
+        id().prop_map(MembershipChange::TransferLeadership),
+    ]
+}
+
+/// What Raft says of members: those from 1 to this many, of which the first vote, in a change that is half done or not.
+pub(super) fn members() -> impl Strategy<Value = (Vec<Member>, usize, bool)> {
+    (vec(member(), 1..6), 0_usize..6, any::<bool>())
+}
+
 fn group_command() -> impl Strategy<Value = Command> {
     prop_oneof![
         report().boxed().prop_map(Command::RecordObservations),
@@ -362,6 +386,7 @@ fn group_command() -> impl Strategy<Value = Command> {
                 observer
             }
         ),
+        membership_change().prop_map(Command::RequestMembership),
         any::<u64>().prop_map(|id| Command::RemoveAgent { id: AgentId(id) }),
         any::<(u64, u64)>()
             .prop_map(|(term, leader)| Command::BeginTerm { term, leader: AgentId(leader) }),
@@ -396,6 +421,8 @@ pub(super) fn outcome() -> impl Strategy<Value = Outcome> {
         text().prop_map(Rejection::InvalidOrder),
         text().prop_map(Rejection::Superseded),
         (text(), any::<u64>()).prop_map(|(what, limit)| Rejection::LimitReached { what, limit }),
+        (text(), text())
+            .prop_map(|(problem, next_step)| Rejection::Membership { problem, next_step }),
     ];
     let result = prop_oneof![
         Just(Ok(Reply::Done)),
@@ -500,6 +527,7 @@ fn small_event() -> impl Strategy<Value = Event> {
         any::<(u64, u64)>()
             .prop_map(|(term, leader)| Event::TermBegan { term, leader: AgentId(leader) }),
         any::<u32>().prop_map(|version| Event::LogicVersionRaised { version }),
+        membership_change().prop_map(Event::MembershipRequested),
         (text(), text(), text()).prop_map(|(command, reason, message)| Event::CommandRefused {
             command,
             reason,

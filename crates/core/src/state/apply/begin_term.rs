@@ -25,6 +25,7 @@ impl State {
         }
         self.data.term = Some((term, leader));
         self.data.warm_up_until = self.data.at + self.data.settings.warm_up;
+        self.settle_transfer(leader);
         work.say(None, Event::TermBegan { term, leader });
         Ok(Reply::Done)
     }

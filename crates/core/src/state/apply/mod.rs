@@ -14,6 +14,7 @@ mod record_heartbeats;
 mod record_observations;
 mod register_endpoint;
 mod remove_agent;
+mod request_membership;
 mod resume;
 mod service;
 mod set_override;

@@ -1,0 +1,222 @@
+use holdfast_core::event::Event;
+use holdfast_core::{ActorKind, Rejection, RequestId};
+use openraft::EntryPayload;
+
+use super::*;
+use crate::config::Storage;
+use crate::error::ProposeError;
+use crate::log_store::{MemoryDisk, SyncPolicy};
+use crate::testing_net::{Cluster, asked, member};
+use crate::types::Membership;
+
+fn remove(id: u64) -> MembershipChange {
+    MembershipChange::Remove(AgentId(id))
+}
+
+fn lead(id: u64) -> MembershipChange {
+    MembershipChange::TransferLeadership(AgentId(id))
+}
+
+async fn joining(cluster: &mut Cluster, id: u64) -> MembershipChange {
+    cluster.storages.insert(id, Storage::Memory(MemoryDisk::default()));
+    cluster.start(id).await;
+    let member = member(id).joining(cluster.group(id).directory());
+    MembershipChange::Add { id: AgentId(id), member }
+}
+
+fn others(cluster: &Cluster, of: &[u64]) -> Vec<u64> {
+    cluster.nodes.keys().copied().filter(|id| !of.contains(id)).collect()
+}
+
+/// The members that agent `at` knows, with their votes.
+fn members(cluster: &Cluster, at: u64) -> BTreeMap<u64, bool> {
+    cluster.status(at).members.iter().map(|member| (member.id.0, member.voter)).collect()
+}
+
+/// How often the chain of agent `at` holds this request.
+fn requests(cluster: &Cluster, at: u64, change: &MembershipChange) -> usize {
+    let records = cluster.nodes[&at].audit.seen();
+    let asked = Event::MembershipRequested(change.clone());
+    records.iter().filter(|record| record.content.event == asked).count()
+}
+
+/// Has the change agreed on and leaves it at that, as a leader does that dies right then.
+async fn agree_only(
+    cluster: &Cluster,
+    leader: u64,
+    number: u128,
+    change: MembershipChange,
+) -> Outcome {
+    let group = cluster.group(leader);
+    let until = Instant::now() + Duration::from_secs(5);
+    let proposer = group.proposer().expect("it runs");
+    proposer.propose(&asked(number, change), until).await.expect("agreed on")
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_leader_carries_out_what_the_last_one_left() {
+    let mut cluster = Cluster::formed(5).await;
+    let first = cluster.leader().await;
+    let gone = others(&cluster, &[first])[0];
+    let agreed = agree_only(&cluster, first, 1, remove(gone)).await;
+    cluster.kill(first);
+    let rest = others(&cluster, &[gone]);
+    let second = cluster.leader_among(&rest).await;
+    assert!(members(&cluster, second).contains_key(&gone), "nobody carries it out unasked");
+
+    for at in &rest {
+        assert_eq!(cluster.change(*at, 1, remove(gone)).await, agreed, "asked at agent {at}");
+    }
+    cluster.wait_status(second, |status| status.members.len() == 4).await;
+    assert!(!members(&cluster, second).contains_key(&gone));
+    assert_eq!(requests(&cluster, second, &remove(gone)), 1, "it was requested once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_leader_completes_a_change_of_voters_that_is_half_done() {
+    let mut cluster = Cluster::formed(5).await;
+    let first = cluster.leader().await;
+    let gone = others(&cluster, &[first])[0];
+    let agreed = agree_only(&cluster, first, 1, remove(gone)).await;
+    let raft = cluster.group(first).raft().expect("it runs").clone();
+    let present = raft.metrics().borrow_watched().membership_config.membership().clone();
+    let left = others(&cluster, &[gone]).into_iter().collect();
+    let voters = vec![(1..=5).collect(), left];
+    let nodes: BTreeMap<_, _> = present.nodes().map(|(id, node)| (*id, node.clone())).collect();
+    let joint = Membership::new(voters, nodes).expect("every voter has a node");
+    raft.append_membership(joint, EntryPayload::Blank, []).await.expect("committed");
+    cluster.kill(first);
+    let rest = others(&cluster, &[gone]);
+    let second = cluster.leader_among(&rest).await;
+
+    assert_eq!(cluster.change(second, 1, remove(gone)).await, agreed);
+    let raft = cluster.group(second).raft().expect("it runs");
+    let configs = raft.metrics().borrow_watched().membership_config.get_joint_config().clone();
+    assert_eq!(configs, [others(&cluster, &[gone]).into_iter().chain([first]).collect()]);
+    cluster.wait_status(second, |status| status.members.len() == 4).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_removes_itself_once() {
+    let cluster = Cluster::formed(3).await;
+    let first = cluster.leader().await;
+    let rest = others(&cluster, &[first]);
+    let agreed = cluster.change(rest[0], 1, remove(first)).await;
+    let second = cluster.leader_among(&rest).await;
+    cluster.wait_status(second, |status| status.members.len() == 2).await;
+    for at in rest {
+        assert_eq!(cluster.change(at, 1, remove(first)).await, agreed);
+    }
+    let anew = cluster.try_change(second, 2, remove(first)).await.expect("an answer");
+    let missing = Rejection::NotFound { kind: "member".to_owned(), name: first.to_string() };
+    assert_eq!(anew.result, Err(missing));
+}
+
+#[tokio::test(start_paused = true)]
+async fn leadership_is_not_handed_over_twice_for_one_request() {
+    let cluster = Cluster::formed(3).await;
+    let first = cluster.leader().await;
+    let second = others(&cluster, &[first])[0];
+    let agreed = cluster.change(first, 1, lead(second)).await;
+    assert_eq!(cluster.leader().await, second);
+    cluster.change(second, 2, lead(first)).await;
+    assert_eq!(cluster.leader().await, first);
+    assert_eq!(cluster.change(second, 1, lead(second)).await, agreed);
+    assert_eq!(cluster.status(first).leader, Some(AgentId(first)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_another_overtook_says_so() {
+    let cluster = Cluster::formed(5).await;
+    let leader = cluster.leader().await;
+    let rest = others(&cluster, &[leader]);
+    agree_only(&cluster, leader, 1, remove(rest[0])).await;
+    cluster.change(rest[2], 2, remove(rest[1])).await;
+    let late = cluster.try_change(rest[2], 1, remove(rest[0])).await.expect("an answer");
+    assert!(matches!(late.result, Err(Rejection::Superseded(_))), "{late:?}");
+    cluster.wait_status(leader, |status| status.members.len() == 4).await;
+    assert!(members(&cluster, leader).contains_key(&rest[0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn changes_that_are_asked_at_once_are_made_one_after_the_other() {
+    let mut cluster = Cluster::formed(3).await;
+    let leader = cluster.leader().await;
+    let changes = [joining(&mut cluster, 4).await, joining(&mut cluster, 5).await];
+    let [four, five] = changes;
+    let (four, five) = futures_util::future::join(
+        cluster.try_change(leader, 1, four),
+        cluster.try_change(others(&cluster, &[leader])[0], 2, five),
+    )
+    .await;
+    assert!(four.expect("agreed on").result.is_ok());
+    assert!(five.expect("agreed on").result.is_ok());
+    let expected = BTreeMap::from([(1, true), (2, true), (3, true), (4, false), (5, false)]);
+    assert_eq!(members(&cluster, leader), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_is_put_down_to_whoever_asked() {
+    let mut cluster = Cluster::formed(3).await;
+    let leader = cluster.leader().await;
+    let add = joining(&mut cluster, 4).await;
+    let agreed = cluster.change(leader, 9, add.clone()).await;
+    let records = cluster.nodes[&leader].audit.seen();
+    let record = records.iter().find(|record| record.content.index == agreed.index);
+    let content = &record.expect("it is in the chain").content;
+    assert_eq!(content.event, Event::MembershipRequested(add));
+    assert_eq!((content.actor.kind, content.actor.name.as_str()), (ActorKind::Person, "ann"));
+    assert_eq!(content.request_id, Some(RequestId(9)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_audit_refuses_changes_no_members() {
+    let cluster = Cluster::formed(3).await;
+    let leader = cluster.leader().await;
+    cluster.nodes[&leader].audit.refuse(Some("the audit disk is full"));
+    let gone = others(&cluster, &[leader])[0];
+    let group = cluster.group(leader);
+    let refused = group.propose_within(asked(1, remove(gone)), Duration::from_secs(1)).await;
+    assert!(matches!(refused, Err(ProposeError::AuditRefused(_))), "{refused:?}");
+    assert_eq!(members(&cluster, leader).len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_learner_that_does_not_catch_up_is_a_change_that_is_not_done() {
+    let mut cluster = Cluster::formed(3).await;
+    let leader = cluster.leader().await;
+    let add = joining(&mut cluster, 4).await;
+    cluster.net.isolate(&[4]);
+    let group = cluster.group(leader).clone();
+    let hasty = group.propose_within(asked(1, add.clone()), Duration::from_secs(1)).await;
+    let Err(ProposeError::Unknown(attempts)) = hasty else { panic!("{hasty:?}") };
+    assert!(attempts.to_string().contains("agreed on and not carried out yet"), "{attempts}");
+    cluster.net.heal();
+    cluster.change(leader, 1, add.clone()).await;
+    assert_eq!(cluster.status(leader).members.len(), 4);
+    assert_eq!(requests(&cluster, leader, &add), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_to_form_a_group_of_can_be_told_apart() {
+    let mut cluster = Cluster::new(3, SyncPolicy::Immediate);
+    for id in 1..=3 {
+        cluster.start(id).await;
+    }
+    let [first, second] = [member(1), member(2)];
+    let cases = [
+        (Member { id: AgentId(1), ..second.clone() }, "the same number"),
+        (Member { name: first.name.clone(), ..second.clone() }, "the name agent-1"),
+        (Member { address: first.address.clone(), ..second.clone() }, "the address 10.0.0.1:7000"),
+        (
+            Member { api_address: first.address.clone(), ..second.clone() },
+            "the address 10.0.0.1:7000",
+        ),
+    ];
+    for (second, expected) in cases {
+        let refused = cluster.group(1).initialize(&[first.clone(), second]).await;
+        let Err(ChangeError::Refused(why)) = refused else { panic!("{expected}: {refused:?}") };
+        assert!(why.contains(expected), "{why}");
+    }
+    assert_eq!(cluster.status(1).members, [], "nothing came of it");
+}
