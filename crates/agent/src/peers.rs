@@ -203,3 +203,137 @@ impl PeerHandler for Switchboard {
         self.groups.handle_snapshot(sender, head, chunks).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use holdfast_audit::MemoryStore;
+    use holdfast_consensus::{Fatal, MemoryDisk, Storage};
+    use holdfast_core::observation::{Extent, Report};
+    use holdfast_core::seam::Clock as _;
+    use holdfast_core::{BootId, GroupId};
+    use holdfast_probe::NetProber;
+    use holdfast_wire::ca::{Authority, Role, Subject};
+    use holdfast_wire::peer::{GrpcWire, GrpcWireConfig, serve};
+    use holdfast_wire::tls::TlsMaterial;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::seams::{SystemClock, SystemEntropy};
+    use crate::{Agent, AgentSeams, AuditStorage};
+
+    /// The first of three members; the others never start.
+    const CONFIG: &str = r#"
+        [node]
+        name = "a1"
+        data_dir = "unused"
+        [listen]
+        peer = "127.0.0.1:1"
+        api = "127.0.0.1:2"
+        [cluster]
+        id = "c"
+        members = [
+          { name = "a1", region = "r", peer = "127.0.0.1:1", api = "127.0.0.1:2" },
+          { name = "a2", region = "r", peer = "127.0.0.2:1", api = "127.0.0.2:2" },
+          { name = "a3", region = "r", peer = "127.0.0.3:1", api = "127.0.0.3:2" },
+        ]
+        [tls]
+        insecure_plaintext = true
+    "#;
+
+    async fn agent() -> Agent {
+        let config = Config::parse(CONFIG, Path::new("a1.toml")).expect("it is right");
+        let clock = Arc::new(SystemClock);
+        let (publisher, answers) = holdfast_dns::channel();
+        let seams = AgentSeams {
+            wire: Arc::new(GrpcWire::new(GrpcWireConfig::default())),
+            clock: clock.clone(),
+            entropy: Arc::new(SystemEntropy),
+            prober: Arc::new(NetProber::new(config.probe.policy.clone(), clock)),
+            storage: Storage::Memory(MemoryDisk::default()),
+            audit: AuditStorage::Store(Arc::new(MemoryStore::new())),
+            fatal: Fatal::hook(|why| panic!("{why}")),
+            publisher,
+            answers,
+        };
+        Agent::start(&config, seams).await.expect("it starts")
+    }
+
+    fn certified(authority: &Authority, name: &str) -> TlsMaterial {
+        let now = SystemClock.now();
+        let addresses = vec!["127.0.0.1".parse().expect("an address")];
+        let name = name.to_owned();
+        let subject = Subject { role: Role::Agent, name, dns_names: Vec::new(), addresses };
+        let issued = authority.issue(&subject, now, 1).expect("the subject is possible");
+        TlsMaterial::from_pem(&issued.cert_pem, &issued.key_pem, authority.cert_pem(), now)
+            .expect("it was just issued")
+    }
+
+    fn bulletin(agent: u64, reporter: u64) -> Vec<u8> {
+        let (agent, boot) = (AgentId(agent), BootId(1));
+        let report = Report {
+            agent: AgentId(reporter),
+            boot,
+            sequence: 1,
+            extent: Extent::Changes,
+            observations: Vec::new(),
+        };
+        Bulletin { agent, boot, report: Some(report), suspects: Vec::new() }.encode()
+    }
+
+    /// A real agent behind mutual TLS: what it answers depends on whose certificate speaks for whom.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn nobody_speaks_in_another_agents_name() {
+        let authority = Authority::create("c", SystemClock.now(), 1).expect("possible");
+        let agent = agent().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let tls = certified(&authority, "a1").server();
+        let served =
+            tokio::spawn(serve(listener, agent.handler(), Some(tls), std::future::pending::<()>()));
+        let to = PeerAddress { id: AgentId(1), address };
+        let ask = async |shown: &str, from: u64, kind: MessageKind, body: Vec<u8>| {
+            let tls = Some(certified(&authority, shown).client(None));
+            let message = Message {
+                cluster: "c".to_owned(),
+                generation: 0,
+                group: GroupId(1),
+                from: AgentId(from),
+                to: AgentId(1),
+                kind,
+                body: body.into(),
+            };
+            let wire = GrpcWire::new(GrpcWireConfig { tls });
+            match wire.call(&to, message, Duration::from_secs(10)).await {
+                Ok(_) => Ok(()),
+                Err(WireError::Refused(refusal)) => Err(refusal.reason),
+                Err(error) => panic!("{shown} as {from}: {error}"),
+            }
+        };
+
+        let members_only = [
+            MessageKind::Report,
+            MessageKind::Heartbeat,
+            MessageKind::Confirm,
+            MessageKind::AuditHead,
+            MessageKind::AuditRead,
+        ];
+        for kind in members_only {
+            for (shown, from) in [("a3", 2), ("a2", 1), ("a9", 9), ("a2", 9)] {
+                let denied = ask(shown, from, kind, bulletin(from, from)).await;
+                assert_eq!(denied, Err(RefusalReason::Denied), "{} {shown} {from}", kind.label());
+            }
+        }
+        assert_eq!(ask("a2", 2, MessageKind::AuditHead, Vec::new()).await, Ok(()));
+        let report = ask("a2", 2, MessageKind::Report, bulletin(2, 2)).await;
+        assert_eq!(report, Err(RefusalReason::NotLeader { leader: None }));
+        for stolen in [bulletin(3, 3), bulletin(2, 3), bulletin(3, 2)] {
+            let refused = ask("a2", 2, MessageKind::Report, stolen).await;
+            assert_eq!(refused, Err(RefusalReason::Malformed));
+        }
+        served.abort();
+        agent.stop().await;
+    }
+}
