@@ -35,8 +35,8 @@ pub mod sample;
 pub mod sampler;
 pub mod seam;
 pub mod selection;
-pub mod spec;
 pub mod shared_map;
+pub mod spec;
 pub mod state;
 pub mod time;
 pub mod view;
@@ -47,7 +47,7 @@ pub use id::{
     RegionName, RequestId, ServiceId,
 };
 pub use name::DnsName;
-pub use state::State;
 pub use shared_map::SharedMap;
+pub use state::State;
 pub use time::Timestamp;
 pub use view::View;

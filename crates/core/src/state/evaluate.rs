@@ -2,6 +2,7 @@
 //! change of selection per service and entry, so that an entry's index names its epoch.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{EndpointState, OpinionState, ServiceState, State, Touch, Work};
@@ -40,7 +41,9 @@ impl State {
         let at = self.data.at;
         let group_full_until = self.group_full_until();
         let orders: Vec<Override> = self.orders_of(id).cloned().collect();
-        let Some(service) = self.data.services.get_mut(id) else { return };
+        let Some(service) = self.data.services.get_mut(id).map(Arc::make_mut) else {
+            return;
+        };
         forget_old_moves(service, at);
         let footings = footings_of(service, &orders, stale);
         let inputs = Inputs {
@@ -66,7 +69,9 @@ impl State {
     /// Takes a decision: stores it, bumps the epoch where the answer changed, and says what happened.
     fn take(&mut self, work: &mut Work<'_>, id: &ServiceId, touch: Touch, decision: Decision) {
         let at = self.data.at;
-        let Some(service) = self.data.services.get_mut(id) else { return };
+        let Some(service) = self.data.services.get_mut(id).map(Arc::make_mut) else {
+            return;
+        };
         let Decision { automatic, selection, cause, blocked, steps } = decision;
         note_blocked(work, id, service.blocked.as_ref(), blocked.as_ref());
         let cause = cause.unwrap_or(match touch {

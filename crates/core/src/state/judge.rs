@@ -5,6 +5,7 @@
 //! that were counted, so that anybody can count them again.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::{AgentState, CheckState, EndpointState, OpinionState, State, Work};
@@ -20,7 +21,9 @@ impl State {
     pub(super) fn judge(&mut self, work: &mut Work<'_>, id: &ServiceId) -> BTreeSet<EndpointName> {
         let at = self.data.at;
         let mut stale = BTreeSet::new();
-        let Some(service) = self.data.services.get_mut(id) else { return stale };
+        let Some(service) = self.data.services.get_mut(id).map(Arc::make_mut) else {
+            return stale;
+        };
         for (name, endpoint) in &mut service.endpoints {
             let before = endpoint.verdict;
             let bench = Bench::of(&service.spec, endpoint, &self.data.agents);

@@ -129,7 +129,7 @@ impl Published {
     fn refresh_services(&mut self, data: &Snapshot, renaming: &mut Renaming) -> Services {
         let mut services = self.view.services.clone();
         for id in core::mem::take(&mut self.services) {
-            let state = data.services.get(&id);
+            let state = data.services.get(&id).map(|state| &**state);
             self.count_ttl(data, &id, state);
             let names = state.map(|state| names_of_service(&id, state)).unwrap_or_default();
             let old = self.owned.remove(&id).unwrap_or_default();

@@ -1,7 +1,8 @@
 //! Everything that is replicated, as plain data: what a snapshot holds and what the state hash covers.
 //!
 //! Whatever can be derived from it (indexes, views) is not here, so that restoring a snapshot and replaying the
-//! tail gives byte for byte the state that replaying everything gives.
+//! tail gives byte for byte the state that replaying everything gives. What can be many is shared with the copy from
+//! which a snapshot is written, so that making the copy holds nobody up.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
@@ -22,6 +23,7 @@ use crate::overrides::{Override, Pause};
 use crate::quorum::Verdict;
 use crate::sample::Failure;
 use crate::selection::{Automatic, Blocked};
+use crate::shared_map::SharedMap;
 use crate::spec::{Service, Settings, Zone};
 use crate::time::Timestamp;
 use crate::view::Agent;
@@ -56,13 +58,13 @@ pub struct Snapshot {
     /// The zones.
     pub zones: BTreeMap<DnsName, ZoneState>,
     /// The services.
-    pub services: BTreeMap<ServiceId, ServiceState>,
+    pub services: SharedMap<ServiceId, Arc<ServiceState>>,
     /// The overrides in force.
     pub overrides: BTreeMap<OverrideId, Override>,
     /// Times of all automatic moves within the group's window, oldest first.
     pub moves: VecDeque<Timestamp>,
     /// The answers given, by request.
-    pub replies: BTreeMap<RequestId, Outcome>,
+    pub replies: SharedMap<RequestId, Outcome>,
     /// The requests answered, oldest first.
     pub reply_order: VecDeque<(Timestamp, RequestId)>,
 }
@@ -176,10 +178,10 @@ impl Snapshot {
             membership: Membership::default(),
             agents: BTreeMap::new(),
             zones: BTreeMap::new(),
-            services: BTreeMap::new(),
+            services: SharedMap::new(),
             overrides: BTreeMap::new(),
             moves: VecDeque::new(),
-            replies: BTreeMap::new(),
+            replies: SharedMap::new(),
             reply_order: VecDeque::new(),
         }
     }

@@ -48,7 +48,7 @@ impl Convert for Snapshot {
             membership: Some(self.membership.to_proto()),
             agents: self.agents.values().map(agent).collect(),
             zones: self.zones.values().map(zone).collect(),
-            services: self.services.values().map(service).collect(),
+            services: self.services.values().map(|state| service(state)).collect(),
             overrides: self.overrides.values().map(Convert::to_proto).collect(),
             moves_ms: self.moves.iter().map(|at| at.0).collect(),
             replies: self.replies.iter().map(reply).collect(),
@@ -160,7 +160,7 @@ fn service(state: &ServiceState) -> pb::ServiceState {
 
 fn from_service(
     proto: pb::ServiceState,
-) -> Result<(holdfast_core::ServiceId, ServiceState), DecodeError> {
+) -> Result<(holdfast_core::ServiceId, Arc<ServiceState>), DecodeError> {
     let spec: holdfast_core::spec::Service = required("spec", proto.spec)?;
     let state = ServiceState {
         revision: proto.revision,
@@ -176,7 +176,7 @@ fn from_service(
         endpoints: each("endpoints", proto.endpoints, from_endpoint)?,
         spec: Arc::new(spec),
     };
-    Ok((state.spec.id.clone(), state))
+    Ok((state.spec.id.clone(), Arc::new(state)))
 }
 
 impl Convert for Admission {

@@ -42,8 +42,7 @@ impl State {
         }
         let heard = stored.and_then(|s| s.agent.heard);
         let agent = Agent { id, name: name.clone(), region: region.clone(), observer, heard };
-        let fresh =
-            || AgentState { agent: agent.clone(), boot: None, sequence: 0, paged: None };
+        let fresh = || AgentState { agent: agent.clone(), boot: None, sequence: 0, paged: None };
         self.data.agents.entry(id).or_insert_with(fresh).agent = agent.clone();
         self.published.mark_agents();
         work.say(

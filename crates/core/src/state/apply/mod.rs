@@ -71,7 +71,7 @@ fn check_revision(
 
 impl State {
     fn service(&self, id: &ServiceId) -> Result<&ServiceState, Rejection> {
-        self.data.services.get(id).ok_or_else(|| not_found("service", id))
+        self.data.services.get(id).map(|state| &**state).ok_or_else(|| not_found("service", id))
     }
 
     /// An opinion of a leader counts only while no later leader has begun.

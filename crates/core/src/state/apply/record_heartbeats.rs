@@ -2,6 +2,8 @@
 //!
 //! The endpoint is its own observer here, so its word (or its silence, by the leader's clock) is the verdict.
 
+use alloc::sync::Arc;
+
 use crate::command::{Rejection, Reply};
 use crate::observation::Target;
 use crate::quorum::Verdict;
@@ -17,7 +19,8 @@ impl State {
     ) -> Result<Reply, Rejection> {
         self.check_term(term)?;
         for (target, reports) in beats {
-            let Some(service) = self.data.services.get_mut(&target.service) else { continue };
+            let service = self.data.services.get_mut(&target.service).map(Arc::make_mut);
+            let Some(service) = service else { continue };
             if !is_heartbeat(&service.spec, &target.check) {
                 continue;
             }

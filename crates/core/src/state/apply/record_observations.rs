@@ -6,13 +6,15 @@
 //! ignored. An opinion that is merely said again changes nothing: the observers' periodic digests cost no decisions.
 
 use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use super::not_found;
 use crate::command::{Rejection, Reply};
 use crate::event::Event;
 use crate::id::{AgentId, CheckName, EndpointName, ServiceId};
 use crate::observation::{Extent, Observation, Report, Target};
-use crate::state::{AgentState, OpinionState, State, Touch, Work};
+use crate::state::{AgentState, CheckState, OpinionState, State, Touch, Work};
 
 impl State {
     pub(in crate::state) fn record_observations(
@@ -62,19 +64,14 @@ impl State {
     /// Records one opinion; returns whether it is one on something that is declared.
     fn record(&mut self, work: &mut Work<'_>, report: &Report, observation: &Observation) -> bool {
         let target = &observation.target;
-        let check = self
-            .data
-            .services
-            .get_mut(&target.service)
-            .and_then(|service| service.endpoints.get_mut(&target.endpoint))
-            .and_then(|endpoint| endpoint.checks.get_mut(&target.check))
+        let service = self.data.services.get(&target.service);
+        let endpoint = service.and_then(|service| service.endpoints.get(&target.endpoint));
+        let check = endpoint
+            .and_then(|endpoint| endpoint.checks.get(&target.check))
             .filter(|check| check.fingerprint == observation.fingerprint);
         let Some(check) = check else { return false };
-        if check
-            .opinions
-            .get(&report.agent)
-            .is_some_and(|known| says_again(known, report, observation))
-        {
+        let known = check.opinions.get(&report.agent);
+        if known.is_some_and(|known| says_again(known, report, observation)) {
             return true;
         }
         let opinion = OpinionState {
@@ -85,9 +82,16 @@ impl State {
             boot: report.boot,
             recorded_at: self.data.at,
         };
-        check.opinions.insert(report.agent, opinion);
+        if let Some(check) = self.check_mut(target) {
+            check.opinions.insert(report.agent, opinion);
+        }
         work.touch(&target.service, Touch::Observed);
         true
+    }
+
+    fn check_mut(&mut self, target: &Target) -> Option<&mut CheckState> {
+        let service = Arc::make_mut(self.data.services.get_mut(&target.service)?);
+        service.endpoints.get_mut(&target.endpoint)?.checks.get_mut(&target.check)
     }
 
     /// Forgets the opinions of an observer that `which` names.
@@ -97,18 +101,22 @@ impl State {
         agent: AgentId,
         which: impl Fn((&ServiceId, &EndpointName, &CheckName), &OpinionState) -> bool,
     ) {
-        for (id, service) in &mut self.data.services {
-            let mut voided = false;
-            let endpoints = service.endpoints.iter_mut();
+        let mut voided = Vec::new();
+        for (id, service) in &self.data.services {
+            let endpoints = service.endpoints.iter();
             let checks =
-                endpoints.flat_map(|(name, e)| e.checks.iter_mut().map(move |(c, s)| (name, c, s)));
+                endpoints.flat_map(|(name, e)| e.checks.iter().map(move |(c, s)| (name, c, s)));
             for (endpoint, check, state) in checks {
-                let gone =
-                    state.opinions.get(&agent).is_some_and(|o| which((id, endpoint, check), o));
-                voided |= gone && state.opinions.remove(&agent).is_some();
+                if state.opinions.get(&agent).is_some_and(|o| which((id, endpoint, check), o)) {
+                    let (service, endpoint, check) = (id.clone(), endpoint.clone(), check.clone());
+                    voided.push(Target { service, endpoint, check });
+                }
             }
-            if voided {
-                work.touch(id, Touch::Observed);
+        }
+        for target in voided {
+            if let Some(check) = self.check_mut(&target) {
+                check.opinions.remove(&agent);
+                work.touch(&target.service, Touch::Observed);
             }
         }
     }

@@ -64,20 +64,25 @@ impl State {
         self.touch_zone(&service.dns.name, work.index);
         let spec = Arc::new(service);
         let at = self.data.at;
-        let state = self.data.services.entry(id.clone()).or_insert_with(|| ServiceState {
-            spec: spec.clone(),
-            revision: work.index,
-            epoch: Epoch(work.index),
-            selection: Selection::default(),
-            selected_at: at,
-            last_good: None,
-            automatic: Automatic::default(),
-            blocked: None,
-            moves: Vec::new(),
-            steps: Vec::new(),
-            decided_at: at,
-            endpoints: BTreeMap::new(),
-        });
+        if old.is_none() {
+            let state = ServiceState {
+                spec: spec.clone(),
+                revision: work.index,
+                epoch: Epoch(work.index),
+                selection: Selection::default(),
+                selected_at: at,
+                last_good: None,
+                automatic: Automatic::default(),
+                blocked: None,
+                moves: Vec::new(),
+                steps: Vec::new(),
+                decided_at: at,
+                endpoints: BTreeMap::new(),
+            };
+            self.data.services.insert(id.clone(), Arc::new(state));
+        }
+        let state = self.data.services.get_mut(&id).expect("it is stored by now");
+        let state = Arc::make_mut(state);
         state.revision = work.index;
         fit_endpoints(state, &spec, at);
         state.spec = spec;

@@ -63,3 +63,23 @@ fn a_publication_copies_what_changed_whatever_the_views_size() {
         assert!(Arc::ptr_eq(&after.agents, &before.agents));
     }
 }
+
+#[test]
+fn what_follows_a_copy_for_a_snapshot_costs_what_it_changes() {
+    let mut state = group_of(3000);
+    let copy = state.snapshot().clone();
+    let (id, other) =
+        (ServiceId::new("s7").expect("a label"), ServiceId::new("s8").expect("a label"));
+    let mut endpoint = service().pools[0].endpoints[0].clone();
+    endpoint.port = 8080;
+    let pool = service().pools[0].name.clone();
+    apply(&mut state, Command::RegisterEndpoint { service: id.clone(), pool, endpoint });
+
+    let now = &state.snapshot().services;
+    assert!(now.nodes_beside(&copy.services) <= 3);
+    let both = |id| (now.get(id).expect("declared"), copy.services.get(id).expect("declared"));
+    let (changed, before) = both(&id);
+    assert_ne!(changed.revision, before.revision);
+    let (untouched, before) = both(&other);
+    assert!(Arc::ptr_eq(untouched, before));
+}
