@@ -67,6 +67,7 @@ impl Alone {
         let pki = dir.path().join("pki");
         ca(&pki, &["init", "--cluster", "alone"])?;
         ca(&pki, &["issue", "agent", "a1", "--address", "127.0.0.1"])?;
+        ca(&pki, &["issue", "agent", "a2", "--address", "127.0.0.1"])?;
         ca(&dir.path().join("other"), &["init", "--cluster", "alone"])?;
         let subject = Subject {
             role: Role::Agent,
@@ -104,7 +105,7 @@ fn an_agent_with_a_wrong_configuration_does_not_start() -> Result<()> {
     let alone = Alone::new()?;
     let with = |section: &str| format!("{GOOD}\n{section}\n");
     let second = "  { name = \"a1\", region = \"lab\", peer = \"127.0.0.1:8443\", api = \"127.0.0.1:8444\" },\n]";
-    let table: [(&str, String, &[&str]); 12] = [
+    let table: [(&str, String, &[&str]); 13] = [
         (
             "an unknown key",
             GOOD.replace("data_dir", "datadir"),
@@ -150,6 +151,11 @@ fn an_agent_with_a_wrong_configuration_does_not_start() -> Result<()> {
             "an expired certificate",
             GOOD.replace("pki/a1.", "pki/old."),
             &["tls", "expired", "holdfast ca"],
+        ),
+        (
+            "another's certificate",
+            GOOD.replace("pki/a1.", "pki/a2."),
+            &["tls", "a2 of cluster alone", "this is agent a1", "holdfast ca issue agent a1"],
         ),
         (
             "another's data",
