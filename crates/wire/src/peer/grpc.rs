@@ -2,7 +2,8 @@
 //!
 //! A connection that fails is opened anew by the next message; a peer whose address changed gets new ones. Dead
 //! peers are noticed by keep-alive, and every message has its own time limit. Whether a question that failed had left
-//! is seen from whether the transport took it: it does so only once there is a connection.
+//! is seen from whether the transport took it: it does so only once there is a connection. The many small ones share a
+//! long-lived stream ([`Line`]); appends and proposals have one each, so that neither waits for the other.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -23,7 +24,10 @@ use tonic::{Code, Request, Response, Status};
 use tonic_prost::ProstCodec;
 
 use super::envelope::{refusal_from_proto, to_proto};
-use super::{MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES, Message, PeerAddress, Wire, WireError};
+use super::line::Line;
+use super::{
+    MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES, Message, MessageKind, PeerAddress, Wire, WireError,
+};
 use crate::pb::internal::v1 as pb;
 use crate::pb::internal::v1::peer_service_client::PeerServiceClient;
 
@@ -59,6 +63,8 @@ pub struct GrpcWire {
 struct Peer {
     address: String,
     calls: Grpc<Channel>,
+    appends: Arc<Line>,
+    proposals: Arc<Line>,
     snapshots: PeerServiceClient<Channel>,
 }
 
@@ -73,9 +79,13 @@ impl GrpcWire {
         if let Some(peer) = peers.get(&to.id).filter(|peer| peer.address == to.address) {
             return Ok(peer.clone());
         }
+        let channel = self.channel(&to.address)?;
+        let line = || Arc::new(Line::new(PeerServiceClient::new(channel.clone())));
         let peer = Peer {
             address: to.address.clone(),
-            calls: Grpc::new(self.channel(&to.address)?)
+            appends: line(),
+            proposals: line(),
+            calls: Grpc::new(channel.clone())
                 .max_decoding_message_size(MAX_MESSAGE_BYTES)
                 .max_encoding_message_size(MAX_MESSAGE_BYTES),
             snapshots: PeerServiceClient::new(self.channel(&to.address)?)
@@ -125,7 +135,11 @@ impl Wire for GrpcWire {
         message: Message,
         timeout: Duration,
     ) -> Result<Bytes, WireError> {
-        let calls = self.peer(to)?.calls;
+        let Peer { calls, appends, proposals, .. } = self.peer(to)?;
+        if Line::carries(&message) {
+            let appends = (message.kind == MessageKind::AppendEntries).then_some(appends);
+            return appends.unwrap_or(proposals).ask(message, timeout).await;
+        }
         let taken = Arc::new(AtomicBool::new(false));
         let question = Question { message: Some(to_proto(message)), taken: Arc::clone(&taken) };
         let mut request = Request::new(question);
@@ -173,7 +187,7 @@ impl Stream for Question {
 }
 
 /// What the failure of a question that never left is.
-fn not_sent(failed: WireError) -> WireError {
+pub(super) fn not_sent(failed: WireError) -> WireError {
     match failed {
         WireError::Timeout(waited) => {
             WireError::NotConnected(format!("no connection within {waited:?}"))
@@ -208,7 +222,7 @@ impl Stream for Frames {
     }
 }
 
-fn answer(reply: pb::PeerReply) -> Result<Bytes, WireError> {
+pub(super) fn answer(reply: pb::PeerReply) -> Result<Bytes, WireError> {
     match reply.result {
         Some(pb::peer_reply::Result::Body(body)) => Ok(body),
         Some(pb::peer_reply::Result::Refusal(refusal)) => {
@@ -218,7 +232,7 @@ fn answer(reply: pb::PeerReply) -> Result<Bytes, WireError> {
     }
 }
 
-fn failure(status: &Status, timeout: Duration) -> WireError {
+pub(super) fn failure(status: &Status, timeout: Duration) -> WireError {
     match status.code() {
         Code::DeadlineExceeded | Code::Cancelled => WireError::Timeout(timeout),
         Code::OutOfRange | Code::Internal | Code::DataLoss => {

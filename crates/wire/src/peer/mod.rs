@@ -11,6 +11,7 @@
 
 mod envelope;
 mod grpc;
+mod line;
 mod server;
 
 use std::time::Duration;
@@ -21,7 +22,7 @@ use futures_util::stream::BoxStream;
 use holdfast_core::{AgentId, GroupId};
 
 pub use grpc::{GrpcWire, GrpcWireConfig};
-pub use server::{ServeError, serve, service};
+pub use server::{ServeError, serve};
 
 /// The largest message between agents, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;

@@ -9,16 +9,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, StreamExt as _};
 use holdfast_core::ActorKind;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::envelope::{from_proto, refusal_to_proto};
 use super::grpc::chain;
+use super::line::MAX_ASKED;
 use super::{MAX_MESSAGE_BYTES, PeerHandler, Refusal, RefusalReason, Sender, WireError};
 use crate::pb::internal::v1 as pb;
 use crate::pb::internal::v1::peer_service_server::{PeerService, PeerServiceServer};
@@ -53,16 +55,8 @@ struct Peers {
     handler: Arc<dyn PeerHandler>,
     /// Whether senders must show an agent's certificate.
     identified: bool,
-}
-
-/// The gRPC service that hands messages to `handler`. With `identified`, senders must show an agent's certificate.
-pub fn service(
-    handler: Arc<dyn PeerHandler>,
-    identified: bool,
-) -> PeerServiceServer<impl PeerService> {
-    PeerServiceServer::new(Peers { handler, identified })
-        .max_decoding_message_size(MAX_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_MESSAGE_BYTES)
+    /// Closed when no more questions are taken.
+    open: watch::Receiver<()>,
 }
 
 /// Serves peers on `listener` until `shutdown`. Errors: TLS is not usable, or the transport failed.
@@ -81,13 +75,21 @@ pub async fn serve(
         .max_concurrent_streams(MAX_STREAMS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
-    let identified = tls.is_some();
+    let (closing, open) = watch::channel(());
+    let peers = Peers { handler, identified: tls.is_some(), open };
     if let Some(tls) = tls {
         server = server.tls_config(tls).map_err(|e| ServeError::Tls(chain(&e)))?;
     }
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let service = PeerServiceServer::new(peers)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let shutdown = async move {
+        shutdown.await;
+        drop(closing);
+    };
     server
-        .add_service(service(handler, identified))
+        .add_service(service)
         .serve_with_incoming_shutdown(incoming, shutdown)
         .await
         .map_err(|e| ServeError::Ended { address, why: chain(&e) })
@@ -137,11 +139,28 @@ impl Peers {
         )))
     }
 
-    async fn answer(&self, request: Request<pb::PeerMessage>) -> Result<bytes::Bytes, Refusal> {
-        let entitled = self.entitled(&request)?;
-        let message = request.into_inner();
-        entitled.check(&message)?;
-        self.handler.handle(&entitled.sender, from_proto(message)).await
+    async fn answer(
+        &self,
+        entitled: Result<&Entitled, &Refusal>,
+        message: pb::PeerMessage,
+    ) -> pb::PeerReply {
+        let answer = async {
+            let entitled = entitled.map_err(Clone::clone)?;
+            entitled.check(&message)?;
+            self.handler.handle(&entitled.sender, from_proto(message)).await
+        };
+        reply(answer.await)
+    }
+
+    async fn answer_one(
+        self,
+        entitled: Arc<Result<Entitled, Refusal>>,
+        question: Result<pb::Question, Status>,
+    ) -> Result<pb::Answer, Status> {
+        let pb::Question { number, message } = question?;
+        let message = message.ok_or_else(|| Status::invalid_argument("an empty question"))?;
+        let reply = self.answer(entitled.as_ref().as_ref(), message).await;
+        Ok(pb::Answer { number, reply: Some(reply) })
     }
 }
 
@@ -151,7 +170,26 @@ impl PeerService for Peers {
         &self,
         request: Request<pb::PeerMessage>,
     ) -> Result<Response<pb::PeerReply>, Status> {
-        Ok(reply(self.answer(request).await))
+        let entitled = self.entitled(&request);
+        Ok(Response::new(self.answer(entitled.as_ref(), request.into_inner()).await))
+    }
+
+    type ConverseStream = BoxStream<'static, Result<pb::Answer, Status>>;
+
+    async fn converse(
+        &self,
+        request: Request<Streaming<pb::Question>>,
+    ) -> Result<Response<Self::ConverseStream>, Status> {
+        let entitled = Arc::new(self.entitled(&request));
+        let (peers, mut open) = (self.clone(), self.open.clone());
+        // A conversation has no end of its own, and would hold up the server's.
+        let closing = async move { drop(open.changed().await) };
+        let answers = request
+            .into_inner()
+            .take_until(closing.boxed())
+            .map(move |question| peers.clone().answer_one(Arc::clone(&entitled), question))
+            .buffer_unordered(MAX_ASKED);
+        Ok(Response::new(answers.boxed()))
     }
 
     async fn snapshot(
@@ -160,20 +198,21 @@ impl PeerService for Peers {
     ) -> Result<Response<pb::PeerReply>, Status> {
         let entitled = match self.entitled(&request) {
             Ok(entitled) => entitled,
-            Err(refusal) => return Ok(reply(Err(refusal))),
+            Err(refusal) => return Ok(Response::new(reply(Err(refusal)))),
         };
         let mut frames = request.into_inner();
         let Some(pb::SnapshotFrame { frame: Some(pb::snapshot_frame::Frame::Head(head)) }) =
             frames.message().await?
         else {
             let refusal = Refusal::new(RefusalReason::Malformed, "a snapshot begins with its head");
-            return Ok(reply(Err(refusal)));
+            return Ok(Response::new(reply(Err(refusal))));
         };
         if let Err(refusal) = entitled.check(&head) {
-            return Ok(reply(Err(refusal)));
+            return Ok(Response::new(reply(Err(refusal))));
         }
         let head = from_proto(head);
-        Ok(reply(self.handler.handle_snapshot(&entitled.sender, head, chunks(frames)).await))
+        let answer = self.handler.handle_snapshot(&entitled.sender, head, chunks(frames)).await;
+        Ok(Response::new(reply(answer)))
     }
 }
 
@@ -188,10 +227,10 @@ fn chunks(
     frames.map(chunk).boxed()
 }
 
-fn reply(result: Result<bytes::Bytes, Refusal>) -> Response<pb::PeerReply> {
+fn reply(result: Result<bytes::Bytes, Refusal>) -> pb::PeerReply {
     let result = match result {
         Ok(body) => pb::peer_reply::Result::Body(body),
         Err(refusal) => pb::peer_reply::Result::Refusal(refusal_to_proto(refusal)),
     };
-    Response::new(pb::PeerReply { result: Some(result) })
+    pb::PeerReply { result: Some(result) }
 }

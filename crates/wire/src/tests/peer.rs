@@ -22,6 +22,9 @@ use crate::tls::TlsMaterial;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Questions that have a call of their own, and questions that share a conversation.
+const BOTH_WAYS: [MessageKind; 2] = [MessageKind::Vote, MessageKind::Propose];
+
 /// Answers with what it was asked, or refuses.
 #[derive(Default)]
 struct Echo {
@@ -34,8 +37,8 @@ impl PeerHandler for Echo {
         let refuse = self.refuse.lock().expect("not poisoned").clone();
         match refuse {
             Some(refusal) => Err(refusal),
-            None if message.kind == MessageKind::Confirm => std::future::pending().await,
-            None if message.kind == MessageKind::Status => Ok(format!("{sender:?}").into()),
+            None if message.body == "wait" => std::future::pending().await,
+            None if message.body == "who" => Ok(format!("{sender:?}").into()),
             None => Ok(message.body),
         }
     }
@@ -99,8 +102,10 @@ fn lasting() -> Authority {
 async fn questions_are_answered_and_large_ones_too() {
     let (to, _stop) = start(Arc::default(), None).await;
     let wire = wire(None);
-    let small = wire.call(&to, message(MessageKind::Vote, "ask"), PATIENCE).await;
-    assert_eq!(small, Ok(Bytes::from("ask")));
+    for kind in BOTH_WAYS {
+        let small = wire.call(&to, message(kind, "ask"), PATIENCE).await;
+        assert_eq!(small, Ok(Bytes::from("ask")));
+    }
     let large = Bytes::from(vec![7; 8 * 1024 * 1024]);
     let answer = wire.call(&to, message(MessageKind::AppendEntries, large.clone()), PATIENCE).await;
     assert_eq!(answer, Ok(large));
@@ -136,8 +141,10 @@ async fn refusals_keep_their_reason() {
     ] {
         let refusal = Refusal::new(reason, "because");
         *echo.refuse.lock().expect("not poisoned") = Some(refusal.clone());
-        let answer = wire.call(&to, message(MessageKind::Status, ""), PATIENCE).await;
-        assert_eq!(answer, Err(WireError::Refused(refusal)));
+        for kind in BOTH_WAYS {
+            let answer = wire.call(&to, message(kind, ""), PATIENCE).await;
+            assert_eq!(answer, Err(WireError::Refused(refusal.clone())));
+        }
     }
 }
 
@@ -146,8 +153,10 @@ async fn silence_and_absence_are_told_apart() {
     let (to, stop) = start(Arc::default(), None).await;
     let wire = wire(None);
     let short = Duration::from_millis(100);
-    let silent = wire.call(&to, message(MessageKind::Confirm, ""), short).await;
-    assert_eq!(silent, Err(WireError::Timeout(short)));
+    for kind in BOTH_WAYS {
+        let silent = wire.call(&to, message(kind, "wait"), short).await;
+        assert_eq!(silent, Err(WireError::Timeout(short)));
+    }
     drop(stop);
     let free = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let nobody = PeerAddress {
@@ -155,8 +164,56 @@ async fn silence_and_absence_are_told_apart() {
         address: free.local_addr().expect("it is bound").to_string(),
     };
     drop(free);
-    let absent = wire.call(&nobody, message(MessageKind::Vote, ""), PATIENCE).await;
+    for kind in BOTH_WAYS {
+        let absent = wire.call(&nobody, message(kind, ""), PATIENCE).await;
+        assert!(matches!(absent, Err(WireError::NotConnected(_))), "{absent:?}");
+    }
+}
+
+/// One question without an answer holds up none of the many behind it.
+#[tokio::test]
+async fn answers_in_a_conversation_find_who_asked() {
+    let (to, _stop) = start(Arc::default(), None).await;
+    let wire = wire(None);
+    let mut waits = Box::pin(wire.call(&to, message(MessageKind::Propose, "wait"), PATIENCE));
+    assert!(futures_util::poll!(waits.as_mut()).is_pending());
+    let asked = (0..2_000).map(|number| {
+        let body = Bytes::from(format!("question {number}"));
+        let (wire, to) = (&wire, &to);
+        async move {
+            let answer = wire.call(to, message(MessageKind::Propose, body.clone()), PATIENCE).await;
+            assert_eq!(answer, Ok(body));
+        }
+    });
+    futures_util::future::join_all(asked).await;
+    assert!(futures_util::poll!(waits.as_mut()).is_pending(), "nobody answered it");
+}
+
+/// A conversation has no end of its own, so the server ends it; the next question begins another one.
+#[tokio::test]
+async fn a_conversation_ends_with_its_server_and_begins_anew() {
+    let wire = wire(None);
+    let ask = |to: PeerAddress| {
+        let wire = &wire;
+        async move { wire.call(&to, message(MessageKind::AppendEntries, "ask"), PATIENCE).await }
+    };
+    let serving = async |address: &str| {
+        let listener = TcpListener::bind(address).await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async move { drop(stopped.await) };
+        let served = tokio::spawn(serve(listener, Arc::<Echo>::default(), None, stopped));
+        (PeerAddress { id: AgentId(2), address }, stop, served)
+    };
+    let (to, stop, served) = serving("127.0.0.1:0").await;
+    assert_eq!(ask(to.clone()).await, Ok(Bytes::from("ask")));
+    drop(stop);
+    let ended = tokio::time::timeout(PATIENCE, served).await.expect("the server ends");
+    ended.expect("it does not panic").expect("it ends in order");
+    let absent = ask(to.clone()).await;
     assert!(matches!(absent, Err(WireError::NotConnected(_))), "{absent:?}");
+    let (to, _stop, _served) = serving(&to.address).await;
+    assert_eq!(ask(to).await, Ok(Bytes::from("ask")));
 }
 
 /// What waited for a connection in vain did not arrive, although nobody said no.
@@ -191,20 +248,20 @@ async fn with_tls_agents_are_heard_and_others_are_not() {
     let (to, _stop) = start(Arc::default(), Some(&server)).await;
 
     let agent = wire(Some(&material(&authority, Role::Agent, "eu-1")));
-    let answer = agent.call(&to, message(MessageKind::Vote, "ask"), PATIENCE).await;
-    assert_eq!(answer, Ok(Bytes::from("ask")));
-
-    let mut stray = message(MessageKind::Vote, "ask");
-    stray.cluster = "other".to_owned();
-    match agent.call(&to, stray, PATIENCE).await {
-        Err(WireError::Refused(refusal)) => assert_eq!(refusal.reason, RefusalReason::Denied),
-        other => panic!("an agent spoke for another cluster: {other:?}"),
-    }
-
     let person = wire(Some(&material(&authority, Role::User, "ann")));
-    match person.call(&to, message(MessageKind::Vote, "ask"), PATIENCE).await {
-        Err(WireError::Refused(refusal)) => assert_eq!(refusal.reason, RefusalReason::Denied),
-        other => panic!("a person was heard: {other:?}"),
+    for kind in BOTH_WAYS {
+        let answer = agent.call(&to, message(kind, "ask"), PATIENCE).await;
+        assert_eq!(answer, Ok(Bytes::from("ask")));
+
+        let stray = Message { cluster: "other".to_owned(), ..message(kind, "ask") };
+        match agent.call(&to, stray, PATIENCE).await {
+            Err(WireError::Refused(refusal)) => assert_eq!(refusal.reason, RefusalReason::Denied),
+            other => panic!("an agent spoke for another cluster: {other:?}"),
+        }
+        match person.call(&to, message(kind, "ask"), PATIENCE).await {
+            Err(WireError::Refused(refusal)) => assert_eq!(refusal.reason, RefusalReason::Denied),
+            other => panic!("a person was heard: {other:?}"),
+        }
     }
 
     let foreign = wire(Some(&material(&lasting(), Role::Agent, "eu-1")));
@@ -224,14 +281,16 @@ async fn the_certificates_name_goes_with_the_message() {
     for name in ["eu-1", "eu-3"] {
         let agent = wire(Some(&material(&authority, Role::Agent, name)));
         let said = Bytes::from(format!("Certified({name:?})"));
-        let answer = agent.call(&to, message(MessageKind::Status, ""), PATIENCE).await;
-        assert_eq!(answer, Ok(said.clone()));
+        for kind in BOTH_WAYS {
+            let answer = agent.call(&to, message(kind, "who"), PATIENCE).await;
+            assert_eq!(answer, Ok(said.clone()));
+        }
         let chunks = futures_util::stream::iter([Bytes::from_static(b"chunk")]).boxed();
         let answer =
             agent.snapshot(&to, message(MessageKind::Snapshot, ""), chunks, PATIENCE).await;
         assert_eq!(answer, Ok(Bytes::from(format!("3: 5 of Certified({name:?})"))));
     }
     let (to, _stop) = start(Arc::default(), None).await;
-    let answer = wire(None).call(&to, message(MessageKind::Status, ""), PATIENCE).await;
+    let answer = wire(None).call(&to, message(MessageKind::Status, "who"), PATIENCE).await;
     assert_eq!(answer, Ok(Bytes::from("Unproven")));
 }
