@@ -2,15 +2,31 @@
 
 use std::time::Duration;
 
+use metrics::Histogram;
+
 /// Histogram: how long one group commit of the Raft log takes, fsync included.
 pub(crate) const LOG_SYNC: &str = "holdfast_raft_log_sync_duration_seconds";
 /// Histogram: how many writes share one fsync of the Raft log.
 pub(crate) const LOG_GROUP: &str = "holdfast_raft_log_group_writes";
 
-pub(crate) fn log_sync(group: &str, took: Duration, writes: usize) {
-    metrics::histogram!(LOG_SYNC, "group" => group.to_owned()).record(took.as_secs_f64());
-    metrics::histogram!(LOG_GROUP, "group" => group.to_owned())
-        .record(f64::from(u32::try_from(writes).unwrap_or(u32::MAX)));
+/// What is recorded of one group's log.
+pub(crate) struct LogMetrics {
+    sync: Histogram,
+    group: Histogram,
+}
+
+impl LogMetrics {
+    pub(crate) fn new(group: &str) -> Self {
+        Self {
+            sync: metrics::histogram!(LOG_SYNC, "group" => group.to_owned()),
+            group: metrics::histogram!(LOG_GROUP, "group" => group.to_owned()),
+        }
+    }
+
+    pub(crate) fn synced(&self, took: Duration, writes: usize) {
+        self.sync.record(took.as_secs_f64());
+        self.group.record(f64::from(u32::try_from(writes).unwrap_or(u32::MAX)));
+    }
 }
 
 /// Gauge: the current term.
@@ -37,8 +53,9 @@ pub(crate) fn status(group: &str, status: &crate::GroupStatus) {
     set(IS_LEADER, f64::from(u8::from(status.role == crate::Role::Leader)));
 }
 
-pub(crate) fn committed(group: &str, took: Duration) {
-    metrics::histogram!(COMMIT_DURATION, "group" => group.to_owned()).record(took.as_secs_f64());
+/// [`COMMIT_DURATION`] of a group.
+pub(crate) fn commit_duration(group: &str) -> Histogram {
+    metrics::histogram!(COMMIT_DURATION, "group" => group.to_owned())
 }
 
 pub(crate) fn refused(group: &str, reason: &'static str) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use holdfast_core::{ActorKind, Command, Entry, Outcome, Timestamp};
 use holdfast_wire::command::Proposal;
+use metrics::Histogram;
 use openraft::errors::{ClientWriteError, ForwardReason, ForwardToLeader, RaftError};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
@@ -27,8 +28,7 @@ pub(crate) struct Proposer {
     pub(crate) machine: StateMachine,
     pub(crate) stamper: Stamper,
     pub(crate) places: Arc<Semaphore>,
-    /// The group, in metrics.
-    pub(crate) label: String,
+    pub(crate) commit_duration: Histogram,
 }
 
 impl Failure {
@@ -68,7 +68,7 @@ impl Proposer {
             return Err(Failure::new(FailureKind::Unknown, "it was not committed in time"));
         };
         let outcome = written.map_err(failure_of)?.data.0;
-        crate::metrics::committed(&self.label, begun.elapsed());
+        self.commit_duration.record(begun.elapsed().as_secs_f64());
         Ok(outcome.expect("every entry with content has an outcome"))
     }
 

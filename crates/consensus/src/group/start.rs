@@ -100,7 +100,7 @@ impl Parts {
                 machine: machine.clone(),
                 stamper: Stamper::new(seams.clock.clone()),
                 places: places.clone(),
-                label: label.clone(),
+                commit_duration: crate::metrics::commit_duration(&label),
             })
         });
         if let Ok(proposer) = &proposer {

@@ -1,4 +1,4 @@
-//! How the group stands, as this agent sees it: derived from Raft's metrics, published on every change.
+//! How the group stands, as this agent sees it: derived from Raft's metrics, published when it changes.
 //!
 //! The same task tells the transport's gate whether this agent leads, and stops Raft when the state machine halts.
 
@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use holdfast_core::AgentId;
 use openraft::ServerState;
+use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::WatchReceiver as _;
-use openraft::metrics::RaftMetrics;
+use openraft::metrics::{RaftMetrics, RaftServerMetrics};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -95,6 +96,26 @@ impl GroupStatus {
     }
 }
 
+/// How long progress of the log gathers before it is told.
+const PROGRESS_PAUSE: Duration = Duration::from_millis(20);
+
+/// Waits until who leads whom has changed, or the log got on a while ago; false when Raft is gone.
+async fn news(
+    roles: &mut WatchReceiverOf<Types, RaftServerMetrics<Types>>,
+    metrics: &mut WatchReceiverOf<Types, RaftMetrics<Types>>,
+) -> bool {
+    let progress = async {
+        let runs = metrics.changed().await.is_ok();
+        tokio::time::sleep(PROGRESS_PAUSE).await;
+        runs
+    };
+    tokio::select! {
+        biased;
+        changed = roles.changed() => changed.is_ok(),
+        runs = progress => runs,
+    }
+}
+
 /// Keeps the status up to date.
 pub(crate) struct Reporter {
     pub(crate) config: GroupConfig,
@@ -109,8 +130,10 @@ pub(crate) struct Reporter {
 impl Reporter {
     pub(crate) async fn run(self) {
         let mut metrics = self.raft.metrics();
+        let mut roles = self.raft.server_metrics();
         let mut halted = self.machine.halted();
         loop {
+            drop(roles.borrow_and_update());
             let current = metrics.borrow_and_update().clone();
             self.gate(&current);
             let status = self.status_of(&current);
@@ -130,8 +153,8 @@ impl Reporter {
                     // The core is gone when this fails, which is what is wanted.
                     let _ = self.raft.shutdown().await;
                 }
-                changed = metrics.changed() => {
-                    if changed.is_err() {
+                runs = news(&mut roles, &mut metrics) => {
+                    if !runs {
                         self.status.send_modify(|status| status.role = Role::Stopped);
                         return;
                     }

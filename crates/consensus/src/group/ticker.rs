@@ -14,6 +14,7 @@ use holdfast_core::{Actor, AgentId, Command};
 use holdfast_wire::command::Proposal;
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver as _;
+use openraft::vote::RaftLeaderId as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -54,12 +55,12 @@ impl Ticker {
 
     /// Waits until this agent leads; `None` when Raft is gone.
     async fn elected(&self) -> Option<u64> {
-        let mut metrics = self.proposer.raft.metrics();
+        let mut metrics = self.proposer.raft.server_metrics();
         loop {
             {
                 let metrics = metrics.borrow_and_update();
                 if metrics.state == ServerState::Leader {
-                    return Some(metrics.current_term);
+                    return Some(metrics.vote.leader_id().term());
                 }
             }
             metrics.changed().await.ok()?;
@@ -68,11 +69,11 @@ impl Ticker {
 
     /// Waits until this agent no longer leads in `term`.
     async fn deposed(&self, term: u64) {
-        let mut metrics = self.proposer.raft.metrics();
+        let mut metrics = self.proposer.raft.server_metrics();
         loop {
             {
                 let metrics = metrics.borrow_and_update();
-                if metrics.state != ServerState::Leader || metrics.current_term != term {
+                if metrics.state != ServerState::Leader || metrics.vote.leader_id().term() != term {
                     return;
                 }
             }

@@ -6,17 +6,15 @@
 //!
 //! All jobs that wait when the thread comes round go into one transaction with `Durability::Immediate`, in order;
 //! their `done`s are called after its fsync. A transaction is atomic, so a crash leaves exactly a prefix of the
-//! stream. `Committed` marks alone do not cost an fsync of their own at once: they wait for company, at most
-//! [`COMMITTED_LINGER`].
+//! stream. `Committed` marks neither wake the thread nor cost an fsync: the latest one goes with the next job.
 //!
 //! The inline variant performs each job where it is called, without a thread: for crash tests, which need every
 //! write and sync counted in a fixed order.
 
 use std::io;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -25,6 +23,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
 use super::io::{Fatal, Job, LogIo, Stored, Write};
+use crate::metrics::LogMetrics;
 
 const LOG: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("log");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -32,12 +31,8 @@ const VOTE: &str = "vote";
 const COMMITTED: &str = "committed";
 const PURGED: &str = "purged";
 
-/// Jobs that wait for the writer thread at the most; further callers wait for a place.
+/// Jobs that wait for the writer thread, and jobs in one transaction, at the most; further callers wait for a place.
 const QUEUE_LIMIT: usize = 1024;
-/// Jobs in one transaction at the most.
-const GROUP_LIMIT: usize = 256;
-/// How long a `Committed` mark waits for another write to share an fsync with.
-const COMMITTED_LINGER: Duration = Duration::from_millis(20);
 /// Page cache of one group's database.
 const CACHE_BYTES: usize = 16 << 20;
 
@@ -52,9 +47,13 @@ pub(crate) struct RedbIo {
 
 struct Queue {
     places: Arc<Semaphore>,
+    mark: Mark,
     jobs: Mutex<Option<Sender<Job>>>,
     stopped: Mutex<Option<oneshot::Receiver<()>>>,
 }
+
+/// The latest `Committed`, until a job takes it along.
+type Mark = Arc<Mutex<Option<Job>>>;
 
 impl RedbIo {
     /// Opens or creates the file at `path` and starts the writer thread.
@@ -67,23 +66,24 @@ impl RedbIo {
         let engine = Arc::new(Engine {
             database: RwLock::new(Some(database)),
             fatal,
-            group: group.to_owned(),
+            metrics: LogMetrics::new(group),
         });
         let (sender, receiver) = channel();
         let (stopped_sender, stopped) = oneshot::channel();
         let places = Arc::new(Semaphore::new(QUEUE_LIMIT));
-        let (writer, freed) = (engine.clone(), places.clone());
+        let mark = Mark::default();
+        let (writer, freed, marked) = (engine.clone(), places.clone(), mark.clone());
         std::thread::Builder::new()
             .name(format!("log-{group}"))
             .spawn(move || {
-                write_loop(&writer, &receiver, &freed);
+                write_loop(&writer, &receiver, &freed, &marked);
                 writer.drop_database();
                 // The closer may have given up waiting; the file is free either way.
                 let _ = stopped_sender.send(());
             })
             .map_err(|error| redb::DatabaseError::Storage(redb::StorageError::Io(error)))?;
-        let queue =
-            Queue { places, jobs: Mutex::new(Some(sender)), stopped: Mutex::new(Some(stopped)) };
+        let (jobs, stopped) = (Mutex::new(Some(sender)), Mutex::new(Some(stopped)));
+        let queue = Queue { places, mark, jobs, stopped };
         Ok(Self { engine, queue: Some(queue) })
     }
 
@@ -95,7 +95,7 @@ impl RedbIo {
     ) -> Result<Self, redb::DatabaseError> {
         let database = Database::builder().set_cache_size(0).create_with_backend(backend)?;
         let database = RwLock::new(Some(database));
-        let engine = Arc::new(Engine { database, fatal, group: "test".to_owned() });
+        let engine = Arc::new(Engine { database, fatal, metrics: LogMetrics::new("test") });
         Ok(Self { engine, queue: None })
     }
 }
@@ -107,6 +107,10 @@ impl LogIo for RedbIo {
             self.engine.commit(vec![job]);
             return;
         };
+        if matches!(job.write, Write::Committed(_)) {
+            *queue.mark.lock().unwrap_or_else(PoisonError::into_inner) = Some(job);
+            return;
+        }
         let Ok(place) = queue.places.acquire().await else { return };
         // The writer thread gives the place back when it takes the job.
         place.forget();
@@ -158,31 +162,20 @@ fn open_or_create(path: &Path) -> Result<Database, redb::DatabaseError> {
     Database::builder().set_cache_size(CACHE_BYTES).create(path)
 }
 
-fn write_loop(engine: &Engine, jobs: &Receiver<Job>, places: &Semaphore) {
-    let mut held: Vec<Job> = Vec::new();
-    loop {
-        let next = if held.is_empty() {
-            jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        } else {
-            jobs.recv_timeout(COMMITTED_LINGER)
-        };
-        let timed_out = matches!(next, Err(RecvTimeoutError::Timeout));
-        let closed = matches!(next, Err(RecvTimeoutError::Disconnected));
-        held.extend(next.ok());
-        held.extend(jobs.try_iter().take(GROUP_LIMIT.saturating_sub(held.len())));
-        let only_marks = held.iter().all(|job| matches!(job.write, Write::Committed(_)));
-        if only_marks && !timed_out && !closed && held.len() < GROUP_LIMIT {
-            continue;
-        }
-        let group = std::mem::take(&mut held);
+fn write_loop(engine: &Engine, jobs: &Receiver<Job>, places: &Semaphore, mark: &Mark) {
+    let mut open = true;
+    while open {
+        let first = jobs.recv().ok();
+        open = first.is_some();
+        // Before the queue is emptied: what a mark speaks of must not become durable after it.
+        let mark = mark.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut group: Vec<Job> = first.into_iter().chain(jobs.try_iter()).collect();
         let freed = group.len();
+        group.extend(mark);
         if !group.is_empty() && !engine.commit(group) {
             return;
         }
         places.add_permits(freed);
-        if closed {
-            return;
-        }
     }
 }
 
@@ -190,7 +183,7 @@ struct Engine {
     /// `None` after closing.
     database: RwLock<Option<Database>>,
     fatal: Fatal,
-    group: String,
+    metrics: LogMetrics,
 }
 
 impl Engine {
@@ -213,7 +206,7 @@ impl Engine {
             self.fatal.raise("the raft log could not be written", &error);
             return false;
         }
-        crate::metrics::log_sync(&self.group, begun.elapsed(), writes.len());
+        self.metrics.synced(begun.elapsed(), writes.len());
         dones.into_iter().for_each(|done| done());
         true
     }
