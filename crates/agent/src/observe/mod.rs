@@ -13,3 +13,6 @@ pub(crate) mod heartbeats;
 pub(crate) mod hub;
 pub(crate) mod reporter;
 pub(crate) mod roster;
+
+#[cfg(test)]
+mod tests;
