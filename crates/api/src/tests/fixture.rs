@@ -145,11 +145,7 @@ impl Agreement for Replica {
         (state.index(), state.hash())
     }
 
-    async fn directory_of(
-        &self,
-        joining: &NewMember,
-        _: Duration,
-    ) -> Result<u128, AgreementError> {
+    async fn directory_of(&self, joining: &NewMember, _: Duration) -> Result<u128, AgreementError> {
         self.check()?;
         Ok(joining.id.0.into())
     }

@@ -22,8 +22,7 @@ use super::propose::{forwarded, is_mutation};
 use super::sender::is_leaders_own;
 use super::{Group, Raft};
 use crate::codec::rpc::{
-    Failure, FailureKind, IndexReply, ProposeCall, ProposeReply,
-    ProposeResult,
+    Failure, FailureKind, IndexReply, ProposeCall, ProposeReply, ProposeResult,
 };
 use crate::codec::{decode, encode};
 use crate::error::Attempts;

@@ -292,7 +292,8 @@ prop_compose! {
 fn extent() -> impl Strategy<Value = Extent> {
     prop_oneof![
         Just(Extent::Changes),
-        (of(target().boxed()), any::<bool>()).prop_map(|(after, last)| Extent::Page { after, last }),
+        (of(target().boxed()), any::<bool>())
+            .prop_map(|(after, last)| Extent::Page { after, last }),
     ]
 }
 
