@@ -6,7 +6,8 @@
 //!
 //! All jobs that wait when the thread comes round go into one transaction with `Durability::Immediate`, in order;
 //! their `done`s are called after its fsync. A transaction is atomic, so a crash leaves exactly a prefix of the
-//! stream. `Committed` marks neither wake the thread nor cost an fsync: the latest one goes with the next job.
+//! stream. `Committed` marks neither wake the thread nor cost an fsync: every [`MARK_PAUSE`] the latest one goes with
+//! the next job, and the last one when the store is closed.
 //!
 //! The inline variant performs each job where it is called, without a thread: for crash tests, which need every
 //! write and sync counted in a fixed order.
@@ -15,10 +16,14 @@ use std::io;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{
+    Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition,
+    WriteTransaction,
+};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::Instant;
 
@@ -33,6 +38,8 @@ const PURGED: &str = "purged";
 
 /// Jobs that wait for the writer thread, and jobs in one transaction, at the most; further callers wait for a place.
 const QUEUE_LIMIT: usize = 1024;
+/// How long `Committed` marks are passed over after one was written: each costs the pages of another table.
+const MARK_PAUSE: Duration = Duration::from_millis(100);
 /// Page cache of one group's database.
 const CACHE_BYTES: usize = 16 << 20;
 
@@ -164,11 +171,17 @@ fn open_or_create(path: &Path) -> Result<Database, redb::DatabaseError> {
 
 fn write_loop(engine: &Engine, jobs: &Receiver<Job>, places: &Semaphore, mark: &Mark) {
     let mut open = true;
+    let mut marked = Instant::now();
     while open {
         let first = jobs.recv().ok();
         open = first.is_some();
         // Before the queue is emptied: what a mark speaks of must not become durable after it.
-        let mark = mark.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mark = if !open || marked.elapsed() >= MARK_PAUSE {
+            marked = Instant::now();
+            mark.lock().unwrap_or_else(PoisonError::into_inner).take()
+        } else {
+            None
+        };
         let mut group: Vec<Job> = first.into_iter().chain(jobs.try_iter()).collect();
         let freed = group.len();
         group.extend(mark);
@@ -217,11 +230,10 @@ fn commit(database: &Database, writes: &[Write]) -> Result<(), Failure> {
     transaction.set_durability(Durability::Immediate)?;
     {
         let mut log = transaction.open_table(LOG)?;
-        let mut meta = transaction.open_table(META)?;
         for write in writes {
             match write {
-                Write::Vote(bytes) => drop(meta.insert(VOTE, bytes.as_slice())?),
-                Write::Committed(bytes) => drop(meta.insert(COMMITTED, bytes.as_slice())?),
+                Write::Vote(bytes) => note(&transaction, VOTE, bytes)?,
+                Write::Committed(bytes) => note(&transaction, COMMITTED, bytes)?,
                 Write::Append(entries) => {
                     for (index, bytes) in entries {
                         log.insert(index, bytes.as_ref())?;
@@ -230,7 +242,7 @@ fn commit(database: &Database, writes: &[Write]) -> Result<(), Failure> {
                 Write::Truncate { from } => log.retain_in(*from.., |_, _| false)?,
                 Write::Purge { upto, mark } => {
                     log.retain_in(..=*upto, |_, _| false)?;
-                    meta.insert(PURGED, mark.as_slice())?;
+                    note(&transaction, PURGED, mark)?;
                 }
             }
         }
@@ -239,9 +251,23 @@ fn commit(database: &Database, writes: &[Write]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The table is opened only where it is written to: a commit pays for every table that was open.
+fn note(transaction: &WriteTransaction, key: &str, value: &[u8]) -> Result<(), Failure> {
+    transaction.open_table(META)?.insert(key, value)?;
+    Ok(())
+}
+
+/// Opening a table in a read transaction fails when nothing was ever written.
+fn create_tables(database: &Database) -> Result<(), Failure> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_durability(Durability::Immediate)?;
+    drop((transaction.open_table(LOG)?, transaction.open_table(META)?));
+    transaction.commit()?;
+    Ok(())
+}
+
 fn load(database: &Database) -> Result<Stored, Failure> {
-    // Opening a table in a read transaction fails when nothing was ever written.
-    commit(database, &[])?;
+    create_tables(database)?;
     let transaction = database.begin_read()?;
     let meta = transaction.open_table(META)?;
     let value = |key: &str| -> Result<Option<Vec<u8>>, Failure> {
