@@ -106,8 +106,8 @@ impl Peer {
     }
 
     /// How long an append may take. openraft allows one heartbeat interval for each, which a megabyte of entries on
-    /// a slow line would exceed every time, so that the peer would never catch up. Heartbeats have their own channel
-    /// of calls, so nothing waits behind it.
+    /// a slow line would exceed every time, so that the peer would never catch up. No heartbeat waits behind it: large
+    /// messages are calls of their own on the wire.
     fn append_timeout(&self, option: &RPCOption, entries: usize, bytes: usize) -> Duration {
         if entries == 0 {
             return option.soft_ttl();
