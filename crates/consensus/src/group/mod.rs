@@ -106,7 +106,7 @@ impl Group {
         proposal: Proposal,
         patience: Duration,
     ) -> Result<Outcome, ProposeError> {
-        match self.route(Request::Propose(proposal), patience).await {
+        match self.route(Request::Propose(Box::new(proposal)), patience).await {
             Ok(Reply::Outcome(outcome)) => Ok(outcome),
             Ok(Reply::Index(_)) => Err(ProposeError::Invalid("no outcome".to_owned())),
             Err(given_up) => Err(match given_up.kind {

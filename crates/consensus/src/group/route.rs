@@ -33,7 +33,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// Something that only the leader can do.
 #[derive(Debug, Clone)]
 pub(crate) enum Request {
-    Propose(Proposal),
+    Propose(Box<Proposal>),
     ReadIndex,
 }
 
@@ -165,10 +165,11 @@ impl Group {
         if leader == self.0.config.me.id {
             return self.here(request, until).await;
         }
-        if let Request::Propose(Proposal { actor, command, .. }) = request
-            && is_leaders_own(actor, command)
+        if let Request::Propose(proposal) = request
+            && is_leaders_own(&proposal.actor, &proposal.command)
         {
-            let why = format!("only the leader proposes {}, and it leads no more", command.label());
+            let label = proposal.command.label();
+            let why = format!("only the leader proposes {label}, and it leads no more");
             return Err(Failure::new(FailureKind::Invalid, why));
         }
         let raft = self.raft().map_err(|why| Failure::new(FailureKind::Stopped, why))?;

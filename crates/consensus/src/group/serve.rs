@@ -227,7 +227,7 @@ impl Group {
             .map_err(|error| Refusal::new(RefusalReason::Malformed, error.to_string()))?;
         self.check_forwarded(from, &proposal)?;
         let until = Instant::now() + self.bounded(call.patience_ms);
-        let result = match self.here(&Request::Propose(proposal), until).await {
+        let result = match self.here(&Request::Propose(Box::new(proposal)), until).await {
             Ok(Reply::Outcome(outcome)) => ProposeResult::Outcome(outcome::encode(&outcome).into()),
             Ok(Reply::Index(_)) => {
                 ProposeResult::Failure(Failure::new(FailureKind::Unspecified, "no outcome"))
