@@ -41,7 +41,7 @@ const LONGEST_MEND_PAUSE: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 enum Parcel {
     /// Records, and their bytes.
-    Records(Vec<Record>, usize),
+    Records(Arc<[Record]>, usize),
     /// A snapshot was installed, whose chain ends here.
     Reach(Head),
     /// Records up to here were passed over.
@@ -133,7 +133,7 @@ impl AuditBridge {
 
     async fn carry(&self, parcel: Parcel) -> Result<(), Halted> {
         match parcel {
-            Parcel::Records(records, _) => self.store(records).await,
+            Parcel::Records(records, _) => self.store(&records).await,
             Parcel::Reach(head) => {
                 let through = self.log.durable().borrow().index;
                 self.log.set_head(head, through).await
@@ -144,14 +144,14 @@ impl AuditBridge {
 
     /// Stores records. Where the store lacks what comes before them, it is told how far the chain reaches, and what is
     /// missing comes from a peer.
-    async fn store(&self, records: Vec<Record>) -> Result<(), Halted> {
+    async fn store(&self, records: &[Record]) -> Result<(), Halted> {
         let through = records.last().map_or(0, |record| record.content.index);
-        let mut result = self.log.append(records.clone(), through).await;
+        let mut result = self.log.append(records.to_vec(), through).await;
         if let (Err(AppendError::Gap { expected, got }), Some(first)) = (&result, records.first()) {
             tracing::warn!(expected, got, "audit records are missing; they come from a peer");
             let before = Head { length: first.sequence - 1, hash: first.previous };
             self.log.skip_to(before).await?;
-            result = self.log.append(records, through).await;
+            result = self.log.append(records.to_vec(), through).await;
         }
         match result {
             Ok(()) => Ok(()),
@@ -276,8 +276,8 @@ impl Buffer {
 impl AuditSink for AuditBridge {
     fn append(&self, records: Vec<Record>) {
         if !records.is_empty() {
-            let bytes = records.iter().map(|record| record.to_bytes().len()).sum();
-            self.put(Parcel::Records(records, bytes));
+            let bytes = records.iter().map(Record::encoded_len).sum();
+            self.put(Parcel::Records(records.into(), bytes));
         }
     }
 

@@ -7,6 +7,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -47,7 +48,33 @@ impl fmt::Debug for Hash {
 
 /// The canonical encoding: postcard's wire format, which is specified and has one form per value.
 pub(crate) fn canonical<T: Serialize>(value: &T) -> Vec<u8> {
-    postcard::to_allocvec(value).expect("plain data of bounded depth always encodes")
+    let buffer = Buffer(Vec::with_capacity(FIRST_BYTES));
+    postcard::serialize_with_flavor(value, buffer)
+        .expect("plain data of bounded depth always encodes")
+}
+
+/// Room that an encoding begins with; more only costs another allocation.
+const FIRST_BYTES: usize = 1024;
+
+/// Bytes that have room before they come.
+struct Buffer(Vec<u8>);
+
+impl Flavor for Buffer {
+    type Output = Vec<u8>;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<Vec<u8>> {
+        Ok(self.0)
+    }
 }
 
 /// Where a chain stands.
@@ -112,6 +139,13 @@ impl Record {
         canonical(self)
     }
 
+    /// The length of the canonical encoding.
+    pub fn encoded_len(&self) -> usize {
+        let size = postcard::ser_flavors::Size::default();
+        postcard::serialize_with_flavor(self, size)
+            .expect("plain data of bounded depth always encodes")
+    }
+
     /// The record that bytes hold, or `None` if they hold none. Says nothing of whether it is intact.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         postcard::from_bytes(bytes).ok()
@@ -124,5 +158,33 @@ impl Record {
 
     fn compute(sequence: u64, previous: &Hash, content: &Content) -> Hash {
         Hash::of_value(&(sequence, previous, content))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+
+    #[test]
+    fn a_record_is_as_long_as_it_says_and_comes_back_as_it_was() {
+        for length in [0, 100, 3 * FIRST_BYTES] {
+            let message = alloc::string::String::from("x").repeat(length);
+            let (command, reason) = ("pause".into(), "denied".into());
+            let event = Event::CommandRefused { command, reason, message };
+            let (actor, at) = (Actor::system(), Timestamp(7));
+            let content = Content {
+                index: 1,
+                at,
+                actor,
+                request_id: Some(RequestId(9)),
+                service: None,
+                event,
+            };
+            let record = Record::after(&Head::EMPTY, content);
+            let bytes = record.to_bytes();
+            assert_eq!(record.encoded_len(), bytes.len());
+            assert_eq!(Record::from_bytes(&bytes), Some(record));
+        }
     }
 }

@@ -10,7 +10,7 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Why a text is not a name: what was given, and what is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,9 +45,15 @@ fn check_label(what: &'static str, text: &str) -> Result<(), NameError> {
 macro_rules! label {
     ($(#[$doc:meta])* $type:ident, $what:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+        #[serde(try_from = "String")]
         pub struct $type(Arc<str>);
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
 
         impl $type {
             /// Parses a name. Errors: not a DNS label (see the module).
@@ -142,8 +148,8 @@ impl fmt::Display for RequestId {
 }
 
 /// Identifies a service: `namespace/name`, both DNS labels. Without a namespace, it is `default`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct ServiceId(Arc<str>);
 
 impl ServiceId {
@@ -167,15 +173,22 @@ impl ServiceId {
     pub fn name(&self) -> &str {
         self.0.split_once('/').map_or(&*self.0, |(_, name)| name)
     }
+
+    /// As people write it: without the namespace where that is the default.
+    fn shown(&self) -> &str {
+        if self.namespace() == Self::DEFAULT_NAMESPACE { self.name() } else { &self.0 }
+    }
+}
+
+impl Serialize for ServiceId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.shown())
+    }
 }
 
 impl fmt::Display for ServiceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.namespace() == Self::DEFAULT_NAMESPACE {
-            f.write_str(self.name())
-        } else {
-            f.write_str(&self.0)
-        }
+        f.write_str(self.shown())
     }
 }
 impl FromStr for ServiceId {

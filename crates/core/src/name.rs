@@ -9,7 +9,7 @@ use core::cmp::Ordering;
 use core::fmt;
 use core::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::id::{NameError, name_error};
 
@@ -17,9 +17,15 @@ use crate::id::{NameError, name_error};
 const MAX_LENGTH: usize = 253;
 
 /// A fully qualified domain name, lower case, without the final dot; the root is the empty text.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct DnsName(Arc<str>);
+
+impl Serialize for DnsName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
 
 impl DnsName {
     /// Parses a host-style name: labels of `a-z`, `0-9`, `-`, `_` (and `*` as the first label), 1–63 octets each,
