@@ -172,7 +172,9 @@ fn step_reason(step: &Step, now: Timestamp) -> Reason {
                 Reason::new(reason.label(), "blocked", text).fact("next_step", reason.next_step());
             until.map_or(reason.clone(), |at| reason.fact("until", at))
         }
-        Step::Kept => Reason::new("move", "kept", "the latest evaluation leaves the answer as it is".into()),
+        Step::Kept => {
+            Reason::new("move", "kept", "the latest evaluation leaves the answer as it is".into())
+        }
         Step::Moved { cause } => {
             let text = format!("the latest evaluation changed the answer: {}", cause.label());
             Reason::new("move", "moved", text).fact("cause", cause.label())

@@ -7,8 +7,8 @@ use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
 use super::fixture::{Node, apply, apply_zone, id, registry, service};
-use crate::{DOMAIN, MAX_REQUEST_BYTES};
 use crate::agreement::{AgreementError, AgreementErrorKind};
+use crate::{DOMAIN, MAX_REQUEST_BYTES};
 
 /// Asserts a status's code, reason, and a part of its message; every one has a domain and a next step.
 pub(super) fn check(status: &Status, code: Code, reason: &str, text: &str) {

@@ -23,8 +23,8 @@ use super::route::{Reply, Request};
 use super::sender::check_vote;
 use super::{Group, Raft};
 use crate::codec::rpc::{
-    self, Call, Failure, FailureKind, IdentifyReply, IndexReply, ProposeCall,
-    ProposeReply, ProposeResult, SnapshotCall,
+    self, Call, Failure, FailureKind, IdentifyReply, IndexReply, ProposeCall, ProposeReply,
+    ProposeResult, SnapshotCall,
 };
 use crate::codec::{self, CodecError, decode, encode};
 use crate::network::IDENTIFY;

@@ -204,9 +204,8 @@ fn identify(config: &GroupConfig, seams: &Seams, fresh: bool) -> Result<Identity
 async fn ask_peers(config: &GroupConfig, link: &Link) -> Result<(), StartError> {
     let others = config.peers.iter().filter(|peer| peer.id != config.me.id);
     let timeout = config.timings.election_max;
-    let asks = others.map(|peer| async move {
-        link.ask(&peer.peer(), IDENTIFY, Bytes::new(), timeout).await
-    });
+    let asks = others
+        .map(|peer| async move { link.ask(&peer.peer(), IDENTIFY, Bytes::new(), timeout).await });
     for answer in futures_util::future::join_all(asks).await {
         let reply = answer.ok().and_then(|bytes| decode::<IdentifyReply>("identity", &bytes).ok());
         let known = reply.and_then(|reply| reply.yours()).filter(|known| *known != 0);

@@ -170,11 +170,8 @@ fn a_seed_fixes_the_whole_run() {
 
 /// A command of a person under a number of its own, with this patience.
 async fn propose(cluster: &Cluster, at: u64, patience: Duration) -> Result<Outcome, ProposeError> {
-    let proposal = Proposal {
-        request_id: Some(RequestId(77)),
-        actor: person(),
-        command: declaration(77),
-    };
+    let proposal =
+        Proposal { request_id: Some(RequestId(77)), actor: person(), command: declaration(77) };
     cluster.group(at).propose_within(proposal, patience).await
 }
 
