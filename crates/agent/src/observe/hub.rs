@@ -163,16 +163,7 @@ impl Hub {
         self.confirm.confirm(&suspects);
         for member in self.peers.others() {
             if gather(&self.asking, member, &suspects) {
-                let (asking, peers) = (self.asking.clone(), self.peers.clone());
-                tokio::spawn(async move {
-                    while let Some(suspects) = gathered(&asking, member) {
-                        let body = encode_confirm(&suspects);
-                        let asked = peers.call(member, MessageKind::Confirm, body, CONFIRM_TIMEOUT);
-                        if let Err(error) = asked.await {
-                            tracing::debug!(%member, %error, "an observer could not be asked to confirm");
-                        }
-                    }
-                });
+                tokio::spawn(ask(self.asking.clone(), self.peers.clone(), member));
             }
         }
     }
@@ -282,6 +273,17 @@ fn gathered(asking: &Asking, member: AgentId) -> Option<Vec<Target>> {
         asking.remove(&member);
     }
     waiting.map(|waiting| waiting.into_iter().collect())
+}
+
+/// Asks a member to look at what has gathered, until nothing gathers any more.
+async fn ask(asking: Asking, peers: Peers, member: AgentId) {
+    while let Some(suspects) = gathered(&asking, member) {
+        let body = encode_confirm(&suspects);
+        let asked = peers.call(member, MessageKind::Confirm, body, CONFIRM_TIMEOUT).await;
+        if let Err(error) = asked {
+            tracing::debug!(%member, %error, "an observer could not be asked to confirm");
+        }
+    }
 }
 
 #[cfg(test)]

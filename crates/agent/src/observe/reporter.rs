@@ -235,7 +235,7 @@ mod tests {
             },
             fingerprint: u64::MAX,
             state: ObserverState::Down,
-            failure: Some(Failure::new(Phase::Connect, FailureKind::Refused, &"x".repeat(4096))),
+            failure: Some(Failure::new(Phase::Connect, FailureKind::Refused, "x".repeat(4096))),
             latency: Duration::from_secs(1),
             since: Timestamp(u64::MAX),
         };
