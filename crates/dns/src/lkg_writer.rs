@@ -2,8 +2,8 @@
 //!
 //! The task remembers nothing but the last view it has written. One that answers otherwise, such as after a failover,
 //! is written at once; one in which only the log went on waits until the interval has passed. One write is under way
-//! at a time, takes the newest view there is, and is followed by a pause as long as itself, so that a storm does not
-//! keep the disk busy for good. So after a crash the file is behind what was served by the writes that were under way,
+//! at a time, takes the newest view there is, and is followed by a pause [`PAUSES`] times as long, so that a storm does
+//! not keep the disk busy for good. So after a crash the file is behind what was served by the writes that were under way,
 //! and a slow or full disk costs an old file, never an answer. A failed write is tried again after a back-off, then
 //! with the newest view. A view that came from the file is not written back.
 
@@ -19,6 +19,8 @@ use crate::lkg::{self, LkgError};
 use crate::metric;
 use crate::publish::{AnswersSource, Position, Published};
 
+/// The pause after a write, in times of what the write took.
+const PAUSES: u32 = 4;
 /// The pause after a first failure; doubled with each more.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The longest pause after a failure.
@@ -87,8 +89,8 @@ impl LkgWriter {
         written.is_none_or(|on_disk| on_disk.names != newest.names || on_disk.zones != newest.zones)
     }
 
-    /// Writes the newest view if it is not on disk. Says how long to pause: as long as it took, or longer after a
-    /// failure.
+    /// Writes the newest view if it is not on disk. Says how long to pause: some times what it took, or longer
+    /// after a failure.
     async fn write_newest(&mut self) -> Result<Duration, Duration> {
         let Some(newest) = self.newest() else { return Ok(Duration::ZERO) };
         let begun = Instant::now();
@@ -96,7 +98,7 @@ impl LkgWriter {
             Ok(()) => {
                 self.written = Some(newest);
                 self.failures = 0;
-                Ok(begun.elapsed().min(self.file.min_interval))
+                Ok((begun.elapsed() * PAUSES).min(self.file.min_interval))
             }
             Err(error) => {
                 metrics::counter!(metric::LKG_FAILURES).increment(1);

@@ -6,15 +6,16 @@
 //!
 //! All jobs that wait when the thread comes round go into one transaction with `Durability::Immediate`, in order;
 //! their `done`s are called after its fsync. A transaction is atomic, so a crash leaves exactly a prefix of the
-//! stream. `Committed` marks neither wake the thread nor cost an fsync: every [`MARK_PAUSE`] the latest one goes with
-//! the next job, and the last one when the store is closed.
+//! stream. `Committed` marks cost no fsync while jobs come: every [`MARK_PAUSE`] the latest one goes with the next job.
+//! The last one before a rest is written when the rest begins, so that an agent that restarts without a quorum knows
+//! what it knew.
 //!
 //! The inline variant performs each job where it is called, without a thread: for crash tests, which need every
 //! write and sync counted in a fixed order.
 
 use std::io;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -54,13 +55,50 @@ pub(crate) struct RedbIo {
 
 struct Queue {
     places: Arc<Semaphore>,
-    mark: Mark,
-    jobs: Mutex<Option<Sender<Job>>>,
+    mark: Arc<Mutex<Mark>>,
+    jobs: Mutex<Option<Sender<Task>>>,
     stopped: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
+/// What the writer thread is given.
+enum Task {
+    Job(Job),
+    /// There is a mark, and the thread rests.
+    Wake,
+}
+
 /// The latest `Committed`, until a job takes it along.
-type Mark = Arc<Mutex<Option<Job>>>;
+#[derive(Default)]
+struct Mark {
+    job: Option<Job>,
+    /// Whether the thread rests, so that a mark has to wake it.
+    resting: bool,
+}
+
+impl Queue {
+    fn send(&self, task: Task) {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = jobs.as_ref() {
+            // A thread that is gone has raised `Fatal` already; a job is dropped unacknowledged.
+            let _ = sender.send(task);
+        }
+    }
+}
+
+/// Leaves a mark; returns whether the thread has to be woken for it.
+fn put(mark: &Mutex<Mark>, job: Job) -> bool {
+    let mut mark = mark.lock().unwrap_or_else(PoisonError::into_inner);
+    mark.job = Some(job);
+    std::mem::take(&mut mark.resting)
+}
+
+/// Takes the mark; where there is none, the thread is about to rest if it says so.
+fn take(mark: &Mutex<Mark>, rest: bool) -> Option<Job> {
+    let mut mark = mark.lock().unwrap_or_else(PoisonError::into_inner);
+    let job = mark.job.take();
+    mark.resting = rest && job.is_none();
+    job
+}
 
 impl RedbIo {
     /// Opens or creates the file at `path` and starts the writer thread.
@@ -78,7 +116,7 @@ impl RedbIo {
         let (sender, receiver) = channel();
         let (stopped_sender, stopped) = oneshot::channel();
         let places = Arc::new(Semaphore::new(QUEUE_LIMIT));
-        let mark = Mark::default();
+        let mark = Arc::<Mutex<Mark>>::default();
         let (writer, freed, marked) = (engine.clone(), places.clone(), mark.clone());
         std::thread::Builder::new()
             .name(format!("log-{group}"))
@@ -115,17 +153,15 @@ impl LogIo for RedbIo {
             return;
         };
         if matches!(job.write, Write::Committed(_)) {
-            *queue.mark.lock().unwrap_or_else(PoisonError::into_inner) = Some(job);
+            if put(&queue.mark, job) {
+                queue.send(Task::Wake);
+            }
             return;
         }
         let Ok(place) = queue.places.acquire().await else { return };
         // The writer thread gives the place back when it takes the job.
         place.forget();
-        let jobs = queue.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sender) = jobs.as_ref() {
-            // A thread that is gone has raised `Fatal` already; the job is dropped unacknowledged.
-            let _ = sender.send(job);
-        }
+        queue.send(Task::Job(job));
     }
 
     fn load(&self) -> io::Result<Stored> {
@@ -169,22 +205,31 @@ fn open_or_create(path: &Path) -> Result<Database, redb::DatabaseError> {
     Database::builder().set_cache_size(CACHE_BYTES).create(path)
 }
 
-fn write_loop(engine: &Engine, jobs: &Receiver<Job>, places: &Semaphore, mark: &Mark) {
-    let mut open = true;
+fn write_loop(engine: &Engine, tasks: &Receiver<Task>, places: &Semaphore, mark: &Mutex<Mark>) {
+    let job = |task| match task {
+        Task::Job(job) => Some(job),
+        Task::Wake => None,
+    };
     let mut marked = Instant::now();
+    let mut open = true;
+    let mut resting = false;
     while open {
-        let first = jobs.recv().ok();
-        open = first.is_some();
+        let pause = if resting { Duration::MAX } else { MARK_PAUSE };
+        let first = tasks.recv_timeout(pause);
+        open = !matches!(first, Err(RecvTimeoutError::Disconnected));
+        let quiet = matches!(first, Err(RecvTimeoutError::Timeout) | Ok(Task::Wake));
         // Before the queue is emptied: what a mark speaks of must not become durable after it.
-        let mark = if !open || marked.elapsed() >= MARK_PAUSE {
+        let mark = if !open || quiet || marked.elapsed() >= MARK_PAUSE {
             marked = Instant::now();
-            mark.lock().unwrap_or_else(PoisonError::into_inner).take()
+            take(mark, quiet)
         } else {
             None
         };
-        let mut group: Vec<Job> = first.into_iter().chain(jobs.try_iter()).collect();
+        let mut group: Vec<Job> =
+            first.ok().into_iter().chain(tasks.try_iter()).filter_map(job).collect();
         let freed = group.len();
         group.extend(mark);
+        resting = quiet && group.is_empty();
         if !group.is_empty() && !engine.commit(group) {
             return;
         }

@@ -1,6 +1,7 @@
 //! openraft's own storage suite on both stores, and what it does not ask: serial order, loss at a crash, byte caps.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use holdfast_core::GroupId;
@@ -249,5 +250,26 @@ proptest! {
             let again = rpc::decode_append(&rpc::encode_append(&rpc)).map(|rpc| rpc.entries);
             prop_assert_eq!(again, Ok(rpc.entries));
         }
+    }
+}
+
+/// Waits until the mark is durable, which nobody tells.
+async fn until_marked(io: &RedbIo, bytes: &[u8]) {
+    let durable = async {
+        while io.load().expect("readable").committed.as_deref() != Some(bytes) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), durable).await.expect("it becomes durable");
+}
+
+#[tokio::test]
+async fn the_last_commit_mark_becomes_durable_though_nothing_follows() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let io = RedbIo::open(&directory.path().join("log.redb"), "1", fail_test()).expect("opens");
+    for round in 0..3_u8 {
+        let mark = vec![round];
+        io.write(Job { write: Write::Committed(mark.clone()), done: Box::new(|| {}) }).await;
+        until_marked(&io, &mark).await;
     }
 }
