@@ -20,7 +20,7 @@ const PAGE_SIZE: u32 = 500;
 /// Commands of `audit`.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Args {
-    /// Show the last records, and what follows.
+    /// Show the last records, and with `--follow` what comes after them.
     Tail(TailArgs),
     /// Show the records that fit.
     Search(SearchArgs),
@@ -33,12 +33,12 @@ pub(crate) enum Args {
 /// Arguments of `audit tail`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TailArgs {
-    /// How many of the last records to begin with.
+    /// How many of the last records.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=1000), value_name = "N")]
     last: u32,
-    /// End after these instead of waiting for more.
-    #[arg(long)]
-    no_follow: bool,
+    /// Go on with what follows, until Ctrl-C.
+    #[arg(long, short)]
+    follow: bool,
     #[command(flatten)]
     filter: FilterArgs,
 }
@@ -82,10 +82,10 @@ pub(crate) async fn run(args: Args, session: &Session) -> Outcome {
     match args {
         Args::Tail(args) => {
             let filter = args.filter.filter();
-            if args.no_follow {
-                events::show_last(session, filter, args.last).await
-            } else {
+            if args.follow {
                 events::follow(session, filter, args.last).await
+            } else {
+                events::show_last(session, filter, args.last).await
             }
         }
         Args::Search(args) => search(&args, session).await,

@@ -28,7 +28,7 @@ const RESUME_AFTER: Duration = Duration::from_secs(1);
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Go on with what happens.
-    #[arg(long)]
+    #[arg(long, short)]
     follow: bool,
     /// How many of the last records to begin with.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=1000), value_name = "N")]
