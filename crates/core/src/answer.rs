@@ -183,7 +183,8 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn step(&mut self, zone: &ZoneAnswers, owner: &DnsName) -> Next {
         let exact = self.view.names.get(owner);
-        let exists = exact.is_some() || *owner == zone.zone.name || has_children(self.view, owner);
+        let exists =
+            exact.is_some() || *owner == zone.zone.name || has_data_within(self.view, owner);
         let here = if exists { exact } else { wildcard(self.view, zone, owner) };
         if *owner == zone.zone.name && self.push_apex(zone) {
             return Next::Done;
@@ -204,7 +205,7 @@ impl Walk<'_> {
         if !exists && here.is_none() {
             self.result.code = Code::NameError;
         }
-        self.result.authority.push(soa_record(zone, zone.negative_ttl.min(zone.zone.ttl)));
+        self.result.authority.push(negative_soa(zone));
         Next::Done
     }
 
@@ -249,6 +250,11 @@ impl Walk<'_> {
     }
 }
 
+/// The SOA of a zone's negative answers.
+pub fn negative_soa(zone: &ZoneAnswers) -> AnswerRecord {
+    soa_record(zone, zone.negative_ttl.min(zone.zone.ttl))
+}
+
 fn soa_record(zone: &ZoneAnswers, ttl: Duration) -> AnswerRecord {
     let apex = &zone.zone;
     AnswerRecord {
@@ -275,8 +281,8 @@ fn set_of_exactly(here: &NameAnswers, kind: Kind) -> Option<&RecordSet> {
     here.sets.iter().find(|set| set.records.first().is_some_and(|(data, _)| Kind::of(data) == kind))
 }
 
-/// Whether a name without data has names below it (an empty non-terminal, RFC 8020).
-fn has_children(view: &Answers, name: &DnsName) -> bool {
+/// Whether there is data at a name or below it; a name that has it below only is an empty non-terminal (RFC 8020).
+pub fn has_data_within(view: &Answers, name: &DnsName) -> bool {
     view.names.iter_from(Bound::Included(name)).next().is_some_and(|(next, _)| next.is_within(name))
 }
 
@@ -313,13 +319,19 @@ fn push_set(owner: &DnsName, set: &RecordSet, turn: u32, out: &mut Vec<AnswerRec
         ttl: set.ttl,
         data: AnswerData::Record(data.clone()),
     };
+    let (first, count) = chosen(set, turn);
+    let (before, from) = set.records.split_at(first);
+    out.extend(from.iter().chain(before).take(count).map(record));
+}
+
+/// Which records of a set an answer holds at a turn: the place of the first, and how many follow one another from
+/// there, going on at the start. The set has at least one record.
+pub fn chosen(set: &RecordSet, turn: u32) -> (usize, usize) {
+    let count = set.records.len();
     match set.pick {
-        Pick::All => out.extend(set.records.iter().map(record)),
-        Pick::Rotate(max) => {
-            let (first, last) = set.records.split_at(turn as usize % set.records.len());
-            out.extend(last.iter().chain(first).take(usize::from(max.max(1))).map(record));
-        }
-        Pick::Weighted => out.push(record(&set.records[weighted(&set.records, turn)])),
+        Pick::All => (0, count),
+        Pick::Rotate(most) => (turn as usize % count, count.min(usize::from(most.max(1)))),
+        Pick::Weighted => (weighted(&set.records, turn), 1),
     }
 }
 

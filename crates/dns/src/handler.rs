@@ -28,7 +28,7 @@ use crate::record::{Records, core_name, room_of};
 use crate::respond::Transport;
 
 /// The label below an apex at which the state of the server itself is answered.
-const STATUS_LABEL: &str = "_holdfast";
+pub(crate) const STATUS_LABEL: &str = "_holdfast";
 
 /// What all handlers of a server share.
 #[derive(Debug, Clone, Default)]
@@ -77,6 +77,11 @@ impl Handler {
         Self { published, settings, turns }
     }
 
+    /// The view that is answered from.
+    pub(crate) fn published(&self) -> Option<&Arc<Published>> {
+        self.published.as_ref()
+    }
+
     pub(crate) fn set_published(&mut self, published: Option<Arc<Published>>) {
         self.published = published;
     }
@@ -87,12 +92,12 @@ impl Handler {
             Some(published) => published.counters(),
             None => QueryCounters::without_view(),
         };
-        counters.count(zone, code, transport);
+        counters.count(zone, code, transport, 1);
     }
 
     /// The next turn. A bijection of the counter rather than the counter: clients ask in patterns (A, then AAAA), and
     /// every second number would always fall on the same record.
-    fn next_turn(&self) -> u32 {
+    pub(crate) fn next_turn(&self) -> u32 {
         let mut turn = self.turns.fetch_add(1, Ordering::Relaxed);
         turn = (turn ^ (turn >> 16)).wrapping_mul(0x85eb_ca6b);
         turn = (turn ^ (turn >> 13)).wrapping_mul(0xc2b2_ae35);

@@ -18,20 +18,25 @@
 //! The log filter must hold `hickory_server` at `warn`: it writes events at `info` for every request that passes
 //! through its own sockets, which would turn a flood of queries into a flood of log lines.
 
+mod batch;
 mod bind;
+mod compiled;
 mod config;
 mod handler;
 mod limits;
 pub mod lkg;
 mod lkg_writer;
 mod metric;
+mod plain;
 mod publish;
 mod record;
 mod respond;
 mod screen;
 mod server;
+mod table;
 mod tcp;
 mod udp;
+mod udp_thread;
 
 pub use config::{ChaosConfig, DnsConfig, DnsError, LastKnownGood, TcpConfig};
 pub use handler::{Handler, Settings};

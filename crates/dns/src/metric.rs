@@ -65,14 +65,14 @@ impl Counters {
         Self { zone: zone.to_owned(), by_transport: Default::default() }
     }
 
-    fn count(&self, code: ResponseCode, transport: Transport) {
+    fn count(&self, code: ResponseCode, transport: Transport, queries: u64) {
         let Some(place) = CODES.iter().position(|(known, _)| *known == code) else { return };
         self.by_transport[transport as usize][place]
             .get_or_init(|| {
                 counter!(QUERIES, "zone" => self.zone.clone(), "rcode" => CODES[place].1,
                     "transport" => transport.name())
             })
-            .increment(1);
+            .increment(queries);
     }
 }
 
@@ -104,9 +104,16 @@ impl QueryCounters {
         self.zones.keys().eq(answers.zones.keys().take(MAX_ZONES))
     }
 
-    /// Counts a query.
-    pub(crate) fn count(&self, zone: Option<&DnsName>, code: ResponseCode, transport: Transport) {
-        zone.and_then(|zone| self.zones.get(zone)).unwrap_or(&self.other).count(code, transport);
+    /// Counts queries of one zone that were answered alike.
+    pub(crate) fn count(
+        &self,
+        zone: Option<&DnsName>,
+        code: ResponseCode,
+        transport: Transport,
+        queries: u64,
+    ) {
+        let counters = zone.and_then(|zone| self.zones.get(zone)).unwrap_or(&self.other);
+        counters.count(code, transport, queries);
     }
 }
 

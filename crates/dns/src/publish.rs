@@ -4,6 +4,8 @@
 //! the same step as the swap, so a publisher that was held up cannot bring back an old view (the incident of 2025 in
 //! safety.md). A view that was restored from disk yields to a live one of the same index.
 //!
+//! What the answers are compiled into is made here too, before the swap, from what differs between the two views.
+//!
 //! The view before is kept until the next publication: so the last reference to it is dropped here, not in a thread
 //! that answers queries.
 
@@ -17,6 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::metric::{self, QueryCounters};
+use crate::table::Table;
 
 /// Where in a group's history a view is. Later ones compare greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +39,7 @@ pub struct Published {
     position: Position,
     since: Instant,
     counters: Arc<QueryCounters>,
+    table: Table,
 }
 
 impl Published {
@@ -52,6 +56,10 @@ impl Published {
     /// When this process began to serve it.
     pub fn since(&self) -> Instant {
         self.since
+    }
+
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
     }
 
     pub(crate) fn counters(&self) -> &QueryCounters {
@@ -148,7 +156,9 @@ impl Shared {
                 return Outcome::NotNewer;
             }
             let next = next.get_or_insert_with(|| {
+                let before = current.as_ref().map(|current| (&*current.answers, &current.table));
                 Arc::new(Published {
+                    table: Table::of(before, &answers),
                     counters: counters(current.as_deref(), &answers),
                     answers: Arc::clone(&answers),
                     position,

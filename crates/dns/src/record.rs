@@ -42,6 +42,12 @@ pub(crate) fn wire_name(name: &DnsName) -> Option<Name> {
     Some(wire)
 }
 
+/// A record of our own data as hickory's.
+pub(crate) fn wire_record(record: &AnswerRecord) -> Option<Record> {
+    let owner = wire_name(&record.name)?;
+    Some(Record::from_rdata(owner, seconds(record.ttl), data(&record.data)?))
+}
+
 /// Makes records of answers to one question.
 pub(crate) struct Records<'a> {
     /// The question's name, which may hold bytes that the core's escaped.
@@ -56,12 +62,11 @@ impl Records<'_> {
     }
 
     fn record(&self, record: &AnswerRecord) -> Option<Record> {
-        let owner = if record.name == *self.asked_core {
-            self.asked.clone()
-        } else {
-            wire_name(&record.name)?
-        };
-        Some(Record::from_rdata(owner, seconds(record.ttl), data(&record.data)?))
+        let mut made = wire_record(record)?;
+        if record.name == *self.asked_core {
+            made.name = self.asked.clone();
+        }
+        Some(made)
     }
 }
 
@@ -89,7 +94,8 @@ fn data(data: &AnswerData) -> Option<RData> {
     })
 }
 
-fn seconds(duration: Duration) -> u32 {
+/// A time on the wire.
+pub(crate) fn seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(MAX_SECONDS).min(MAX_SECONDS)
 }
 

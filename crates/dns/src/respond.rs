@@ -31,9 +31,11 @@ use hickory_server::zone_handler::MessageResponse;
 use metrics::counter;
 use tokio::time::Instant;
 
+use crate::compiled::encoder_behind;
 use crate::handler::{Handler, Settings};
 use crate::limits::{HEADER, MAX_TCP, MAX_UDP};
 use crate::metric;
+use crate::plain::{self, TC, Told};
 use crate::publish::AnswersSource;
 use crate::screen::{Fault, Opt, Query, Screened, screen};
 
@@ -87,6 +89,8 @@ pub struct Responder {
     source: AnswersSource,
     handler: Handler,
     capture: Capture,
+    tally: Tally,
+    compiled: bool,
     until_timed: u32,
 }
 
@@ -94,16 +98,25 @@ impl Responder {
     /// Makes a responder over a source of views.
     pub fn new(source: AnswersSource, settings: Arc<Settings>, turns: Arc<AtomicU32>) -> Self {
         let handler = Handler::new(None, settings, turns);
-        Self { source, handler, capture: Capture::default(), until_timed: 0 }
+        let (capture, tally) = (Capture::default(), Tally::default());
+        Self { source, handler, capture, tally, compiled: true, until_timed: 0 }
+    }
+
+    /// This responder without the compiled answers: what they must equal byte for byte.
+    pub fn handler_only(mut self) -> Self {
+        self.compiled = false;
+        self
     }
 
     /// Takes the view that is served at this moment; the answers until [`release`](Self::release) come from it.
     pub fn acquire(&mut self) {
+        self.tally.settle(&self.handler);
         self.handler.set_published(self.source.current());
     }
 
     /// Lets go of the view, so that an idle task keeps no old one alive.
     pub fn release(&mut self) {
+        self.tally.settle(&self.handler);
         self.handler.set_published(None);
     }
 
@@ -142,17 +155,31 @@ impl Responder {
         write_bare(wire, fault, out);
     }
 
-    fn write_answer(&self, wire: &[u8], query: &Query, peer: Peer, out: &mut Vec<u8>) {
+    /// Writes the answer to a plain question; false for one that the handler must answer.
+    fn write_plain(&mut self, wire: &[u8], query: &Query, peer: Peer, out: &mut Vec<u8>) -> bool {
+        let Some(published) = self.handler.published().filter(|_| self.compiled) else {
+            return false;
+        };
+        let turn = || self.handler.next_turn();
+        let limit = limit(query, peer);
+        let told = plain::answer(published.table(), (wire, query), limit, turn, out);
+        if let Some(told) = told {
+            self.tally.count(told, peer.transport);
+        }
+        told.is_some()
+    }
+
+    fn write_answer(&mut self, wire: &[u8], query: &Query, peer: Peer, out: &mut Vec<u8>) {
+        if self.write_plain(wire, query, peer, out) {
+            return;
+        }
         let fault = |code| Fault { code, question_end: Some(query.question_end()), opt: query.opt };
         let protocol = peer.transport.protocol();
         let Ok(request) = Request::from_bytes(query.normalized(wire), peer.address, protocol)
         else {
             return self.write_fault(wire, &fault(ResponseCode::FormErr), peer, out);
         };
-        let limit = match peer.transport {
-            Transport::Udp => Opt::limit(query.opt),
-            Transport::Tcp => MAX_TCP,
-        };
+        let limit = limit(query, peer);
         self.capture.lock().prepare(&wire[..query.question_end()], query.name_end, limit);
         self.handler
             .handle_request::<_, TokioTime>(&request, self.capture.clone())
@@ -171,8 +198,34 @@ impl Responder {
     }
 }
 
-/// The TC bit in the third byte of a header.
-const TC: u8 = 0x02;
+/// The most bytes of a reply.
+fn limit(query: &Query, peer: Peer) -> u16 {
+    match peer.transport {
+        Transport::Udp => Opt::limit(query.opt),
+        Transport::Tcp => MAX_TCP,
+    }
+}
+
+/// What was answered from the compiled table of one view, and is counted when the view is let go.
+#[derive(Debug, Default)]
+struct Tally(Vec<(Told, Transport, u64)>);
+
+impl Tally {
+    fn count(&mut self, told: Told, transport: Transport) {
+        match self.0.iter_mut().find(|(known, by, _)| (*known, *by) == (told, transport)) {
+            Some((.., queries)) => *queries += 1,
+            None => self.0.push((told, transport, 1)),
+        }
+    }
+
+    fn settle(&mut self, handler: &Handler) {
+        let Some(published) = handler.published() else { return };
+        for (Told { zone, code }, transport, queries) in self.0.drain(..) {
+            let zone = zone.map(|number| published.table().zone(number).name());
+            published.counters().count(zone, code, transport, queries);
+        }
+    }
+}
 
 /// Writes a reply without records.
 fn write_bare(wire: &[u8], fault: &Fault, out: &mut Vec<u8>) {
@@ -225,15 +278,8 @@ impl Captured {
     fn encoder(&mut self) -> BinEncoder<'_> {
         self.bytes.clear();
         self.bytes.extend_from_slice(&self.seed);
-        let written = u32::try_from(self.seed.len()).expect("a question has at most 271 bytes");
-        let mut encoder = BinEncoder::with_offset(&mut self.bytes, written);
+        let mut encoder = encoder_behind(&mut self.bytes, self.name_end);
         encoder.set_max_size(self.limit);
-        let root = self.name_end - 1;
-        let mut label = HEADER;
-        while label < root {
-            encoder.store_label_pointer(label, root);
-            label += 1 + usize::from(self.seed[label]);
-        }
         encoder.set_offset(0);
         encoder
     }

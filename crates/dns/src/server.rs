@@ -23,6 +23,7 @@ use crate::publish::AnswersSource;
 use crate::respond::{Responder, Transport};
 use crate::tcp::{Admission, TcpLoop};
 use crate::udp::UdpLoop;
+use crate::udp_thread::{UdpThread, Wake};
 
 /// How far apart the turns of two threads begin.
 const TURN_STRIDE: u32 = 0x9e37_79b9;
@@ -151,28 +152,32 @@ impl Start {
     /// Serves UDP on threads with one socket per address each, and TCP on one more, so that a flood of connections
     /// does not slow datagrams.
     fn serve_on_threads(&self, bound: Vec<Bound>) -> Result<Vec<thread::JoinHandle<()>>, DnsError> {
-        let mut parts: Vec<Part> = Vec::new();
         let admission = Admission::new(self.config.tcp.clone());
-        let tcp = runtime("dns-tcp")?;
-        let udp: Vec<Runtime> = (0..self.config.threads)
-            .map(|number| runtime(&format!("dns-udp-{number}")))
-            .collect::<Result<_, _>>()?;
+        let tcp = Part::new("dns-tcp")?;
+        let mut sockets: Vec<Vec<std::net::UdpSocket>> = Vec::new();
+        sockets.resize_with(self.config.threads, Vec::new);
         for bound in bound {
-            for (number, (socket, runtime)) in bound.udp.into_iter().zip(&udp).enumerate() {
-                let _guard = runtime.enter();
-                self.spawn_udp(number, bound.address, socket)?;
+            for (socket, sockets) in bound.udp.into_iter().zip(&mut sockets) {
+                sockets.push(socket);
             }
-            let _guard = tcp.enter();
-            self.spawn_tcp(udp.len(), bound.address, bound.tcp, &admission)?;
+            let _guard = tcp.runtime.enter();
+            self.spawn_tcp(self.config.threads, bound.address, bound.tcp, &admission)?;
         }
-        parts.push(Part { name: "dns-tcp".into(), runtime: tcp });
-        for (number, runtime) in udp.into_iter().enumerate() {
-            parts.push(Part { name: format!("dns-udp-{number}"), runtime });
+        let wake = Wake::new()
+            .map_err(|source| DnsError::Thread { name: "dns-udp-0".to_owned(), source })?;
+        self.tasks.spawn_on(wake.clone().on(self.shutdown.clone()), tcp.runtime.handle());
+        let mut threads = vec![tcp.start(self.tasks.clone(), self.shutdown.clone())?];
+        for (number, sockets) in sockets.into_iter().enumerate() {
+            let udp = UdpThread {
+                sockets,
+                responder: self.responder(turns(number)),
+                wake: wake.clone(),
+                // A token of its own: looking at one takes its lock, and threads need not share it.
+                shutdown: self.shutdown.child_token(),
+            };
+            threads.push(spawn_thread(format!("dns-udp-{number}"), move || udp.run())?);
         }
-        parts
-            .into_iter()
-            .map(|part| part.start(self.tasks.clone(), self.shutdown.clone()))
-            .collect()
+        Ok(threads)
     }
 
     fn responder(&self, turns: Arc<AtomicU32>) -> Responder {
@@ -228,20 +233,21 @@ fn turns(number: usize) -> Arc<AtomicU32> {
     Arc::new(AtomicU32::new((number as u32).wrapping_mul(TURN_STRIDE)))
 }
 
-fn runtime(name: &str) -> Result<Runtime, DnsError> {
-    Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|source| DnsError::Thread { name: name.to_owned(), source })
-}
-
-/// A thread to be.
+/// The thread of TCP to be.
 struct Part {
     name: String,
     runtime: Runtime,
 }
 
 impl Part {
+    fn new(name: &str) -> Result<Self, DnsError> {
+        let name = name.to_owned();
+        match Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => Ok(Self { name, runtime }),
+            Err(source) => Err(DnsError::Thread { name, source }),
+        }
+    }
+
     /// Drives the runtime on a thread of its own until `shutdown` and until the tasks have ended.
     fn start(
         self,
@@ -249,17 +255,23 @@ impl Part {
         shutdown: CancellationToken,
     ) -> Result<thread::JoinHandle<()>, DnsError> {
         let Self { name, runtime } = self;
-        let drive = move || {
+        spawn_thread(name, move || {
             runtime.block_on(async move {
                 shutdown.cancelled().await;
                 // Each task sees the same token; the tracker is closed by whoever waits for the server.
                 tasks.close();
                 tasks.wait().await;
             });
-        };
-        thread::Builder::new()
-            .name(name.clone())
-            .spawn(drive)
-            .map_err(|source| DnsError::Thread { name, source })
+        })
     }
+}
+
+fn spawn_thread(
+    name: String,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<thread::JoinHandle<()>, DnsError> {
+    thread::Builder::new()
+        .name(name.clone())
+        .spawn(run)
+        .map_err(|source| DnsError::Thread { name, source })
 }

@@ -15,7 +15,7 @@ pub(crate) fn name(text: &str) -> DnsName {
     DnsName::new(text).expect("a valid name")
 }
 
-fn zone() -> Arc<ZoneAnswers> {
+pub(crate) fn zone() -> Arc<ZoneAnswers> {
     let second = Duration::from_secs(1);
     let soa = Soa {
         mailbox: name("hostmaster.example.test"),
@@ -39,7 +39,7 @@ pub(crate) fn a(last: u8) -> RecordData {
     RecordData::A(Ipv4Addr::new(192, 0, 2, last))
 }
 
-fn sets(pick: Pick, sets: &[Vec<RecordData>]) -> Arc<NameAnswers> {
+pub(crate) fn sets(pick: Pick, sets: &[Vec<RecordData>]) -> Arc<NameAnswers> {
     let weigh = |records: &Vec<RecordData>| RecordSet {
         ttl: Duration::from_secs(30),
         pick,
@@ -97,7 +97,7 @@ pub(crate) fn view(index: u64) -> Answers {
     }
 }
 
-fn v6(last: u16) -> RecordData {
+pub(crate) fn v6(last: u16) -> RecordData {
     RecordData::Aaaa([0x2001, 0xdb8, 0, 0, 0, 0, 0, last].into())
 }
 

@@ -1,0 +1,329 @@
+//! The parts of answers that are the same for every question, in wire form, made when a view is published.
+//!
+//! Addresses are whole records whose owner is a pointer to the question; where answers rotate, they stand there twice,
+//! so that every answer is one slice of them. A negative answer is the zone's SOA, made by the encoder that also
+//! answers without it; only its pointers depend on the question, and they are put right in each answer.
+//!
+//! What it deliberately does not decide: which records an answer holds (`holdfast_core::answer::chosen`).
+
+use std::sync::Arc;
+
+use hickory_proto::serialize::binary::{BinEncodable as _, BinEncoder};
+use holdfast_core::DnsName;
+use holdfast_core::answer::{self, AnswerData, AnswerRecord, Kind};
+use holdfast_core::spec::RecordData;
+use holdfast_core::view::{Answers, NameAnswers, Pick, RecordSet, ZoneAnswers};
+
+use crate::limits::HEADER;
+use crate::record::{seconds, wire_record};
+
+/// So many names at most are remembered by hickory's encoder as targets of pointers.
+const POINTER_TARGETS: usize = 64;
+/// A label that no name of ours has, and so none of an SOA.
+const FOREIGN_LABEL: [u8; 2] = [1, b'!'];
+
+/// A name in wire form, its root included.
+pub(crate) fn wire_of(name: &DnsName) -> Vec<u8> {
+    let mut wire = Vec::with_capacity(name.as_str().len() + 2);
+    for label in name.as_str().split('.').filter(|label| !label.is_empty()) {
+        // Labels of our own names have at most 63 bytes.
+        wire.push(label.len() as u8);
+        wire.extend_from_slice(label.as_bytes());
+    }
+    wire.push(0);
+    wire
+}
+
+/// The labels of a name in wire form, each with the place at which it begins.
+pub(crate) fn labels(wire: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let length = usize::from(*wire.get(at)?);
+        let label = wire.get(at + 1..at + 1 + length).filter(|label| !label.is_empty())?;
+        let begin = at;
+        at += 1 + length;
+        Some((begin, label))
+    })
+}
+
+/// The addresses of one type at one name.
+#[derive(Debug)]
+pub(crate) struct Addresses {
+    bytes: Box<[u8]>,
+    /// The bytes of one record.
+    size: usize,
+    count: usize,
+    /// The set's place among the name's, where the turn chooses.
+    turning: Option<usize>,
+}
+
+impl Addresses {
+    /// The set of this type, if there is one; `Err` when it cannot be compiled, which declared data always can.
+    fn compile(here: &NameAnswers, kind: Kind) -> Result<Option<Self>, ()> {
+        let is_of = |set: &RecordSet| {
+            set.records.first().is_some_and(|(data, _)| kind_of(data) == Some(kind))
+        };
+        let Some(place) = here.sets.iter().position(is_of) else { return Ok(None) };
+        let set = &here.sets[place];
+        let mut bytes = Vec::new();
+        for (data, _) in &set.records {
+            push_address(data, kind, seconds(set.ttl), &mut bytes).ok_or(())?;
+        }
+        let count = set.records.len();
+        let turning = (count > 1 && set.pick != Pick::All).then_some(place);
+        let size = bytes.len() / count;
+        if turning.is_some() {
+            bytes.extend_from_within(..);
+        }
+        Ok(Some(Self { bytes: bytes.into(), size, count, turning }))
+    }
+
+    /// The records of an answer at a turn, and how many they are.
+    pub(crate) fn at(&self, here: &NameAnswers, turn: u32) -> (&[u8], usize) {
+        let (first, count) = match self.turning {
+            None => (0, self.count),
+            Some(place) => answer::chosen(&here.sets[place], turn),
+        };
+        (&self.bytes[first * self.size..(first + count) * self.size], count)
+    }
+}
+
+fn kind_of(data: &RecordData) -> Option<Kind> {
+    match data {
+        RecordData::A(_) => Some(Kind::A),
+        RecordData::Aaaa(_) => Some(Kind::Aaaa),
+        _ => None,
+    }
+}
+
+fn push_address(data: &RecordData, kind: Kind, ttl: u32, out: &mut Vec<u8>) -> Option<()> {
+    // Owner: a pointer to the question. Class: IN.
+    let mut push = |number: u8, octets: &[u8]| {
+        out.extend_from_slice(&[0xc0, HEADER as u8, 0, number, 0, 1]);
+        out.extend_from_slice(&ttl.to_be_bytes());
+        out.extend_from_slice(&[0, octets.len() as u8]);
+        out.extend_from_slice(octets);
+    };
+    match (data, kind) {
+        (RecordData::A(address), Kind::A) => push(1, &address.octets()),
+        (RecordData::Aaaa(address), Kind::Aaaa) => push(28, &address.octets()),
+        _ => return None,
+    }
+    Some(())
+}
+
+/// What is known about a name that exists: it has data, is an apex, or has names below it.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// The place of its zone among the view's.
+    pub(crate) zone: usize,
+    data: Option<Data>,
+    apex: bool,
+}
+
+#[derive(Debug)]
+struct Data {
+    here: Arc<NameAnswers>,
+    a: Option<Addresses>,
+    aaaa: Option<Addresses>,
+    /// Holds a CNAME, which answers every type.
+    alias: bool,
+    /// Holds records that are no addresses.
+    others: bool,
+    /// Could not be compiled.
+    opaque: bool,
+}
+
+/// How a question of one type is answered at a name that exists.
+#[derive(Debug)]
+pub(crate) enum Plan<'a> {
+    Addresses(&'a Addresses, &'a NameAnswers),
+    NoData,
+    Failure,
+    /// Not compiled: the handler answers.
+    Handler,
+}
+
+const TYPE_A: u16 = 1;
+const TYPE_NS: u16 = 2;
+const TYPE_SOA: u16 = 6;
+const TYPE_AAAA: u16 = 28;
+const TYPE_ANY: u16 = 255;
+
+impl Node {
+    /// Makes the node of a name that exists in this view.
+    pub(crate) fn compile(answers: &Answers, name: &DnsName, zone: usize) -> Self {
+        let data = answers.names.get(name).map(|here| Data::compile(Arc::clone(here)));
+        Self { zone, data, apex: answers.zones.contains_key(name) }
+    }
+
+    /// How a question of this type is answered here.
+    pub(crate) fn plan(&self, kind: u16) -> Plan<'_> {
+        if self.apex && matches!(kind, TYPE_NS | TYPE_SOA | TYPE_ANY) {
+            return Plan::Handler;
+        }
+        self.data.as_ref().map_or(Plan::NoData, |data| data.plan(kind))
+    }
+}
+
+impl Data {
+    fn compile(here: Arc<NameAnswers>) -> Self {
+        let compiled = [Kind::A, Kind::Aaaa].map(|kind| Addresses::compile(&here, kind));
+        let opaque = compiled.iter().any(Result::is_err);
+        let [a, aaaa] = compiled.map(Result::unwrap_or_default);
+        let holds = |test: fn(&RecordData) -> bool| {
+            here.sets.iter().filter_map(|set| set.records.first()).any(|(data, _)| test(data))
+        };
+        let alias = holds(|data| matches!(data, RecordData::Cname(_)));
+        let others = holds(|data| kind_of(data).is_none());
+        Self { here, a, aaaa, alias, others, opaque }
+    }
+
+    fn plan(&self, kind: u16) -> Plan<'_> {
+        let addresses = match kind {
+            TYPE_A => self.a.as_ref(),
+            TYPE_AAAA => self.aaaa.as_ref(),
+            _ => None,
+        };
+        let elsewhere = match kind {
+            TYPE_A | TYPE_AAAA => self.alias,
+            TYPE_ANY => self.others || self.a.is_some() || self.aaaa.is_some(),
+            _ => self.others,
+        };
+        match addresses {
+            _ if self.here.refused => Plan::Failure,
+            _ if self.opaque => Plan::Handler,
+            Some(addresses) => Plan::Addresses(addresses, &self.here),
+            None if elsewhere => Plan::Handler,
+            None => Plan::NoData,
+        }
+    }
+}
+
+/// A zone as negative answers need it.
+#[derive(Debug)]
+pub(crate) struct Zone {
+    source: Arc<ZoneAnswers>,
+    /// The bytes of its apex in wire form.
+    pub(crate) apex_length: usize,
+    tail: Option<Tail>,
+}
+
+impl Zone {
+    /// Makes a zone, or takes the one before if nothing has changed.
+    pub(crate) fn compile(source: &Arc<ZoneAnswers>, before: Option<&Arc<Self>>) -> Arc<Self> {
+        if let Some(before) = before.filter(|before| Arc::ptr_eq(&before.source, source)) {
+            return Arc::clone(before);
+        }
+        let apex = wire_of(&source.zone.name);
+        let tail = Tail::compile(&apex, &answer::negative_soa(source));
+        Arc::new(Self { source: Arc::clone(source), apex_length: apex.len(), tail })
+    }
+
+    pub(crate) fn name(&self) -> &DnsName {
+        &self.source.zone.name
+    }
+
+    /// Writes the SOA of a negative answer behind the question, which `out` ends with. `None`, and nothing is written,
+    /// where its names could be compressed against more of the question than the apex.
+    pub(crate) fn push_tail(&self, name: &[u8], out: &mut Vec<u8>) -> Option<()> {
+        let tail = self.tail.as_ref()?;
+        let apex = name.len() - self.apex_length;
+        let (mut count, mut beside) = (0, None);
+        for (at, label) in labels(name) {
+            count += 1;
+            if at < apex {
+                beside = Some(label);
+            }
+        }
+        let met = beside.is_some_and(|beside| tail.beside.iter().any(|label| **label == *beside));
+        if met || count > tail.most_labels {
+            return None;
+        }
+        tail.push(HEADER + apex, out);
+        Some(())
+    }
+}
+
+/// An SOA record that follows a question.
+#[derive(Debug)]
+struct Tail {
+    bytes: Box<[u8]>,
+    pointers: Vec<Pointer>,
+    /// The labels of its names right below the apex.
+    beside: Vec<Box<[u8]>>,
+    /// Of a question's name, such that no name is lost as a target of pointers.
+    most_labels: usize,
+}
+
+#[derive(Debug)]
+struct Pointer {
+    /// Where in the record it is.
+    at: usize,
+    /// Where it points to, from the apex in the question or from the record's begin.
+    to: usize,
+    in_question: bool,
+}
+
+impl Tail {
+    fn compile(apex: &[u8], soa: &AnswerRecord) -> Option<Self> {
+        let question = [&[0; HEADER], &FOREIGN_LABEL[..], apex, &[0; 4]].concat();
+        let name_end = question.len() - 4;
+        let mut message = question.clone();
+        wire_record(soa)?.emit(&mut encoder_behind(&mut message, name_end)).ok()?;
+        let bytes = message.get(question.len()..)?;
+        let apex_at = HEADER + FOREIGN_LABEL.len();
+        let mut pointers = Vec::new();
+        let mut at = 0;
+        for name in 0..3 {
+            while !matches!(bytes.get(at)?, 0 | 0xc0..) {
+                at += 1 + usize::from(bytes[at]);
+            }
+            if bytes[at] >= 0xc0 {
+                let to = usize::from(u16::from_be_bytes([bytes[at] & 0x3f, *bytes.get(at + 1)?]));
+                let in_question = to < name_end;
+                let from = if in_question { apex_at } else { question.len() };
+                pointers.push(Pointer { at, to: to.checked_sub(from)?, in_question });
+                at += 1;
+            }
+            // Behind the owner: type, class, TTL and length.
+            at += if name == 0 { 1 + 10 } else { 1 };
+        }
+        let AnswerData::Soa { primary, soa, .. } = &soa.data else { return None };
+        let names = [primary, &soa.mailbox].map(wire_of);
+        let most_labels = POINTER_TARGETS
+            .saturating_sub(names.iter().map(|name| labels(name).count()).sum::<usize>());
+        let beside = names.iter().filter_map(|name| label_below(name, apex)).collect();
+        Some(Self { bytes: bytes.into(), pointers, beside, most_labels })
+    }
+
+    fn push(&self, apex_at: usize, out: &mut Vec<u8>) {
+        let begin = out.len();
+        out.extend_from_slice(&self.bytes);
+        for pointer in &self.pointers {
+            let from = if pointer.in_question { apex_at } else { begin };
+            // A question and an SOA have far less than 2^14 bytes.
+            let pointer_bytes = (0xc000 | (from + pointer.to) as u16).to_be_bytes();
+            out[begin + pointer.at..][..2].copy_from_slice(&pointer_bytes);
+        }
+    }
+}
+
+/// The label of a name right below an apex that it is below.
+fn label_below(name: &[u8], apex: &[u8]) -> Option<Box<[u8]>> {
+    let at = name.len().checked_sub(apex.len()).filter(|at| name[*at..] == *apex)?;
+    labels(name).take_while(|(begin, _)| *begin < at).last().map(|(_, label)| label.into())
+}
+
+/// An encoder that goes on behind header and question, and knows the question's name, in lower case, as a target of
+/// compression.
+pub(crate) fn encoder_behind(message: &mut Vec<u8>, name_end: usize) -> BinEncoder<'_> {
+    let written = u32::try_from(message.len()).expect("a question has at most 271 bytes");
+    let targets: Vec<usize> =
+        labels(&message[HEADER..name_end]).map(|(begin, _)| HEADER + begin).collect();
+    let mut encoder = BinEncoder::with_offset(message, written);
+    for begin in targets {
+        encoder.store_label_pointer(begin, name_end - 1);
+    }
+    encoder
+}

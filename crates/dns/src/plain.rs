@@ -1,0 +1,123 @@
+//! Answers to plain questions out of the compiled table: no allocation, no lock, wire to wire.
+//!
+//! Plain are: addresses of a name that has them, no data, no such name, a closed service, and names outside the zones.
+//! Everything else (other types that are held, aliases, wildcards, the apex's own records, transfers, CHAOS,
+//! `_holdfast`) is left to the handler on the same thread, which decides without waiting either.
+//!
+//! Invariant: byte for byte what the handler answers at the same turn.
+
+use hickory_proto::op::ResponseCode;
+
+use crate::compiled::Plan;
+use crate::handler::STATUS_LABEL;
+use crate::limits::{HEADER, MAX_UDP};
+use crate::screen::Query;
+use crate::table::{Found, Table};
+
+const CLASS_IN: u16 = 1;
+const TYPE_IXFR: u16 = 251;
+const TYPE_AXFR: u16 = 252;
+
+/// Bits of the third byte of a header.
+const AA: u8 = 0x04;
+pub(crate) const TC: u8 = 0x02;
+
+/// What was answered, for the counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// The number of the zone.
+    pub(crate) zone: Option<usize>,
+    pub(crate) code: ResponseCode,
+}
+
+/// Answers a plain question into `out`, in at most `limit` bytes; `None` for one that is not plain. A turn is taken
+/// exactly when an answer is made.
+pub(crate) fn answer(
+    table: &Table,
+    (wire, query): (&[u8], &Query),
+    limit: u16,
+    turn: impl FnOnce() -> u32,
+    out: &mut Vec<u8>,
+) -> Option<Told> {
+    let field = |at: usize| u16::from_be_bytes([wire[at], wire[at + 1]]);
+    let kind = field(query.name_end);
+    if field(query.name_end + 2) != CLASS_IN || matches!(kind, TYPE_AXFR | TYPE_IXFR) {
+        return None;
+    }
+    let mut scratch = [0; 255];
+    let name = &mut scratch[..query.name_end - HEADER];
+    name.copy_from_slice(&wire[HEADER..query.name_end]);
+    // Length bytes are at most 63 and so no letters.
+    name.make_ascii_lowercase();
+    if name[1..].starts_with(STATUS_LABEL.as_bytes()) {
+        return None;
+    }
+    out.clear();
+    // QR, the opcode and RD as asked; no other flag.
+    out.extend_from_slice(&[wire[0], wire[1], 0x80 | (wire[2] & 0x79), 0]);
+    out.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
+    out.extend_from_slice(&wire[HEADER..query.question_end()]);
+    let told = match table.find(name) {
+        Found::Wildcard => return None,
+        Found::Outside => Told { zone: None, code: ResponseCode::Refused },
+        Found::Missing(zone) => {
+            table.zone(zone).push_tail(name, out)?;
+            Told { zone: Some(zone), code: ResponseCode::NXDomain }
+        }
+        Found::Node(node) => {
+            let code = match node.plan(kind) {
+                Plan::Handler => return None,
+                Plan::Failure => ResponseCode::ServFail,
+                Plan::NoData => {
+                    table.zone(node.zone).push_tail(name, out)?;
+                    ResponseCode::NoError
+                }
+                Plan::Addresses(addresses, here) => {
+                    let (records, count) = addresses.at(here, turn());
+                    out.extend_from_slice(records);
+                    finish(query, (Section::Answer, count), ResponseCode::NoError, limit, out);
+                    return Some(Told { zone: Some(node.zone), code: ResponseCode::NoError });
+                }
+            };
+            Told { zone: Some(node.zone), code }
+        }
+    };
+    turn();
+    let negative = matches!(told.code, ResponseCode::NoError | ResponseCode::NXDomain);
+    finish(query, (Section::Authority, usize::from(negative)), told.code, limit, out);
+    Some(told)
+}
+
+/// The section that records are in, by the place of its count's low byte in the header.
+#[derive(Debug, Clone, Copy)]
+enum Section {
+    Answer = 7,
+    Authority = 9,
+}
+
+/// Completes header and OPT; a reply that is too long loses its records and says so (TC).
+fn finish(
+    query: &Query,
+    (section, count): (Section, usize),
+    code: ResponseCode,
+    limit: u16,
+    out: &mut Vec<u8>,
+) {
+    let opt = query.opt.map(|opt| opt.record(MAX_UDP, code));
+    if matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) {
+        out[2] |= AA;
+    }
+    out[3] = code.low();
+    if out.len() + opt.map_or(0, |opt| opt.len()) > usize::from(limit) {
+        out.truncate(query.question_end());
+        out[2] |= TC;
+    } else {
+        // What fits a message has far less than 2^16 records.
+        let place = section as usize - 1;
+        out[place..=place + 1].copy_from_slice(&(count as u16).to_be_bytes());
+    }
+    if let Some(opt) = opt {
+        out.extend_from_slice(&opt);
+        out[11] = 1;
+    }
+}

@@ -1,0 +1,320 @@
+//! The compiled answers are the handler's, byte for byte, in every view that follows another.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use hickory_proto::rr::RecordType;
+use holdfast_core::spec::{NameServer, RecordData};
+use holdfast_core::view::{Answers, NameAnswers, Pick, RecordSet, ZoneAnswers};
+use holdfast_core::{Epoch, SharedMap};
+use holdfast_dns::{ChaosConfig, Peer, Publisher, Responder, Settings, channel};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::fixture::{a, exchange, name, query, tcp, udp, v6, view, zone};
+
+/// Two responders over the same views: one with the compiled answers, one without.
+struct Pair {
+    publisher: Publisher,
+    responders: [Responder; 2],
+    turns: [Arc<AtomicU32>; 2],
+}
+
+impl Pair {
+    fn new() -> Self {
+        let (publisher, source) = channel();
+        let chaos = ChaosConfig { version: Some("hf 1".into()), hostname: None };
+        let settings = Arc::new(Settings { chaos });
+        let turns: [Arc<AtomicU32>; 2] = Default::default();
+        let responder = |turns: &Arc<AtomicU32>| {
+            Responder::new(source.clone(), Arc::clone(&settings), Arc::clone(turns))
+        };
+        let responders = [responder(&turns[0]), responder(&turns[1]).handler_only()];
+        Self { publisher, responders, turns }
+    }
+
+    fn publish(&mut self, view: Answers) {
+        self.publisher.publish(Arc::new(view));
+        for responder in &mut self.responders {
+            responder.release();
+            responder.acquire();
+        }
+    }
+
+    /// Asks both; `None` where their answers, or the turns that they took, differ.
+    fn agree(&mut self, wire: &[u8], peer: Peer) -> Result<(), TestCaseError> {
+        let [compiled, handler] =
+            self.responders.each_mut().map(|responder| exchange(responder, wire, peer));
+        prop_assert_eq!(compiled, handler, "asked {:?} over {:?}", wire, peer.transport);
+        let [compiled, handler] = self.turns.each_ref().map(|turns| turns.load(Ordering::Relaxed));
+        prop_assert_eq!(compiled, handler, "turns after {:?}", wire);
+        Ok(())
+    }
+}
+
+/// A question with what may surround it.
+#[derive(Debug, Clone)]
+struct Question {
+    owner: String,
+    kind: u16,
+    class: u16,
+    flags: [u8; 2],
+    edns: Option<(u16, bool)>,
+    upper: u64,
+    stream: bool,
+}
+
+impl Question {
+    fn plain(owner: &str, kind: u16) -> Self {
+        let (class, flags) = (1, [1, 0]);
+        Self { owner: owner.into(), kind, class, flags, edns: None, upper: 0, stream: false }
+    }
+
+    fn wire(&self) -> Vec<u8> {
+        let edns = self.edns.map(|_| 1232);
+        let mut wire = query(&format!("{}.", self.owner), RecordType::from(self.kind), edns);
+        wire[2..4].copy_from_slice(&self.flags);
+        let name_end = 12 + self.owner.len() + if self.owner.is_empty() { 1 } else { 2 };
+        wire[name_end..name_end + 2].copy_from_slice(&self.kind.to_be_bytes());
+        wire[name_end + 2..name_end + 4].copy_from_slice(&self.class.to_be_bytes());
+        if let Some((payload, dnssec_ok)) = self.edns {
+            wire[name_end + 7..name_end + 9].copy_from_slice(&payload.to_be_bytes());
+            wire[name_end + 11] = if dnssec_ok { 0x80 } else { 0 };
+        }
+        for (place, byte) in wire[12..name_end].iter_mut().enumerate() {
+            if self.upper >> (place % 64) & 1 == 1 {
+                byte.make_ascii_uppercase();
+            }
+        }
+        wire
+    }
+
+    fn peer(&self) -> Peer {
+        if self.stream { tcp() } else { udp() }
+    }
+}
+
+const KINDS: [u16; 17] = [0, 1, 2, 5, 6, 15, 16, 28, 33, 41, 43, 65, 250, 251, 252, 255, 65_280];
+
+/// Names of few labels, so that they meet: each may be an apex, hold data, lie above data, or be asked for.
+fn owner() -> impl Strategy<Value = String> {
+    let label = select(vec!["a", "b", "ns", "mail", "x"]);
+    let first = select(vec!["a", "b", "ns", "mail", "x", "*", "_holdfast"]);
+    (prop::option::of(first), prop::collection::vec(label, 0..4), select(vec!["", "test"]))
+        .prop_map(|(first, labels, top)| {
+            let all = first.into_iter().chain(labels).chain([top]);
+            all.filter(|label| !label.is_empty()).collect::<Vec<_>>().join(".")
+        })
+}
+
+fn held() -> impl Strategy<Value = String> {
+    owner().prop_filter("names of our own are not the root", |owner| !owner.is_empty())
+}
+
+fn question() -> impl Strategy<Value = Question> {
+    let kind =
+        prop_oneof![4 => select(vec![1u16, 28]), 2 => select(KINDS.to_vec()), 1 => any::<u16>()];
+    let class = prop_oneof![8 => Just(1u16), 1 => select(vec![0u16, 3, 4, 254, 255, 1000])];
+    let payload = prop_oneof![select(vec![0u16, 512, 700, 1232, 4096]), any::<u16>()];
+    (
+        owner(),
+        kind,
+        class,
+        (0u8..2, any::<u8>()),
+        prop::option::of((payload, any::<bool>())),
+        any::<u64>(),
+        prop::bool::weighted(0.2),
+    )
+        .prop_map(|(owner, kind, class, (recursion, flags), edns, upper, stream)| Question {
+            owner,
+            kind,
+            class,
+            flags: [recursion, flags],
+            edns,
+            upper,
+            stream,
+        })
+}
+
+fn zone_of() -> impl Strategy<Value = (String, ZoneAnswers)> {
+    (held(), held(), held(), 0u64..100, any::<u32>(), any::<bool>()).prop_map(
+        |(apex, server, mailbox, ttl, serial, served)| {
+            let apex = apex.trim_start_matches("*.").trim_matches('*').to_owned();
+            let apex = if apex.is_empty() { "test".to_owned() } else { apex };
+            let mut answers = ZoneAnswers::clone(&zone());
+            answers.zone.name = name(&apex);
+            let server = NameServer { name: name(&server), addresses: vec![] };
+            answers.zone.name_servers = served.then_some(server).into_iter().collect();
+            answers.zone.soa.mailbox = name(&mailbox);
+            answers.negative_ttl = Duration::from_secs(ttl);
+            answers.serial = serial;
+            (apex, answers)
+        },
+    )
+}
+
+fn set() -> impl Strategy<Value = RecordSet> {
+    let pick = prop_oneof![Just(Pick::All), (0u8..5).prop_map(Pick::Rotate), Just(Pick::Weighted)];
+    let count = prop_oneof![3 => 1usize..5, 1 => 20usize..90];
+    let kind = select(vec!["A", "A", "AAAA", "AAAA", "CNAME", "TXT", "SRV"]);
+    (pick, count, kind, held(), prop::collection::vec(0u32..4, 90), 0u64..1_000_000).prop_map(
+        |(pick, count, kind, target, weights, ttl)| {
+            let target = name(&target);
+            let data = |place: usize| match kind {
+                "A" => a(place as u8),
+                "AAAA" => v6(place as u16),
+                "CNAME" => RecordData::Cname(target.clone()),
+                "TXT" => RecordData::Txt(vec![format!("text {place}")]),
+                _ => RecordData::Srv { priority: 0, weight: 1, port: 1, target: target.clone() },
+            };
+            let count = if kind == "CNAME" { 1 } else { count };
+            let records = (0..count).map(|place| (data(place), weights[place])).collect();
+            RecordSet { ttl: Duration::from_secs(ttl), pick, records }
+        },
+    )
+}
+
+fn here() -> impl Strategy<Value = Arc<NameAnswers>> {
+    (prop::bool::weighted(0.1), prop::collection::vec(set(), 0..4)).prop_map(|(refused, sets)| {
+        Arc::new(NameAnswers { service: None, epoch: Epoch(0), refused, sets })
+    })
+}
+
+/// What becomes of a view: names that are set or go, and at times other zones.
+#[derive(Debug, Clone)]
+struct Change {
+    names: Vec<(String, Option<Arc<NameAnswers>>)>,
+    zones: Option<Vec<(String, ZoneAnswers)>>,
+    serial: u32,
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let names = prop::collection::vec((held(), prop::option::weighted(0.7, here())), 1..8);
+    let zones = prop::option::weighted(0.3, prop::collection::vec(zone_of(), 0..4));
+    (names, zones, any::<u32>()).prop_map(|(names, zones, serial)| Change { names, zones, serial })
+}
+
+fn changed(view: &Answers, change: Change) -> Answers {
+    let mut next = view.clone();
+    next.index += 1;
+    if let Some(zones) = change.zones {
+        next.zones = zones.into_iter().map(|(apex, zone)| (name(&apex), Arc::new(zone))).collect();
+    } else {
+        let renewed =
+            |zone: &Arc<ZoneAnswers>| ZoneAnswers { serial: change.serial, ..(**zone).clone() };
+        let zones: SharedMap<_, _> =
+            next.zones.iter().map(|(apex, zone)| (apex.clone(), Arc::new(renewed(zone)))).collect();
+        next.zones = zones;
+    }
+    for (owner, here) in change.names {
+        match here {
+            Some(here) => drop(next.names.insert(name(&owner), here)),
+            None => drop(next.names.remove(&name(&owner))),
+        }
+    }
+    next
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn in_any_view_after_any_other(
+        first in prop::collection::vec(zone_of(), 1..4),
+        changes in prop::collection::vec((change(), prop::collection::vec(question(), 1..40)), 1..6),
+    ) {
+        let zones = Change { names: vec![], zones: Some(first), serial: 0 };
+        let mut view = changed(&Answers::default(), zones);
+        let mut pair = Pair::new();
+        for (change, questions) in changes {
+            let touched: Vec<String> = change.names.iter().map(|(owner, _)| owner.clone()).collect();
+            view = changed(&view, change);
+            pair.publish(view.clone());
+            for owner in touched.iter().flat_map(|owner| [owner.clone(), format!("b.{owner}")]) {
+                for kind in [1, 28, 16] {
+                    let asked = Question::plain(&owner, kind);
+                    pair.agree(&asked.wire(), asked.peer())?;
+                }
+            }
+            for question in questions {
+                pair.agree(&question.wire(), question.peer())?;
+            }
+        }
+    }
+
+    #[test]
+    fn for_any_damage(
+        question in question(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+        tail in prop::collection::vec(any::<u8>(), 0..12),
+    ) {
+        let mut wire = question.wire();
+        for (place, byte) in damage {
+            let place = place.index(wire.len());
+            wire[place] = byte;
+        }
+        if let Some(cut) = cut {
+            wire.truncate(cut.index(wire.len() + 1));
+        }
+        wire.extend(tail);
+        let mut pair = Pair::new();
+        pair.publish(view(7));
+        pair.agree(&wire, question.peer())?;
+    }
+}
+
+#[test]
+fn for_every_name_and_type_with_and_without_edns() {
+    let mut pair = Pair::new();
+    pair.publish(view(7));
+    let view = view(7);
+    let mut owners: Vec<String> = view.names.keys().map(ToString::to_string).collect();
+    owners.extend(owners.clone().iter().map(|owner| format!("below.{owner}")));
+    owners.extend(
+        [
+            "",
+            "test",
+            "example.test",
+            "_tcp.example.test",
+            "wild.example.test",
+            "a.b.wild.example.test",
+            "no.example.test",
+            "ns1.example.test",
+            "below.ns1.example.test",
+            "_holdfast.example.test",
+            "elsewhere.test",
+            "version.bind",
+        ]
+        .map(String::from),
+    );
+    let payloads = [None, Some((0, false)), Some((900, true)), Some((4096, false))];
+    for owner in &owners {
+        for kind in (0..270).chain([32_768, 32_769, 65_280, 65_535]) {
+            for class in [1, 3] {
+                for edns in payloads.into_iter().take(if class == 1 { 4 } else { 1 }) {
+                    let question =
+                        Question { class, edns, upper: 0x5555, ..Question::plain(owner, kind) };
+                    pair.agree(&question.wire(), udp()).expect("equal");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn for_names_of_many_labels_and_of_the_longest() {
+    let mut pair = Pair::new();
+    pair.publish(view(7));
+    for labels in [1, 20, 30, 58, 59, 60, 61, 62, 63, 64, 100, 119] {
+        let owner = format!("{}example.test", "x.".repeat(labels));
+        for kind in [1, 255] {
+            let question = Question { edns: Some((1232, true)), ..Question::plain(&owner, kind) };
+            pair.agree(&question.wire(), udp()).expect("equal");
+        }
+    }
+    let longest = format!("{0}.{0}.{0}.{1}.example.test", "y".repeat(63), "z".repeat(48));
+    assert_eq!(longest.len(), 253);
+    pair.agree(&Question::plain(&longest, 1).wire(), udp()).expect("equal");
+}
