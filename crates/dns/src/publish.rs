@@ -14,6 +14,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwapOption, Guard};
 use holdfast_core::View;
 use holdfast_core::view::Answers;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -105,6 +106,14 @@ impl Publisher {
         self.shared.publish(answers, true)
     }
 
+    /// Publishes without holding up the tasks of this thread: a view whose zones are others is compiled as a whole.
+    fn publish_beside_other_tasks(&self, answers: Arc<Answers>) {
+        match Handle::current().runtime_flavor() {
+            RuntimeFlavor::MultiThread => tokio::task::block_in_place(|| self.publish(answers)),
+            _ => self.publish(answers),
+        };
+    }
+
     /// Publishes each view until `shutdown` or until the sender is gone. Views that come faster than they are
     /// published are skipped.
     pub async fn follow(self, mut views: watch::Receiver<Arc<View>>, shutdown: CancellationToken) {
@@ -112,7 +121,7 @@ impl Publisher {
             let answers = Arc::clone(&views.borrow_and_update().answers);
             // A state that has applied nothing has nothing to say; what was restored from disk stays.
             if answers.index > 0 {
-                self.publish(answers);
+                self.publish_beside_other_tasks(answers);
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,

@@ -112,19 +112,19 @@ impl Table {
     /// Takes the data of a name out, and the name and those above it where nothing is left.
     fn withdraw(&mut self, answers: &Answers, name: &DnsName) {
         let mut at = Some(name.clone());
-        while let Some(name) = at {
-            let Some(zone) = self.zone_number(answers, &name) else { return };
-            let wire = wire_of(&name);
-            let below = answer::has_data_within(answers, &name);
-            if below || answers.zones.contains_key(&name) {
-                self.set(&wire, Node::compile(answers, &name, zone));
-            } else {
+        while let Some(here) = at {
+            let Some(zone) = self.zone_number(answers, &here) else { return };
+            let wire = wire_of(&here);
+            let below = answer::has_data_within(answers, &here);
+            if !below && !answers.zones.contains_key(&here) {
                 Arc::make_mut(&mut self.shards[shard_of(&wire)]).remove(&wire[..]);
+            } else if here == *name {
+                self.set(&wire, Node::compile(answers, &here, zone));
             }
             if below {
                 return;
             }
-            at = name.parent();
+            at = here.parent();
         }
     }
 
@@ -171,3 +171,6 @@ impl Table {
         Found::Outside
     }
 }
+
+#[cfg(test)]
+mod tests;

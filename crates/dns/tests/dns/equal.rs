@@ -1,5 +1,6 @@
 //! The compiled answers are the handler's, byte for byte, in every view that follows another.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use holdfast_core::view::{Answers, NameAnswers, Pick, RecordSet, ZoneAnswers};
 use holdfast_core::{Epoch, SharedMap};
 use holdfast_dns::{ChaosConfig, Peer, Publisher, Responder, Settings, channel};
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{Index, select};
 
 use crate::fixture::{a, exchange, name, query, tcp, udp, v6, view, zone};
 
@@ -184,15 +185,22 @@ fn here() -> impl Strategy<Value = Arc<NameAnswers>> {
 /// What becomes of a view: names that are set or go, and at times other zones.
 #[derive(Debug, Clone)]
 struct Change {
-    names: Vec<(String, Option<Arc<NameAnswers>>)>,
+    names: Vec<(String, Arc<NameAnswers>)>,
+    gone: Vec<Index>,
     zones: Option<Vec<(String, ZoneAnswers)>>,
     serial: u32,
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    let names = prop::collection::vec((held(), prop::option::weighted(0.7, here())), 1..8);
+    let names = prop::collection::vec((held(), here()), 0..5);
+    let gone = prop::collection::vec(any::<Index>(), 0..4);
     let zones = prop::option::weighted(0.3, prop::collection::vec(zone_of(), 0..4));
-    (names, zones, any::<u32>()).prop_map(|(names, zones, serial)| Change { names, zones, serial })
+    (names, gone, zones, any::<u32>()).prop_map(|(names, gone, zones, serial)| Change {
+        names,
+        gone,
+        zones,
+        serial,
+    })
 }
 
 fn changed(view: &Answers, change: Change) -> Answers {
@@ -207,13 +215,25 @@ fn changed(view: &Answers, change: Change) -> Answers {
             next.zones.iter().map(|(apex, zone)| (apex.clone(), Arc::new(renewed(zone)))).collect();
         next.zones = zones;
     }
-    for (owner, here) in change.names {
-        match here {
-            Some(here) => drop(next.names.insert(name(&owner), here)),
-            None => drop(next.names.remove(&name(&owner))),
+    for index in change.gone.iter().filter(|_| !view.names.is_empty()) {
+        let (gone, _) = view.names.iter().nth(index.index(view.names.len())).expect("is within");
+        next.names.remove(gone);
+    }
+    next.names.extend(change.names.into_iter().map(|(owner, here)| (name(&owner), here)));
+    next
+}
+
+/// The names that differ between two views, and those above them.
+fn touched(old: &Answers, new: &Answers) -> BTreeSet<String> {
+    let mut touched = BTreeSet::new();
+    for (name, ..) in old.names.differences(&new.names) {
+        let mut at = Some(name.clone());
+        while let Some(name) = at {
+            touched.insert(name.to_string());
+            at = name.parent();
         }
     }
-    next
+    touched
 }
 
 proptest! {
@@ -224,14 +244,15 @@ proptest! {
         first in prop::collection::vec(zone_of(), 1..4),
         changes in prop::collection::vec((change(), prop::collection::vec(question(), 1..40)), 1..6),
     ) {
-        let zones = Change { names: vec![], zones: Some(first), serial: 0 };
+        let zones = Change { names: vec![], gone: vec![], zones: Some(first), serial: 0 };
         let mut view = changed(&Answers::default(), zones);
         let mut pair = Pair::new();
         for (change, questions) in changes {
-            let touched: Vec<String> = change.names.iter().map(|(owner, _)| owner.clone()).collect();
-            view = changed(&view, change);
+            let next = changed(&view, change);
+            let touched = touched(&view, &next);
+            view = next;
             pair.publish(view.clone());
-            for owner in touched.iter().flat_map(|owner| [owner.clone(), format!("b.{owner}")]) {
+            for owner in touched.iter().flat_map(|owner| [owner.clone(), format!("b.{owner}").trim_end_matches('.').to_owned()]) {
                 for kind in [1, 28, 16] {
                     let asked = Question::plain(&owner, kind);
                     pair.agree(&asked.wire(), asked.peer())?;
@@ -246,8 +267,8 @@ proptest! {
     #[test]
     fn for_any_damage(
         question in question(),
-        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
-        cut in prop::option::of(any::<prop::sample::Index>()),
+        damage in prop::collection::vec((any::<Index>(), any::<u8>()), 0..4),
+        cut in prop::option::of(any::<Index>()),
         tail in prop::collection::vec(any::<u8>(), 0..12),
     ) {
         let mut wire = question.wire();

@@ -1,0 +1,140 @@
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use hickory_proto::op::ResponseCode::{self, NXDomain, NoError, Refused, ServFail};
+use holdfast_core::Epoch;
+use holdfast_core::spec::{RecordData, Soa, Zone as Declared};
+use holdfast_core::view::{NameAnswers, Pick, RecordSet, ZoneAnswers};
+
+use super::*;
+use crate::plain;
+use crate::respond::{Peer, Transport};
+use crate::screen::{Screened, screen};
+
+fn name(text: &str) -> DnsName {
+    DnsName::new(text).expect("valid")
+}
+
+fn data(last: u8, refused: bool) -> Arc<NameAnswers> {
+    let address = RecordData::A(Ipv4Addr::new(192, 0, 2, last));
+    let set =
+        RecordSet { ttl: Duration::from_secs(30), pick: Pick::All, records: vec![(address, 1)] };
+    Arc::new(NameAnswers { service: None, epoch: Epoch(0), refused, sets: vec![set] })
+}
+
+fn zone(apex: &str) -> Arc<ZoneAnswers> {
+    let zone = Declared {
+        name: name(apex),
+        soa: Soa {
+            mailbox: name("hostmaster.example.test"),
+            refresh: Duration::ZERO,
+            retry: Duration::ZERO,
+            expire: Duration::ZERO,
+            negative_ttl: Duration::ZERO,
+        },
+        name_servers: vec![],
+        ttl: Duration::ZERO,
+        records: vec![],
+    };
+    Arc::new(ZoneAnswers { zone, serial: 0, negative_ttl: Duration::ZERO })
+}
+
+/// Many names of one zone, a closed one, and a wildcard.
+fn view() -> Answers {
+    let many = (0..5000).map(|number| format!("h{number}.svc.example.test"));
+    let names = many.map(|text| (name(&text), data(1, false))).chain([
+        (name("closed.example.test"), data(1, true)),
+        (name("*.wild.example.test"), data(2, false)),
+    ]);
+    Answers {
+        index: 1,
+        zones: [(name("example.test"), zone("example.test"))].into(),
+        names: names.collect(),
+        ..Answers::default()
+    }
+}
+
+/// The names that two tables do not share the nodes of, and how many shards they do not share.
+fn unshared(old: &Table, new: &Table) -> (Vec<Arc<[u8]>>, usize) {
+    let mut names = Vec::new();
+    let mut shards = 0;
+    for (old, new) in old.shards.iter().zip(&new.shards) {
+        shards += usize::from(!Arc::ptr_eq(old, new));
+        let kept = |name: &Arc<[u8]>, node: &Arc<Node>| {
+            old.get(name).is_some_and(|old| Arc::ptr_eq(old, node))
+        };
+        let made = new.iter().filter(|(name, node)| !kept(name, node));
+        names.extend(made.map(|(name, _)| Arc::clone(name)));
+        names.extend(old.keys().filter(|name| !new.contains_key(*name)).cloned());
+    }
+    (names, shards)
+}
+
+#[test]
+fn what_changes_at_a_name_touches_nothing_else() {
+    let old = view();
+    let table = Table::of(None, &old);
+    let h7 = name("h7.svc.example.test");
+    let mut new = old.clone();
+    new.zones.insert(name("example.test"), zone("example.test"));
+    new.names.insert(h7.clone(), data(9, false));
+    let next = Table::of(Some((&old, &table)), &new);
+    assert_eq!(unshared(&table, &next), (vec![wire_of(&h7).into()], 1));
+
+    let mut newer = new.clone();
+    newer.names.remove(&h7);
+    let last = Table::of(Some((&new, &next)), &newer);
+    assert_eq!(unshared(&next, &last), (vec![wire_of(&h7).into()], 1));
+    assert!(last.node(&wire_of(&h7)).is_none());
+}
+
+#[test]
+fn names_above_the_last_name_go_with_it() {
+    let mut old = view();
+    old.names.insert(name("a.b.c.example.test"), data(1, false));
+    let table = Table::of(None, &old);
+    let above = ["b.c.example.test", "c.example.test"].map(|text| wire_of(&name(text)));
+    assert!(above.iter().all(|wire| table.node(wire).is_some()));
+    let mut new = old.clone();
+    new.names.remove(&name("a.b.c.example.test"));
+    let next = Table::of(Some((&old, &table)), &new);
+    assert!(above.iter().all(|wire| next.node(wire).is_none()));
+    assert!(next.node(&wire_of(&name("example.test"))).is_some(), "the apex stays");
+}
+
+fn told(table: &Table, owner: &str, kind: u16) -> Option<(ResponseCode, usize)> {
+    let mut wire = vec![1, 2, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    wire.extend(wire_of(&name(owner)));
+    wire.extend([kind.to_be_bytes(), [0, 1]].as_flattened());
+    let peer =
+        Peer { address: (IpAddr::from([192, 0, 2, 1]), 4000).into(), transport: Transport::Udp };
+    let Screened::Query(query) = screen(&wire, peer) else { panic!("{owner} is no query") };
+    let mut out = Vec::new();
+    let told = plain::answer(table, (&wire, &query), 512, || 0, &mut out)?;
+    Some((told.code, usize::from(out[7])))
+}
+
+#[test]
+fn plain_questions_are_answered_without_the_handler_and_others_are_not() {
+    let table = Table::of(None, &view());
+    for (owner, kind, expected) in [
+        ("h7.svc.example.test", 1, Some((NoError, 1))),
+        ("h7.svc.example.test", 28, Some((NoError, 0))),
+        ("h7.svc.example.test", 65, Some((NoError, 0))),
+        ("svc.example.test", 1, Some((NoError, 0))),
+        ("example.test", 1, Some((NoError, 0))),
+        ("no.svc.example.test", 1, Some((NXDomain, 0))),
+        ("a.b.c.d.e.f.no.example.test", 1, Some((NXDomain, 0))),
+        ("closed.example.test", 1, Some((ServFail, 0))),
+        ("elsewhere.test", 1, Some((Refused, 0))),
+        ("a.wild.example.test", 1, None),
+        ("example.test", 6, None),
+        ("h7.svc.example.test", 255, None),
+        ("h7.svc.example.test", 252, None),
+        ("_holdfast.example.test", 16, None),
+        // The SOA's mailbox could be compressed against it.
+        ("hostmaster.example.test", 1, None),
+    ] {
+        assert_eq!(told(&table, owner, kind), expected, "{owner} {kind}");
+    }
+}
