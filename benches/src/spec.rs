@@ -10,22 +10,27 @@ pub(crate) const ZONE: &str = "bench.test";
 
 /// The zone, with these static IPv4 records.
 pub(crate) fn zone(records: &[(String, Ipv4Addr)]) -> pb::Zone {
+    zone_at(ZONE, records)
+}
+
+/// A zone at this apex, with these static IPv4 records.
+pub(crate) fn zone_at(apex: &str, records: &[(String, Ipv4Addr)]) -> pb::Zone {
     let record = |(name, address): &(String, Ipv4Addr)| pb::Record {
         name: name.clone(),
         ttl_ms: 300_000,
         data: Some(pb::RecordData { data: Some(pb::record_data::Data::A(address.to_string())) }),
     };
     pb::Zone {
-        name: ZONE.into(),
+        name: apex.into(),
         soa: Some(pb::Soa {
-            mailbox: format!("hostmaster.{ZONE}"),
+            mailbox: format!("hostmaster.{apex}"),
             refresh_ms: 3_600_000,
             retry_ms: 600_000,
             expire_ms: 86_400_000,
             negative_ttl_ms: 5_000,
         }),
         name_servers: vec![pb::NameServer {
-            name: format!("ns1.{ZONE}"),
+            name: format!("ns1.{apex}"),
             addresses: vec!["127.0.0.1".into()],
         }],
         ttl_ms: 300_000,

@@ -1,19 +1,22 @@
 //! Answers: the authoritative server over a watched view.
 //!
 //! ```text
-//! Publisher::publish ─▶ ArcSwap<Published> ─┬─▶ UDP loops ─┐                      ┌─▶ hickory RequestHandler ─▶ core::answer
-//!        │ (only what is newer)             └─▶ TCP loops ─┴─▶ Responder: screen ─┤
+//! Publisher::publish ─▶ ArcSwap<Published> ─┬─▶ UDP threads ┐                      ┌─▶ plain: the compiled Table
+//!        │ (only what is newer)             └─▶ TCP loops  ─┴─▶ Responder: screen ─┼─▶ hickory RequestHandler ─▶ core::answer
 //!        ▼                                                                         └─▶ silence, or a fault's reply
 //!   LkgWriter ─▶ last-known-good file ─▶ (next start) served until the first publication
 //! ```
 //!
-//! What is answered is decided by the pure `holdfast_core::answer`; messages are decoded and encoded by hickory-server
-//! behind one `RequestHandler`. What hickory-server 0.26.3 does not do, or does unsafely, stands in front of it: the
-//! sockets and accept loop are ours, and `Responder` looks at each message before hickory does.
+//! What is answered is decided by the pure `holdfast_core::answer`. Plain questions (addresses, no data, no such name)
+//! are answered from a table that each publication compiles from what changed, without allocation and locks; all others
+//! by hickory-server behind one `RequestHandler`, on the same thread. Both give the same bytes
+//! (`tests/dns/equal.rs`). What hickory-server 0.26.3 does not do, or does unsafely, stands in front of it: the sockets
+//! and accept loop are ours, and `Responder` looks at each message before anything else does.
 //!
 //! What must never become true: an answer that mixes two snapshots; a query that waits for anything but its socket;
 //! a reply to a reply; an older snapshot that replaces a newer one; a wildcard or forgotten socket that replies from
-//! another address than it was asked at.
+//! another address than it was asked at; two answers to one question
+//! because one was compiled.
 //!
 //! The log filter must hold `hickory_server` at `warn`: it writes events at `info` for every request that passes
 //! through its own sockets, which would turn a flood of queries into a flood of log lines.

@@ -148,7 +148,7 @@ pub struct Dns {
     pub version: Option<String>,
     /// Answered to `hostname.bind` in class CHAOS; refused where absent.
     pub hostname: Option<String>,
-    /// Threads of their own that answer; 0 answers on the agent's.
+    /// Threads of their own that answer; 1 where absent, 0 answers on the agent's.
     pub threads: usize,
 }
 

@@ -104,7 +104,7 @@ struct RawProbe {
 struct RawDns {
     version: Option<String>,
     hostname: Option<String>,
-    threads: usize,
+    threads: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -144,7 +144,7 @@ impl Raw {
             dns: Dns {
                 version: self.dns.version,
                 hostname: self.dns.hostname,
-                threads: self.dns.threads,
+                threads: self.dns.threads.unwrap_or(1),
             },
             listen,
             cluster,

@@ -1,5 +1,6 @@
 //! The server from outside: bytes in and out, publications, the file, and real sockets.
 
+mod allocation;
 mod equal;
 mod file;
 mod fixture;

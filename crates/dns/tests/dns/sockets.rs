@@ -1,5 +1,6 @@
 //! Real sockets: both transports, the limits of TCP, restarts and refusals.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -120,12 +121,49 @@ async fn both_transports_answer_on_the_callers_runtime_and_on_threads() {
 
 #[tokio::test]
 async fn several_addresses_answer_from_the_address_that_was_asked() {
-    let listen = ["127.0.0.1:0", "127.0.0.9:0"].map(|text| text.parse().expect("an address"));
-    let running = started(DnsConfig { listen: listen.to_vec(), ..DnsConfig::default() }).await;
-    assert_eq!(running.server.local_addrs().len(), 2);
-    for server in running.server.local_addrs() {
-        // The client's socket is connected, so a reply from elsewhere would not arrive.
-        assert_eq!(text_of(&ask(*server, "at.index.example.test.").await), "7");
+    let listen =
+        ["127.0.0.1:0", "127.0.0.9:0", "[::1]:0"].map(|text| text.parse().expect("an address"));
+    for threads in [0, 2] {
+        let config = DnsConfig { listen: listen.to_vec(), threads, ..DnsConfig::default() };
+        let running = started(config).await;
+        assert_eq!(running.server.local_addrs().len(), 3);
+        for server in running.server.local_addrs() {
+            // The client's socket is connected, so a reply from elsewhere would not arrive.
+            assert_eq!(text_of(&ask(*server, "at.index.example.test.").await), "7");
+        }
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn every_reply_of_a_burst_goes_to_its_sender() {
+    const QUERIES: u16 = 100;
+    let names =
+        ["shop.example.test.", "no.example.test.", "www.example.test.", "crowd.example.test."];
+    let running = started(DnsConfig { threads: 2, ..loopback() }).await;
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let client = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+        client.connect(running.address()).await.expect("connects");
+        clients.push(client);
+    }
+    for id in 0..QUERIES {
+        for (number, client) in (0u16..).zip(&clients) {
+            let mut wire = query(names[usize::from(id) % names.len()], RecordType::A, None);
+            wire[..2].copy_from_slice(&(number << 8 | id).to_be_bytes());
+            client.send(&wire).await.expect("sends");
+        }
+    }
+    for (number, client) in (0u16..).zip(&clients) {
+        let mut missing: BTreeSet<u16> = (0..QUERIES).map(|id| number << 8 | id).collect();
+        let mut reply = [0; 1232];
+        while !missing.is_empty() {
+            let length = timeout(PATIENCE, client.recv(&mut reply)).await.expect("in time");
+            let decoded = decode(&reply[..length.expect("a reply")]);
+            assert!(missing.remove(&decoded.metadata.id), "{}", decoded.metadata.id);
+            let asked = names[usize::from(decoded.metadata.id & 0xff) % names.len()];
+            assert_eq!(decoded.queries[0].name().to_ascii(), asked);
+        }
     }
     running.stop().await;
 }

@@ -1,0 +1,62 @@
+//! A plain question is answered without allocating.
+#![expect(unsafe_code, reason = "an allocator that counts can only be written so")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use hickory_proto::rr::RecordType;
+
+use crate::fixture::{exchange, query, responder, udp};
+
+/// The system's allocator, and how often this thread has asked it.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: everything is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's promise is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is the same.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+#[test]
+fn plain_questions_allocate_nothing() {
+    let mut responder = responder();
+    let wires = [
+        query("shop.example.test.", RecordType::A, None),
+        query("SHOP.example.test.", RecordType::AAAA, Some(1232)),
+        query("pair.example.test.", RecordType::AAAA, Some(1232)),
+        query("no.such.name.example.test.", RecordType::A, Some(1232)),
+        query("crowd.example.test.", RecordType::A, None),
+        query("elsewhere.test.", RecordType::A, None),
+    ];
+    let mut reply = Vec::with_capacity(1232);
+    let mut answer_all = || {
+        responder.acquire();
+        let answered = wires.iter().all(|wire| responder.respond(wire, udp(), &mut reply));
+        responder.release();
+        assert!(answered);
+    };
+    // What is made once: the counters of each kind of answer.
+    answer_all();
+    let before = ALLOCATIONS.get();
+    (0..100).for_each(|_| answer_all());
+    assert_eq!(ALLOCATIONS.get(), before);
+    let alias = query("www.example.test.", RecordType::A, None);
+    responder.acquire();
+    exchange(&mut responder, &alias, udp()).expect("an answer");
+    assert_ne!(ALLOCATIONS.get(), before, "the count sees what the handler allocates");
+}
