@@ -1,4 +1,5 @@
-//! Serves one UDP socket on the caller's runtime, where DNS has no threads of its own: take a batch, answer it from one snapshot, take the next.
+//! Serves one UDP socket on the caller's runtime, where DNS has no threads of its own: take a batch, answer it from one
+//! snapshot, take the next.
 //!
 //! The only thing awaited is that the socket has a datagram. A reply that the socket does not take at once is dropped
 //! and counted: the client asks again, and nobody behind it waits.
