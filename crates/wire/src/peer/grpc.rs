@@ -149,7 +149,7 @@ impl Wire for GrpcWire {
             Ok(Err(status)) => failure(&status, timeout),
             Ok(Ok(reply)) => return answer(reply.into_inner()),
         };
-        Err(if taken.load(Ordering::Acquire) { failed } else { not_sent(failed) })
+        Err(if taken.swap(true, Ordering::AcqRel) { failed } else { not_sent(failed) })
     }
 
     async fn snapshot(
@@ -171,7 +171,7 @@ impl Wire for GrpcWire {
     }
 }
 
-/// A question on its way, which notes when the transport takes it.
+/// A question on its way, which notes when the transport takes it, and stays unsaid where whoever asked gave up first.
 struct Question {
     message: Option<pb::PeerMessage>,
     taken: Arc<AtomicBool>,
@@ -181,8 +181,8 @@ impl Stream for Question {
     type Item = pb::PeerMessage;
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.taken.store(true, Ordering::Release);
-        Poll::Ready(self.message.take())
+        let message = self.message.take();
+        Poll::Ready(message.filter(|_| !self.taken.swap(true, Ordering::AcqRel)))
     }
 }
 

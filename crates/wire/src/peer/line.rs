@@ -51,7 +51,8 @@ struct Session {
 #[derive(Debug)]
 struct Asked {
     message: pb::PeerMessage,
-    /// Whether the transport took it, which it does only once there is a connection.
+    /// Set by whoever is first: the transport that takes it, which it does only once there is a connection, or
+    /// whoever asked and gives up, and then it is not sent.
     taken: Arc<AtomicBool>,
     reply: oneshot::Sender<pb::PeerReply>,
 }
@@ -84,7 +85,7 @@ impl Line {
             Ok(Err(failed)) => failed,
             Err(_) => WireError::Timeout(timeout),
         };
-        Err(if taken.load(Ordering::Acquire) { failed } else { not_sent(failed) })
+        Err(if taken.swap(true, Ordering::AcqRel) { failed } else { not_sent(failed) })
     }
 
     async fn ask_patiently(
@@ -197,14 +198,40 @@ impl Stream for Questions {
             let Some(asked) = ready!(self.asked.poll_recv(context)) else {
                 return Poll::Ready(None);
             };
-            if asked.reply.is_closed() {
+            if asked.reply.is_closed() || asked.taken.swap(true, Ordering::AcqRel) {
                 continue;
             }
-            asked.taken.store(true, Ordering::Release);
             self.next += 1;
             let number = self.next;
             self.waiting.enter(number, asked.reply);
             return Poll::Ready(Some(pb::Question { number, message: Some(asked.message) }));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_question_that_was_given_up_is_not_sent() {
+        let (queue, asked) = mpsc::channel(2);
+        let waiting = Arc::new(Waiting::default());
+        let questions = Questions { asked, waiting: Arc::clone(&waiting), next: 0 };
+        let mut replies = Vec::new();
+        for given_up in [true, false] {
+            let (reply, replied) = oneshot::channel();
+            replies.push(replied);
+            let taken = Arc::new(AtomicBool::new(given_up));
+            let message = pb::PeerMessage { from: u64::from(given_up), ..Default::default() };
+            queue.try_send(Asked { message, taken, reply }).expect("there is room");
+        }
+        drop(queue);
+        let sent: Vec<pb::Question> = questions.collect().await;
+        let from = |question: &pb::Question| question.message.as_ref().map(|m| m.from);
+        assert_eq!(sent.iter().map(from).collect::<Vec<_>>(), [Some(0)]);
+        assert_eq!(waiting.lock().len(), 1);
     }
 }
