@@ -149,7 +149,8 @@ pub(crate) fn failure_of(error: RaftError<Types, ClientWriteError<Types>>) -> Fa
         RaftError::APIError(error @ ClientWriteError::PreconditionFailed(_)) => {
             Failure::new(FailureKind::Invalid, error.to_string())
         }
-        RaftError::Fatal(fatal) => Failure::new(FailureKind::Stopped, fatal.to_string()),
+        // It may have come to the log, and from there to the others, before Raft stopped.
+        RaftError::Fatal(fatal) => Failure::new(FailureKind::Unknown, fatal.to_string()),
     }
 }
 
