@@ -200,8 +200,18 @@ impl Group {
         if leader_of(raft) == Some(to) {
             return Ok(());
         }
-        if !metrics.borrow_and_update().state.is_leader() {
-            return Err(lost(raft));
+        // Told to hand over, Raft leads no more, whether or not the other can: one that is away would depose leader after
+        // leader, each time this is asked again.
+        loop {
+            if !metrics.borrow_and_update().state.is_leader() {
+                return Err(lost(raft));
+            }
+            if self.answers(to) {
+                break;
+            }
+            if metrics.changed().await.is_err() {
+                return Err(Failure::new(FailureKind::Stopped, "raft is gone"));
+            }
         }
         let stopped = |error: openraft::errors::Fatal<crate::types::Types>| {
             Failure::new(FailureKind::Stopped, error.to_string())
@@ -213,6 +223,12 @@ impl Group {
             }
         }
         Ok(())
+    }
+
+    /// Whether the member has acknowledged something to this leader lately.
+    fn answers(&self, member: AgentId) -> bool {
+        let last = self.0.link.gate.last_acknowledged(member.0);
+        last.is_some_and(|at| at.elapsed() <= self.0.config.timings.election_max)
     }
 }
 

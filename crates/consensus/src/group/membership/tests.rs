@@ -126,6 +126,24 @@ async fn leadership_is_not_handed_over_twice_for_one_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn leadership_is_not_handed_to_a_voter_that_is_away() {
+    let mut cluster = Cluster::formed(5).await;
+    let leader = cluster.leader().await;
+    let [away, at, ..] = others(&cluster, &[leader])[..] else { panic!("five members") };
+    cluster.kill(away);
+    let longest = cluster.config(leader).timings.election_max;
+    let is_away = |status: &crate::GroupStatus| {
+        let member = status.members.iter().find(|member| member.id.0 == away);
+        member.and_then(|member| member.acknowledged_ago).is_none_or(|ago| ago > longest)
+    };
+    cluster.wait_status(leader, is_away).await;
+    let term = cluster.status(leader).term;
+    let asked = cluster.try_change(at, 1, lead(away)).await;
+    assert!(matches!(asked, Err(ProposeError::Unknown(_))), "{asked:?}");
+    assert_eq!((cluster.leader().await, cluster.status(leader).term), (leader, term));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_another_overtook_says_so() {
     let cluster = Cluster::formed(5).await;
     let leader = cluster.leader().await;
