@@ -200,8 +200,8 @@ impl Group {
         if leader_of(raft) == Some(to) {
             return Ok(());
         }
-        // Told to hand over, Raft leads no more, whether or not the other can: one that is away would depose leader after
-        // leader, each time this is asked again.
+        // Told to hand over, Raft leads no more, whether or not the other can: one that is away would depose leader
+        // after leader, each time this is asked again.
         loop {
             if !metrics.borrow_and_update().state.is_leader() {
                 return Err(lost(raft));

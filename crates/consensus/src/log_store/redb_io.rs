@@ -225,11 +225,13 @@ fn write_loop(engine: &Engine, tasks: &Receiver<Task>, places: &Semaphore, mark:
         } else {
             None
         };
+        // Who leaves a mark from here on wakes a thread that rests: that word must not get lost among the jobs.
+        resting = quiet && mark.is_none();
+        let waiting = if resting { 0 } else { usize::MAX };
         let mut group: Vec<Job> =
-            first.ok().into_iter().chain(tasks.try_iter()).filter_map(job).collect();
+            first.ok().into_iter().chain(tasks.try_iter().take(waiting)).filter_map(job).collect();
         let freed = group.len();
         group.extend(mark);
-        resting = quiet && group.is_empty();
         if !group.is_empty() && !engine.commit(group) {
             return;
         }
@@ -342,4 +344,40 @@ fn read(
         entries.push((index.value(), Bytes::copy_from_slice(value.value())));
     }
     Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Many words to the thread, so that it is busy with them when the mark is left and the word of it comes last.
+    #[test]
+    fn a_mark_that_is_left_while_the_thread_goes_to_rest_is_written() {
+        const WORDS: usize = 200_000;
+        let backend = redb::backends::InMemoryBackend::new();
+        let database = Database::builder().create_with_backend(backend).expect("it opens");
+        let database = RwLock::new(Some(database));
+        let fatal = Fatal::hook(|why| panic!("{why}"));
+        let engine = Engine { database, fatal, metrics: LogMetrics::new("test") };
+        let (sender, receiver) = channel();
+        for _ in 0..WORDS {
+            sender.send(Task::Wake).expect("it is open");
+        }
+        let (mark, places) = (Mutex::new(Mark::default()), Semaphore::new(0));
+        let (written, done) = channel();
+        let (engine, places, mark) = (&engine, &places, &mark);
+        std::thread::scope(|scope| {
+            scope.spawn(move || write_loop(engine, &receiver, places, mark));
+            while !mark.lock().expect("not poisoned").resting {
+                std::hint::spin_loop();
+            }
+            let done_one = Box::new(move || written.send(()).expect("it is waited for"));
+            if put(mark, Job { write: Write::Committed(vec![7]), done: done_one }) {
+                sender.send(Task::Wake).expect("it is open");
+            }
+            let outcome = done.recv_timeout(Duration::from_secs(5));
+            drop(sender);
+            outcome.expect("it is written though nothing follows");
+        });
+    }
 }
