@@ -41,6 +41,8 @@ const PURGED: &str = "purged";
 const QUEUE_LIMIT: usize = 1024;
 /// How long `Committed` marks are passed over after one was written: each costs the pages of another table.
 const MARK_PAUSE: Duration = Duration::from_millis(100);
+/// How long nothing is written before the thread rests, having written the last mark.
+const REST_AFTER: Duration = Duration::from_millis(20);
 /// Page cache of one group's database.
 const CACHE_BYTES: usize = 16 << 20;
 
@@ -214,7 +216,7 @@ fn write_loop(engine: &Engine, tasks: &Receiver<Task>, places: &Semaphore, mark:
     let mut open = true;
     let mut resting = false;
     while open {
-        let pause = if resting { Duration::MAX } else { MARK_PAUSE };
+        let pause = if resting { Duration::MAX } else { REST_AFTER };
         let first = tasks.recv_timeout(pause);
         open = !matches!(first, Err(RecvTimeoutError::Disconnected));
         let quiet = matches!(first, Err(RecvTimeoutError::Timeout) | Ok(Task::Wake));
