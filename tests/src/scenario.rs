@@ -102,10 +102,10 @@ pub fn scenario(story: impl FnOnce(&mut Scene) -> Result<()>) -> Result<()> {
     })
 }
 
-/// The same, without a service.
-pub fn bare_scenario(story: impl FnOnce(&mut Scene) -> Result<()>) -> Result<()> {
+/// The same, without a service. What the story returns, such as sites of its own, lives until the epilogue has ended.
+pub fn bare_scenario<T>(story: impl FnOnce(&mut Scene) -> Result<T>) -> Result<()> {
     let mut scene = Scene::bare()?;
-    let told = story(&mut scene).and_then(|()| scene.finish());
+    let told = story(&mut scene).and_then(|_kept| scene.finish());
     told.map_err(|error| anyhow!("{error:#}{}", logs(scene.dir())))
 }
 

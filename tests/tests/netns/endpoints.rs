@@ -121,6 +121,7 @@ fn an_endpoint_with_an_expired_certificate_is_left() -> Result<()> {
             bail!("{failures:?}");
         }
         let answer = holdfast_tests::dns::Answer::of(&[us.address()]);
-        scene.await_everywhere(&answer)
+        scene.await_everywhere(&answer)?;
+        Ok((eu, us))
     })
 }
