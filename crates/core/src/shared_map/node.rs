@@ -47,9 +47,9 @@ impl<K, V> Node<K, V> {
                 entries[..end].last().map(|(key, value)| (key, value))
             }
             Self::Branch(children) => {
-                let end = children.partition_point(|(bound, _)| passes(bound)).max(1);
+                let at = child_where(children, passes);
                 // The bound may pass and the first key behind it not: then it is the last entry of the child before.
-                children[..end].iter().rev().find_map(|(_, child)| child.last_where(passes))
+                children[..=at].iter().rev().find_map(|(_, child)| child.last_where(passes))
             }
         }
     }
@@ -119,7 +119,12 @@ pub(super) fn place_of<K: Ord, V>(entries: &[(K, V)], key: &K) -> Result<usize, 
 }
 
 pub(super) fn child_of<K: Ord, V>(children: &[(K, Child<K, V>)], key: &K) -> usize {
-    children.partition_point(|(bound, _)| bound <= key).saturating_sub(1)
+    child_where(children, &|bound| bound <= key)
+}
+
+/// The last child whose bound passes. That of the first is not asked: smaller keys may have come in since.
+fn child_where<K, V>(children: &[(K, Child<K, V>)], passes: &impl Fn(&K) -> bool) -> usize {
+    children[1..].partition_point(|(bound, _)| passes(bound))
 }
 
 fn split_where_full<K: Ord + Clone, V: Clone>(children: &mut Vec<(K, Child<K, V>)>, at: usize) {

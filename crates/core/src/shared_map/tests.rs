@@ -117,10 +117,44 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// A key that orders nothing where it has no number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ordered(Option<u16>);
+impl Ord for Ordered {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        self.0.expect("asked in vain").cmp(&other.0.expect("asked in vain"))
+    }
+}
+impl PartialOrd for Ordered {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[test]
+fn the_bound_of_a_first_child_binds_nobody() {
+    let leaf = |key| Arc::new(Node::Leaf(Vec::from([(Ordered(Some(key)), key)])));
+    let bounds = [None, Some(20), Some(40)].map(Ordered);
+    let children: Vec<_> = bounds.into_iter().zip([10, 20, 40].map(leaf)).collect();
+    let chosen = [9, 10, 19, 20, 39, 40, 41].map(|key| child_of(&children, &Ordered(Some(key))));
+    assert_eq!(chosen, [0, 0, 0, 1, 1, 2, 2]);
+    let branch = Node::Branch(children);
+    let last = |key| branch.last_where(&|other| *other <= Ordered(Some(key))).map(|(_, at)| *at);
+    assert_eq!([9, 10, 20, 39, 40].map(last), [None, Some(10), Some(20), Some(20), Some(40)]);
+}
+
 proptest! {
     #[test]
-    fn it_is_a_sorted_map(begin in 0u16..600, steps in prop::collection::vec(step(), 0..300), asked in 0u16..620) {
+    fn it_is_a_sorted_map(
+        begin in 0u16..600,
+        descending: bool,
+        steps in prop::collection::vec(step(), 0..300),
+        asked in 0u16..620,
+    ) {
         let (mut map, mut model) = filled(begin);
+        if descending {
+            map = (0..begin).rev().map(|key| (key, 0)).collect();
+        }
         let (mut marked, mut marked_model) = (map.clone(), model.clone());
         for step in steps {
             match step {

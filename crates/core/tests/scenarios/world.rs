@@ -34,16 +34,18 @@ struct Observer {
 }
 
 impl Observer {
-    /// `full` is a digest on one page, `page` one of several, `last` the end of them.
+    /// `full` is a digest on one page, as the first report of a boot is; `page` one of several, `last` the end of
+    /// them; `changes` none.
     fn extent(&mut self, words: &Words, says: &[Observation]) -> Extent {
         let said = |wanted: &str| words.plain.iter().any(|word| word == wanted);
-        match (said("full"), said("page"), said("last")) {
-            (true, ..) => Extent::WHOLE,
+        let full = said("full") || (self.sequence == 1 && !said("changes"));
+        match (full, said("page"), said("last")) {
             (_, true, _) => {
                 let through = says.last().map(|observation| observation.target.clone());
                 Extent::Page { after: std::mem::replace(&mut self.paged, through), last: false }
             }
             (.., true) => Extent::Page { after: self.paged.take(), last: true },
+            (true, ..) => Extent::WHOLE,
             _ => Extent::Changes,
         }
     }
@@ -281,7 +283,7 @@ impl World {
         }
     }
 
-    /// `report a1,a2 e1=down shop/e2.tcp=up *=up [full|page|last] [boot=1] [sequence=4] [kind=timeout] [old]`
+    /// `report a1,a2 e1=down shop/e2.tcp=up *=up [full|page|last|changes] [boot=1] [sequence=4] [kind=timeout] [old]`
     fn report(&mut self, words: &Words) {
         let names: Vec<String> = match words.nth(0) {
             "all" => self.observers.keys().cloned().collect(),

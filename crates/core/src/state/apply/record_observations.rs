@@ -30,11 +30,7 @@ impl State {
         // An observer that was silenced has lost its opinions here: only its whole digest makes it heard again.
         let before = state.agent.heard;
         let heard = before.filter(|boot| *boot == report.boot);
-        let whole = match report.extent {
-            Extent::Changes => !same_boot,
-            Extent::Page { .. } => state.turn_page(report),
-        };
-        state.agent.heard = if whole { Some(report.boot) } else { heard };
+        state.agent.heard = if state.turn_page(report) { Some(report.boot) } else { heard };
         if state.agent.heard != before {
             self.published.mark_agents();
             if state.agent.heard.is_some() {
