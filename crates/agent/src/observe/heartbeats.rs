@@ -12,7 +12,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use holdfast_consensus::Group;
@@ -33,6 +33,10 @@ use crate::peers::Peers;
 const FORWARD_TIMEOUT: Duration = Duration::from_millis(500);
 /// A look that comes so much later than planned says that this node stood still.
 const STALL: Duration = Duration::from_millis(250);
+/// How often it is looked whether this node stands still while it proposes.
+const PROPOSING_LOOK: Duration = Duration::from_millis(250);
+/// The shortest pause between two looks.
+const SHORTEST: Duration = Duration::from_millis(5);
 /// How long the leader waits when nothing can fall silent.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -140,29 +144,30 @@ impl Heartbeats {
     pub(crate) async fn run(self: Arc<Self>, cancel: CancellationToken) {
         let mut view = self.group.view();
         loop {
-            let (wait, holds) = self.settle().await;
+            let (next, holds) = self.settle().await;
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return,
                 () = self.changed.notified() => {}
                 () = self.hub.heard_again(), if holds => {}
                 changed = view.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep_until(next) => {}
             }
         }
     }
 
-    /// Proposes what changed; returns how long until the next endpoint can have fallen silent, and whether some are
-    /// held for an agent that is not heard.
-    async fn settle(&self) -> (Duration, bool) {
-        let Some(term) = self.leading() else { return (IDLE, false) };
+    /// Proposes what changed; returns when the next endpoint can have fallen silent, and whether some are held for an
+    /// agent that is not heard.
+    async fn settle(&self) -> (Instant, bool) {
+        let idle = Instant::now() + IDLE;
+        let Some(term) = self.leading() else { return (idle, false) };
         let view = self.group.view().borrow().clone();
         let watched = watched(&view);
         if watched.is_empty() {
-            return (IDLE, false);
+            return (idle, false);
         }
         let mut beats = Vec::new();
-        let mut wait = IDLE;
+        let mut next = idle;
         let mut missing = BTreeSet::new();
         let holds = {
             let mut table = self.lock();
@@ -175,9 +180,9 @@ impl Heartbeats {
                 let contact = |agent| self.hub.contact(term, agent);
                 let word = table.word(&one.target, one.ttl, contact, now);
                 match (one.verdict, word) {
-                    (Verdict::Up, Word::Awaited(due)) => wait = wait.min(due - now),
+                    (Verdict::Up, Word::Awaited(due)) => next = next.min(due),
                     (Verdict::Up, Word::Held { until, through }) => {
-                        wait = wait.min(until - now);
+                        next = next.min(until);
                         missing.insert(through);
                     }
                     (Verdict::Up, Word::Silent) => beats.push((one.target.clone(), false)),
@@ -193,16 +198,18 @@ impl Heartbeats {
                     (Verdict::Down | Verdict::Unknown, _) => {}
                 }
             }
-            table.planned = Some(now + wait);
             table.miss(missing)
         };
         if !beats.is_empty() {
             let command = Command::RecordHeartbeats { term, beats };
-            if let Err(error) = self.group.propose(None, Actor::system(), command).await {
+            let proposal = self.group.propose(None, Actor::system(), command);
+            if let Err(error) = forgiving(&self.table, proposal).await {
                 tracing::debug!(%error, "heartbeats could not be recorded; they are tried again");
             }
         }
-        (wait.max(Duration::from_millis(5)), holds)
+        let next = next.max(Instant::now() + SHORTEST);
+        self.lock().planned = Some(next);
+        (next, holds)
     }
 
     fn leading(&self) -> Option<u64> {
@@ -211,8 +218,26 @@ impl Heartbeats {
         (status.leader == Some(self.agent) && status.quorum_ok).then_some(status.term)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        lock(&self.table)
+    }
+}
+
+fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Awaits a proposal. However long it takes, that is no stall of this node; one that comes meanwhile is forgiven.
+async fn forgiving<T>(table: &Mutex<Table>, proposal: impl Future<Output = T>) -> T {
+    let mut proposal = std::pin::pin!(proposal);
+    loop {
+        let planned = Instant::now() + PROPOSING_LOOK;
+        lock(table).planned = Some(planned);
+        let done = tokio::time::timeout_at(planned, &mut proposal).await;
+        lock(table).forgive(Instant::now());
+        if let Ok(done) = done {
+            return done;
+        }
     }
 }
 
@@ -364,6 +389,28 @@ mod tests {
         assert_eq!(held, Word::Held { until: until(begun, 22), through: Some(AGENT) }, "just back");
         assert_eq!(word(Some(10), (14, 20), 20).0, Word::Silent, "back for a TTL, without a beat");
         assert_eq!(word(Some(10), (0, 12), 22).0, Word::SilentWith(Some(AGENT)), "bounded");
+    }
+
+    /// How much younger the last beat is for what this node did while it proposed.
+    async fn forgiven_by(proposal: impl Future<Output = ()>) -> Duration {
+        let at = Instant::now();
+        let last = BTreeMap::from([(target(), Beat { at, through: AGENT })]);
+        let table = Mutex::new(Table { since: Some(at), last, ..Table::default() });
+        forgiving(&table, proposal).await;
+        let forgiven = lock(&table).last[&target()].at - at;
+        forgiven
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_proposal_is_no_stall_and_a_stall_while_it_lasts_is_one() {
+        assert_eq!(forgiven_by(tokio::time::sleep(TTL)).await, Duration::ZERO);
+        let frozen = async {
+            tokio::time::sleep(STALL).await;
+            tokio::time::advance(TTL).await;
+            tokio::time::sleep(TTL).await;
+        };
+        assert_eq!(forgiven_by(frozen).await, STALL + TTL);
+        assert_eq!(forgiven_by(tokio::time::advance(TTL)).await, TTL, "and committed at once then");
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use holdfast_audit::MemoryStore;
-use holdfast_consensus::{Fatal, MemoryDisk, Storage};
+use holdfast_consensus::{Fatal, MemoryDisk, Storage, SyncPolicy};
 use holdfast_core::observation::Target;
 use holdfast_core::quorum::Verdict;
 use holdfast_core::seam::Clock;
@@ -124,18 +124,27 @@ struct Cluster {
 impl Cluster {
     /// Three agents with a leader, and a service whose endpoint `e1` reports by itself.
     async fn start() -> Self {
+        Self::start_on(SyncPolicy::Immediate).await
+    }
+
+    /// The same, on disks that take this long.
+    async fn start_on(sync: SyncPolicy) -> Self {
         let net = Arc::new(Net::default());
         let clock = Arc::new(Wall(Instant::now()));
         let mut agents = BTreeMap::new();
         for id in 1..=3 {
-            let config = config(id);
+            let mut config = config(id);
+            if sync != SyncPolicy::Immediate {
+                config.raft.election_min = Duration::from_secs(2);
+                config.raft.election_max = Duration::from_secs(4);
+            }
             let (publisher, answers) = holdfast_dns::channel();
             let seams = AgentSeams {
                 wire: Arc::new(Way(net.clone())),
                 clock: clock.clone(),
                 entropy: Arc::new(SystemEntropy),
                 prober: Arc::new(NetProber::new(config.probe.policy.clone(), clock.clone())),
-                storage: Storage::Memory(MemoryDisk::default()),
+                storage: Storage::Memory(MemoryDisk::new(sync)),
                 audit: AuditStorage::Store(Arc::new(MemoryStore::new())),
                 fatal: Fatal::hook(|why| panic!("{why}")),
                 publisher,
@@ -156,11 +165,15 @@ impl Cluster {
             Command::ApplyZone { zone: zone(), if_revision: None },
             Command::ApplyService { service: service(), if_revision: None },
         ] {
-            let group = &cluster.agents[&cluster.leader].group;
-            let outcome = group.propose(None, Actor::system(), command).await.expect("committed");
-            outcome.result.expect("it is possible");
+            cluster.change(command).await;
         }
         cluster
+    }
+
+    async fn change(&self, command: Command) {
+        let group = &self.agents[&self.leader].group;
+        let outcome = group.propose(None, Actor::system(), command).await.expect("committed");
+        outcome.result.expect("it is possible");
     }
 
     /// A follower, and the other one.
@@ -310,4 +323,34 @@ async fn an_endpoint_that_connects_nowhere_else_is_silent_in_the_end() {
     let took = cluster.until_down_within(3 * TTL).await.expect("bounded");
     assert!(took > TTL * 3 / 2 && took <= 2 * TTL + Duration::from_secs(1), "{took:?}");
     beating.cancel();
+}
+
+/// Endpoints fall silent one after another, and each silence takes longer to commit than the next one takes to come.
+#[tokio::test(start_paused = true)]
+async fn a_slow_disk_gives_no_silent_endpoint_more_time() {
+    const APART: Duration = Duration::from_millis(20);
+    const COMMIT: Duration = Duration::from_millis(300);
+    let cluster = Cluster::start_on(SyncPolicy::After(COMMIT)).await;
+    let names = ["e1", "e2", "e3", "e4", "e5"];
+    let mut service = service();
+    let like = service.pools[0].endpoints[0].clone();
+    let endpoint = |name: &str| Endpoint { name: name.parse().expect("valid"), ..like.clone() };
+    service.pools[0].endpoints = names.iter().map(|name| endpoint(name)).collect();
+    cluster.change(Command::ApplyService { service, if_revision: None }).await;
+    let heartbeats = &cluster.agents[&cluster.leader].heartbeats;
+    let all = |wanted: Verdict| {
+        move |view: &View| {
+            let endpoints = &view.services.get(&target().service).expect("applied").endpoints;
+            endpoints.len() == names.len() && endpoints.iter().all(|e| e.verdict == wanted)
+        }
+    };
+    let targets = names.map(|name| Target { endpoint: name.parse().expect("valid"), ..target() });
+    heartbeats.beat(targets.to_vec()).await.expect("it leads");
+    cluster.until(all(Verdict::Up)).await;
+    for target in targets {
+        heartbeats.beat(vec![target]).await.expect("it leads");
+        tokio::time::sleep(APART).await;
+    }
+    let took = cluster.until(all(Verdict::Down)).await;
+    assert!(took < TTL + 5 * COMMIT, "{took:?}");
 }
