@@ -136,7 +136,7 @@ impl Wire for GrpcWire {
         timeout: Duration,
     ) -> Result<Bytes, WireError> {
         let Peer { calls, appends, proposals, .. } = self.peer(to)?;
-        if Line::carries(&message) {
+        if Line::carries(message.kind, &message.body) {
             let appends = (message.kind == MessageKind::AppendEntries).then_some(appends);
             return appends.unwrap_or(proposals).ask(message, timeout).await;
         }

@@ -30,7 +30,7 @@ use crate::pb::internal::v1::peer_service_client::PeerServiceClient;
 /// Questions on one line that wait for their answers; further ones wait for a place.
 pub(super) const MAX_ASKED: usize = 512;
 /// The largest body that passes.
-const MAX_BODY_BYTES: usize = 64 * 1024;
+pub(super) const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// One way to one peer.
 #[derive(Debug)]
@@ -66,10 +66,10 @@ impl Line {
         Self { client, places: Semaphore::new(MAX_ASKED), open: Mutex::default() }
     }
 
-    /// Whether a line is for such messages: small and many.
-    pub(super) fn carries(message: &Message) -> bool {
-        matches!(message.kind, MessageKind::AppendEntries | MessageKind::Propose)
-            && message.body.len() <= MAX_BODY_BYTES
+    /// Whether a line is for such messages, small and many; what else arrives on one is refused.
+    pub(super) fn carries(kind: MessageKind, body: &Bytes) -> bool {
+        matches!(kind, MessageKind::AppendEntries | MessageKind::Propose)
+            && body.len() <= MAX_BODY_BYTES
     }
 
     /// Asks, opening the stream where there is none. Errors: as [`super::Wire::call`].
