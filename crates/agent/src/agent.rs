@@ -90,8 +90,9 @@ pub struct Agent {
     pub answers: AnswersSource,
     /// Heartbeat checks.
     pub(crate) heartbeats: Arc<Heartbeats>,
+    /// What carries records to the audit log.
+    pub(crate) bridge: AuditBridge,
     switchboard: Arc<Switchboard>,
-    bridge: AuditBridge,
 }
 
 impl Agent {
@@ -142,6 +143,7 @@ impl Agent {
             confirm: probing.clone(),
             heartbeats: heartbeats.clone(),
             audit: audit.clone(),
+            bridge: bridge.clone(),
             group: group.clone(),
         });
         let agent = Self {
@@ -150,8 +152,8 @@ impl Agent {
             tasks,
             answers: seams.answers,
             heartbeats: heartbeats.clone(),
-            switchboard,
             bridge,
+            switchboard,
         };
         let cast = Cast { probing, hub, heartbeats, peers };
         agent.begin_observing(config, &cast);

@@ -299,4 +299,4 @@ impl AuditSink for AuditBridge {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -19,6 +19,7 @@ use holdfast_wire::peer::{
     Message, MessageKind, PeerAddress, PeerHandler, Refusal, RefusalReason, Sender, Wire, WireError,
 };
 
+use crate::audit_bridge::AuditBridge;
 use crate::observe::heartbeats::Heartbeats;
 use crate::observe::hub::Hub;
 use crate::probing::Probing;
@@ -105,6 +106,8 @@ pub(crate) struct Parts {
     pub(crate) heartbeats: Arc<Heartbeats>,
     /// The audit log, for peers that lack records.
     pub(crate) audit: AuditLog,
+    /// What carries records to it.
+    pub(crate) bridge: AuditBridge,
     /// The group.
     pub(crate) group: Group,
 }
@@ -178,7 +181,7 @@ impl PeerHandler for Switchboard {
             }
             MessageKind::AuditHead => {
                 let parts = self.check(sender, &message)?;
-                Ok(standing_of(&parts.group, &parts.audit).encode().into())
+                Ok(standing_of(&parts.group, &parts.audit, &parts.bridge).encode().into())
             }
             MessageKind::AuditRead => {
                 let parts = self.check(sender, &message)?;
@@ -209,17 +212,19 @@ mod tests {
     use std::path::Path;
 
     use holdfast_audit::MemoryStore;
-    use holdfast_consensus::{Fatal, MemoryDisk, Storage};
+    use holdfast_consensus::{AuditSink as _, Fatal, MemoryDisk, Storage};
     use holdfast_core::observation::{Extent, Report};
     use holdfast_core::seam::Clock as _;
     use holdfast_core::{BootId, GroupId};
     use holdfast_probe::NetProber;
+    use holdfast_wire::agent::Standing;
     use holdfast_wire::ca::{Authority, Role, Subject};
     use holdfast_wire::peer::{GrpcWire, GrpcWireConfig, serve};
     use holdfast_wire::tls::TlsMaterial;
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::audit_bridge::tests::chain;
     use crate::config::Config;
     use crate::seams::{SystemClock, SystemEntropy};
     use crate::{Agent, AgentSeams, AuditStorage};
@@ -334,6 +339,31 @@ mod tests {
             assert_eq!(refused, Err(RefusalReason::Malformed));
         }
         served.abort();
+        agent.stop().await;
+    }
+
+    #[tokio::test]
+    async fn an_agent_whose_records_wait_for_its_store_takes_no_changes() {
+        let agent = agent().await;
+        let takes_changes = async || {
+            let message = Message {
+                cluster: "c".to_owned(),
+                generation: 0,
+                group: GroupId(1),
+                from: AgentId(2),
+                to: AgentId(1),
+                kind: MessageKind::AuditHead,
+                body: Bytes::new(),
+            };
+            let answer = agent.handler().handle(&Sender::Unproven, message).await;
+            Standing::decode(&answer.expect("it answers")).expect("a standing").writable
+        };
+        assert!(takes_changes().await);
+        chain(40).into_iter().for_each(|record| agent.bridge.append(vec![record]));
+        assert!(!agent.audit.is_congested() && agent.audit.halted().is_none());
+        assert!(!takes_changes().await);
+        agent.bridge.drain().await.expect("the store is well");
+        assert!(takes_changes().await);
         agent.stop().await;
     }
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use holdfast_audit::{AuditLog, Health};
-use holdfast_consensus::Group;
+use holdfast_consensus::{AuditSink as _, Group};
 use holdfast_core::AgentId;
 use holdfast_core::audit::{Hash, Record};
 use holdfast_wire::agent::{Standing, decode_audit_records, encode_audit_range};
@@ -32,14 +32,14 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause after a back-fill that brought nothing.
 const FILL_PAUSE: Duration = Duration::from_millis(500);
 
-/// Where this replica stands: what is durable of its audit chain.
-pub(crate) fn standing_of(group: &Group, audit: &AuditLog) -> Standing {
+/// Where this replica stands: what is durable of its audit chain, and whether it would take changes if it led.
+pub(crate) fn standing_of(group: &Group, audit: &AuditLog, bridge: &AuditBridge) -> Standing {
     Standing {
         index: group.status().borrow().applied,
         audit: audit.head(),
         state: Hash::GENESIS,
         stored: audit.durable().borrow().index,
-        writable: audit.halted().is_none() && !audit.is_congested(),
+        writable: bridge.refuse_mutations().is_none(),
     }
 }
 

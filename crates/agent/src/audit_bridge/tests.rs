@@ -11,7 +11,7 @@ use super::*;
 const RECORD_BYTES: usize = 1024;
 
 /// A chain of records, one per log index.
-fn chain(count: u64) -> Vec<Record> {
+pub(crate) fn chain(count: u64) -> Vec<Record> {
     let mut head = Head::EMPTY;
     let record = |index| {
         let event = Event::ServiceApplied { digest: "x".repeat(RECORD_BYTES) };
