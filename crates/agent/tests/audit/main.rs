@@ -11,9 +11,11 @@ use holdfast_consensus::ProposeError;
 use holdfast_core::quorum::Verdict;
 use holdfast_core::spec::{
     Address, AllDown, Check, CheckKind, Endpoint, Failback, FailoverRules, Mode, NameServer,
-    Policy, Pool, Quorum, RegionRule, Service, ServiceDns, Soa, TcpCheck, Zone,
+    Policy, Pool, Quorum, RegionRule, Service, ServiceDns, Settings, Soa, TcpCheck, Zone,
 };
 use holdfast_core::{AgentId, CheckName, Command, DnsName, EndpointName, PoolName, ServiceId};
+
+use tokio::time::Instant;
 
 use cluster::{Cluster, Member};
 
@@ -186,6 +188,29 @@ async fn where_no_store_is_well_the_leader_stays_and_decides() {
     cluster.until_chains_agree().await;
     cluster.change(&version(3)).await;
     cluster.until_chains_agree().await;
+}
+
+/// Whoever leads finds its disk full, and the others have room.
+#[tokio::test(start_paused = true)]
+async fn stores_that_ail_in_turn_do_not_keep_the_group_in_its_warm_up() {
+    let cluster = serving(NEVER).await;
+    let warm_up = Duration::from_secs(90);
+    let settings = Settings { warm_up, ..Settings::default() };
+    cluster.change(&Command::ChangeSettings(settings)).await;
+    cluster.endpoints.refuse(address(0));
+    let (begun, mut hurt, mut handed_over) = (Instant::now(), None, 0);
+    while !cluster.members.iter().all(|member| serves(member, 1)) {
+        assert!(begun.elapsed() < 4 * warm_up, "nothing moved through {handed_over} leaders");
+        if let Some(leader) = cluster.leader().filter(|leader| Some(leader.id) != hurt) {
+            cluster.members.iter().for_each(|m| m.audit_disk.fill_up(m.id == leader.id));
+            hurt = Some(leader.id);
+            handed_over += 1;
+            // It is noticed with the next record, whether or not anybody waits for it.
+            let _ = leader.propose(version(handed_over)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(handed_over > 1, "no store ailed");
 }
 
 /// Stops the leader for good.
