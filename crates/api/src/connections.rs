@@ -5,6 +5,8 @@
 //!                        └─yes─▶ a place, held until the connection ends or has been silent for too long
 //! ```
 //!
+//! The last places are for this machine alone: whoever fills all others, its operator still gets in.
+//!
 //! A connection that is well is never silent for long, because the server pings it; so silence alone tells a peer that
 //! is gone, a TCP connection that was opened to hold a place, and a peer that speaks no HTTP/2. The TLS handshake has a
 //! limit of its own, in `wire`.
@@ -43,13 +45,15 @@ const LAST_PAUSE: Duration = Duration::from_secs(1);
 pub struct ConnectionLimits {
     /// In all.
     pub total: usize,
+    /// Of these, places that only this machine itself is given.
+    pub local: usize,
     /// From one IPv4 address or one IPv6 /64, which is what one host is given.
     pub per_address: usize,
 }
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self { total: 4096, per_address: 1024 }
+        Self { total: 4096, local: 64, per_address: 1024 }
     }
 }
 
@@ -78,11 +82,15 @@ impl Door {
         Arc::new(Self { limits, inside: Mutex::default() })
     }
 
-    /// A place for a connection from `address`. Errors: which limit is reached.
-    fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Place, &'static str> {
-        let address = host_of(address);
+    /// A place for a connection from one address to another, ours. Errors: which limit is reached.
+    fn admit(self: &Arc<Self>, from: IpAddr, to: IpAddr) -> Result<Place, &'static str> {
+        let (kept, address) = if is_local(from, to) {
+            (0, from.to_canonical())
+        } else {
+            (self.limits.local, host_of(from))
+        };
         let mut inside = self.lock();
-        if inside.total >= self.limits.total {
+        if inside.total >= self.limits.total.saturating_sub(kept) {
             return Err("total");
         }
         let here = inside.by_address.entry(address).or_default();
@@ -118,6 +126,11 @@ fn show(total: usize) {
     metrics::gauge!(CONNECTIONS).set(f64::from(u32::try_from(total).unwrap_or(u32::MAX)));
 }
 
+/// Whether the connection comes from this machine: nobody else completes a handshake from such an address.
+fn is_local(from: IpAddr, to: IpAddr) -> bool {
+    from.to_canonical().is_loopback() || from == to
+}
+
 /// What one host is known by.
 fn host_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -143,7 +156,9 @@ async fn next(listener: &TcpListener, door: &Arc<Door>) -> Connection {
         match listener.accept().await {
             Ok((stream, from)) => {
                 pause = FIRST_PAUSE;
-                match door.admit(from.ip()) {
+                let to =
+                    stream.local_addr().map_or(IpAddr::from(Ipv6Addr::UNSPECIFIED), |to| to.ip());
+                match door.admit(from.ip(), to) {
                     Ok(place) => return Connection::new(stream, place),
                     Err(limit) => {
                         metrics::counter!(CONNECTIONS_CLOSED, "limit" => limit).increment(1);
@@ -263,10 +278,26 @@ impl Connected for Connection {
 mod tests {
     use super::*;
 
+    const OURS: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x99));
+
+    #[test]
+    fn the_last_places_are_for_this_machine() {
+        let door = Door::new(ConnectionLimits { total: 5, local: 3, per_address: 2 });
+        let admit = |text: &str| door.admit(text.parse().expect("an address"), OURS);
+        let others = ["2001:db8::1", "2001:db8::2"].map(|from| admit(from).expect("there is room"));
+        assert_eq!(admit("192.0.2.3").err(), Some("total"));
+        let own = ["127.0.0.1", "::1", "2001:db8::99"].map(|from| admit(from).expect("it is kept"));
+        assert_eq!(admit("127.0.0.1").err(), Some("total"));
+        drop(others);
+        assert_eq!(admit("192.0.2.3").err(), Some("total"), "what this machine holds counts");
+        drop(own);
+        admit("192.0.2.3").expect("there is room");
+    }
+
     #[test]
     fn places_are_counted_by_host_and_given_back() {
-        let door = Door::new(ConnectionLimits { total: 3, per_address: 2 });
-        let admit = |text: &str| door.admit(text.parse().expect("an address"));
+        let door = Door::new(ConnectionLimits { total: 3, local: 0, per_address: 2 });
+        let admit = |text: &str| door.admit(text.parse().expect("an address"), OURS);
         let first = admit("192.0.2.1").expect("there is room");
         let mapped = admit("::ffff:192.0.2.1").expect("there is room");
         assert_eq!(

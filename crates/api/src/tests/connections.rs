@@ -18,7 +18,7 @@ use crate::{ApiConfig, ConnectionLimits};
 const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 async fn node_for(total: usize, per_address: usize) -> Node {
-    let connections = ConnectionLimits { total, per_address };
+    let connections = ConnectionLimits { total, local: 0, per_address };
     Node::start_with(ApiConfig { connections, ..ApiConfig::default() }).await
 }
 
