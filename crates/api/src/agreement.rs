@@ -133,12 +133,6 @@ impl Standing {
         let member = self.members.iter().find(|member| member.id == leader)?;
         Some(member.api_address.as_str())
     }
-
-    /// The voter beside the leader that lags least behind it, as far as is known here.
-    pub fn heir(&self) -> Option<AgentId> {
-        let others = self.members.iter().filter(|m| m.voter && Some(m.id) != self.leader);
-        others.max_by_key(|member| member.matched_index).map(|member| member.id)
-    }
 }
 
 /// Why something was not agreed on.

@@ -57,8 +57,13 @@ pub enum MembershipChange {
     Promote(AgentId),
     /// Removes a member; its number is never used again.
     Remove(AgentId),
-    /// Hands leadership to this voter.
+    /// Hands leadership to this voter, or to [`MembershipChange::ANY_VOTER`].
     TransferLeadership(AgentId),
+}
+
+impl MembershipChange {
+    /// The number of no agent: the leader names a voter in its place, if one answers it.
+    pub const ANY_VOTER: AgentId = AgentId(0);
 }
 
 impl fmt::Display for MembershipChange {
@@ -127,6 +132,10 @@ impl Membership {
                 }
                 self.check_placement(left).map(|()| true)
             }
+            MembershipChange::TransferLeadership(MembershipChange::ANY_VOTER) => refused(
+                "no other voter answers the leader".to_string(),
+                "bring one back, or promote a member: holdfast cluster promote MEMBER",
+            ),
             MembershipChange::TransferLeadership(to) => {
                 self.member(*to)?;
                 if self.voters.contains(to) {

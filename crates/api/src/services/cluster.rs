@@ -5,7 +5,7 @@ use std::sync::Arc;
 use holdfast_audit::Health;
 use holdfast_core::membership::{self as joining, MembershipChange};
 use holdfast_core::time::millis;
-use holdfast_core::{ActorKind, AgentId, AgentName, Command, RegionName, Rejection, View};
+use holdfast_core::{ActorKind, AgentId, AgentName, Command, RegionName, View};
 use holdfast_wire::Convert as _;
 use holdfast_wire::convert::request_id;
 use holdfast_wire::pb::v1 as pb;
@@ -48,18 +48,6 @@ impl Cluster {
         let NewMember { id, name, region, peer_address, api_address } = new;
         let member = joining::Member { name, region, peer_address, api_address, directory };
         Ok(MembershipChange::Add { id, member })
-    }
-
-    /// The voter that is to lead: any other where nobody is named.
-    fn successor(&self, to: u64) -> Result<AgentId, Refusal> {
-        let named = Some(AgentId(to)).filter(|_| to != 0);
-        named.or_else(|| self.0.deps.agreement.standing().heir()).ok_or_else(|| {
-            Rejection::Membership {
-                problem: "there is no other voter to hand leadership to".to_owned(),
-                next_step: "promote a member first: holdfast cluster promote MEMBER".to_owned(),
-            }
-            .into()
-        })
     }
 }
 
@@ -129,8 +117,8 @@ impl ClusterService for Cluster {
         request: Request<pb::TransferLeadershipRequest>,
     ) -> Result<Response<pb::TransferLeadershipResponse>, Status> {
         let call = Call::of(request)?;
-        let change = self.successor(call.body.to).map(MembershipChange::TransferLeadership);
-        let changed = self.change(&call, &call.body.request_id, change).await?;
+        let change = MembershipChange::TransferLeadership(AgentId(call.body.to));
+        let changed = self.change(&call, &call.body.request_id, Ok(change)).await?;
         let leader = self.0.deps.agreement.standing().leader.map_or(0, |id| id.0);
         Ok(at(changed.index, pb::TransferLeadershipResponse { leader }))
     }

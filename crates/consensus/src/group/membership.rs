@@ -114,7 +114,7 @@ impl Group {
             let why = "another change of membership is under way";
             return Err(Failure::new(FailureKind::Overloaded, why));
         };
-        let agreed = proposer.propose(proposal, until).await?;
+        let agreed = proposer.propose(&self.with_heir(proposal), until).await?;
         if agreed.result.is_err() {
             return Ok(agreed);
         }
@@ -125,6 +125,30 @@ impl Group {
         }
         // What was superseded meanwhile has another answer since.
         Ok(proposal.request_id.and_then(|id| self.0.machine.answer_to(id)).unwrap_or(agreed))
+    }
+
+    /// The proposal with a voter to hand leadership to, where it names none and one answers.
+    fn with_heir(&self, proposal: &Proposal) -> Proposal {
+        let mut proposal = proposal.clone();
+        if let Command::RequestMembership(MembershipChange::TransferLeadership(to)) =
+            &mut proposal.command
+            && *to == MembershipChange::ANY_VOTER
+        {
+            *to = self.heir().unwrap_or(*to);
+        }
+        proposal
+    }
+
+    /// The voter that lags least behind this leader, of those that answer it.
+    pub(super) fn heir(&self) -> Option<AgentId> {
+        let metrics = self.raft().ok()?.metrics();
+        let metrics = metrics.borrow_watched();
+        let voters: BTreeSet<u64> = metrics.membership_config.voter_ids().collect();
+        let others = metrics.replication.iter().flatten().filter(|(id, _)| {
+            **id != self.0.config.me.id.0 && voters.contains(id) && self.answers(AgentId(**id))
+        });
+        let nearest = others.max_by_key(|(_, matched)| matched.as_ref().map(|at| at.index));
+        nearest.map(|(id, _)| AgentId(*id))
     }
 
     /// Carries out the change that was requested at this index, unless it is settled.

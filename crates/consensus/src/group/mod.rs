@@ -213,17 +213,8 @@ impl Group {
     }
 
     async fn hand_over(&self, raft: &Raft) {
-        let me = self.0.config.me.id;
-        let successor = {
-            let metrics = raft.metrics();
-            let metrics = metrics.borrow_watched();
-            let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
-            let matched = metrics.replication.iter().flatten();
-            let others = matched.filter(|(id, _)| **id != me.0 && voters.contains(id));
-            others.max_by_key(|(_, matched)| matched.as_ref().map(|id| id.index)).map(|(id, _)| *id)
-        };
-        if let Some(successor) = successor {
-            self.transfer(raft, AgentId(successor)).await;
+        if let Some(successor) = self.heir() {
+            self.transfer(raft, successor).await;
         }
     }
 

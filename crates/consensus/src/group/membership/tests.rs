@@ -125,11 +125,8 @@ async fn leadership_is_not_handed_over_twice_for_one_request() {
     assert_eq!(cluster.status(first).leader, Some(AgentId(first)));
 }
 
-#[tokio::test(start_paused = true)]
-async fn leadership_is_not_handed_to_a_voter_that_is_away() {
-    let mut cluster = Cluster::formed(5).await;
-    let leader = cluster.leader().await;
-    let [away, at, ..] = others(&cluster, &[leader])[..] else { panic!("five members") };
+/// Kills a member, and waits until the leader hears it no more.
+async fn kill_noticed(cluster: &mut Cluster, leader: u64, away: u64) {
     cluster.kill(away);
     let longest = cluster.config(leader).timings.election_max;
     let is_away = |status: &crate::GroupStatus| {
@@ -137,6 +134,32 @@ async fn leadership_is_not_handed_to_a_voter_that_is_away() {
         member.and_then(|member| member.acknowledged_ago).is_none_or(|ago| ago > longest)
     };
     cluster.wait_status(leader, is_away).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_may_choose_its_heir_takes_one_that_answers() {
+    let any = MembershipChange::TransferLeadership(MembershipChange::ANY_VOTER);
+    let mut cluster = Cluster::formed(5).await;
+    let leader = cluster.leader().await;
+    let [at, .., away] = others(&cluster, &[leader])[..] else { panic!("five members") };
+    kill_noticed(&mut cluster, leader, away).await;
+    let status = cluster.status(leader);
+    let lags = |id| status.members.iter().find(|m| m.id.0 == id).and_then(|m| m.matched);
+    assert_eq!(lags(away), lags(at), "by its log alone it would do");
+    let agreed = cluster.change(at, 1, any.clone()).await;
+    let heir = cluster.leader().await;
+    assert!(![leader, away].contains(&heir), "{heir}");
+    assert_eq!(cluster.change(at, 1, any).await, agreed, "asked twice");
+    assert_eq!(cluster.leader().await, heir);
+    assert_eq!(requests(&cluster, at, &lead(heir)), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn leadership_is_not_handed_to_a_voter_that_is_away() {
+    let mut cluster = Cluster::formed(5).await;
+    let leader = cluster.leader().await;
+    let [away, at, ..] = others(&cluster, &[leader])[..] else { panic!("five members") };
+    kill_noticed(&mut cluster, leader, away).await;
     let term = cluster.status(leader).term;
     let asked = cluster.try_change(at, 1, lead(away)).await;
     assert!(matches!(asked, Err(ProposeError::Unknown(_))), "{asked:?}");
