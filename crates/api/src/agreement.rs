@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use holdfast_core::audit::{Hash, Head};
+use holdfast_core::membership::MembershipChange;
 use holdfast_core::{AgentId, GroupId, Outcome, View};
 use holdfast_wire::command::Proposal;
 use tokio::sync::watch;
@@ -114,6 +115,10 @@ pub struct Standing {
     pub quorum: bool,
     /// The members.
     pub members: Vec<Member>,
+    /// The change of membership that is agreed on and not carried out.
+    pub requested: Option<MembershipChange>,
+    /// Whether a change of voters is half done: the old voters still count as well.
+    pub joint: bool,
     /// The last index of the log.
     pub last_log_index: u64,
     /// The last index that is agreed on.

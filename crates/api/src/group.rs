@@ -57,6 +57,8 @@ impl Agreement for Group {
             term: status.term,
             quorum: status.quorum_ok,
             members: status.members.iter().map(member).collect(),
+            requested: status.requested.clone(),
+            joint: status.joint,
             last_log_index: status.last_log_index,
             committed_index: status.committed,
             applied_index: status.applied,

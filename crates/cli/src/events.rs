@@ -127,7 +127,8 @@ fn cluster_detail(event: &Event) -> String {
     }
 }
 
-fn membership(change: &pb::MembershipChange) -> String {
+/// A change of who is in the group, in words.
+pub(crate) fn membership(change: &pb::MembershipChange) -> String {
     use pb::membership_change::Change;
     match &change.change {
         Some(Change::Add(new)) => {

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The members stand here as Raft's own entries of the log say, never as anybody reports them. At most one change is
-//! requested and not carried out; it was judged by exactly these members, because any other change voids it.
+//! requested and not carried out; it was judged by exactly these members, because any other change voids it. None is
+//! accepted while a change of voters is half done: the leader completes that first, whoever asked for it.
 //!
 //! Placement: no region holds more than half of the votes, so that the group outlives the loss of any one region. An
 //! even number of voters is a step between two odd ones; there, half is as little as one vote at a time allows. A
@@ -113,13 +114,19 @@ impl Membership {
 
     /// Says whether there is anything to do for the change. Errors: it is not possible, and why.
     pub(crate) fn check(&self, change: &MembershipChange) -> Result<bool, Rejection> {
+        if self.joint {
+            return refused(
+                "a change of voters is half done, and the leader completes it first".to_string(),
+                "ask again once it is done: holdfast cluster status",
+            );
+        }
         match change {
             MembershipChange::Add { id, member } => self.check_add(*id, member),
             MembershipChange::Promote(id) => {
                 let member = self.member(*id)?;
                 let region = [(*id, member.region.as_str())];
                 self.check_placement(self.votes().chain(region).collect())?;
-                Ok(self.joint || !self.voters.contains(id))
+                Ok(!self.voters.contains(id))
             }
             MembershipChange::Remove(id) => {
                 self.member(*id)?;

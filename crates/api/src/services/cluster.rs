@@ -177,6 +177,8 @@ fn page(context: &Context, standing: &Standing, view: &Arc<View>) -> pb::GetClus
         audit_problem,
         dns_index: view.answers.index,
         dns_at_ms: view.answers.at.0,
+        requested_change: standing.requested.as_ref().map(MembershipChange::to_proto),
+        joint: standing.joint,
     }
 }
 

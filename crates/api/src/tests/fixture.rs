@@ -76,21 +76,33 @@ impl Replica {
 
     /// Raft's log says that agents 1 to `count` are the members, and the first `voters` of them vote.
     pub(super) fn take_members(&self, count: u64, voters: u64) {
+        self.take(count, voters, false);
+    }
+
+    /// As `take_members`, in the first of two entries: the voters before count as well.
+    pub(super) fn take_half(&self, count: u64, voters: u64) {
+        self.take(count, voters, true);
+    }
+
+    fn take(&self, count: u64, voters: u64, joint: bool) {
         let mut state = self.state.lock().expect("not poisoned");
         let members = (1..=count).map(|id| (AgentId(id), joining(id))).collect();
         let index = state.index() + 1;
-        state.take_membership(index, members, (1..=voters).map(AgentId).collect(), false);
+        state.take_membership(index, members, (1..=voters).map(AgentId).collect(), joint);
     }
 
     /// The change of membership that is agreed on and not carried out.
     pub(super) fn requested(&self) -> Option<MembershipChange> {
-        let state = self.state.lock().expect("not poisoned");
-        state.snapshot().membership.requested.as_ref().map(|requested| requested.change.clone())
+        requested_in(&self.state.lock().expect("not poisoned"))
     }
 
     fn check(&self) -> Result<(), AgreementError> {
         self.broken.lock().expect("not poisoned").clone().map_or(Ok(()), Err)
     }
+}
+
+fn requested_in(state: &State) -> Option<MembershipChange> {
+    state.snapshot().membership.requested.as_ref().map(|requested| requested.change.clone())
 }
 
 #[async_trait]
@@ -128,6 +140,8 @@ impl Agreement for Replica {
                 matched_index: None,
                 last_heard: None,
             }],
+            requested: requested_in(&state),
+            joint: state.snapshot().membership.joint,
             last_log_index: state.index(),
             committed_index: state.index(),
             applied_index: state.index(),

@@ -75,6 +75,31 @@ async fn changes_of_members_are_requests_in_the_name_of_who_asks() {
 }
 
 #[tokio::test]
+async fn what_is_not_carried_out_is_shown_and_half_of_it_bars_the_next() {
+    let node = Node::start().await;
+    let mut client = client(&node).await;
+    node.replica.take_members(3, 3);
+    client.remove_member(remove(3)).await.expect("it is possible");
+    let look = pb::GetClusterRequest::default();
+    let page = client.get_cluster(look).await.expect("an answer").into_inner();
+    let removal = pb::MembershipChange { change: Some(pb::membership_change::Change::Remove(3)) };
+    assert_eq!((page.requested_change.as_ref(), page.joint), (Some(&removal), false));
+
+    node.replica.take_half(3, 2);
+    let page = client.get_cluster(look).await.expect("an answer").into_inner();
+    assert_eq!((page.requested_change, page.joint), (Some(removal), true));
+    let status = client.remove_member(remove(2)).await.expect_err("half done");
+    let (reason, facts) = told(&status);
+    assert_eq!((status.code(), reason.as_str()), (Code::FailedPrecondition, "MEMBERSHIP"));
+    assert!(status.message().contains("half done"), "{}", status.message());
+    assert!(facts["next_step"].contains("holdfast cluster status"), "{facts:?}");
+
+    node.replica.take_members(2, 2);
+    let page = client.get_cluster(look).await.expect("an answer").into_inner();
+    assert_eq!((page.requested_change, page.joint), (None, false));
+}
+
+#[tokio::test]
 async fn a_replay_is_answered_as_before_and_asks_for_nothing() {
     let node = Node::start().await;
     let mut client = client(&node).await;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, cluster};
 use crate::clock;
+use crate::events::membership;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Cell, Column, Page, Table, Tone, json as told};
@@ -220,6 +221,7 @@ fn status_warnings(survey: &Survey) -> Vec<String> {
     } else if Margin::of(&survey.cluster).spare() == Some(0) {
         warnings.push("losing one more member stops changes".to_owned());
     }
+    warnings.extend(unfinished(&survey.cluster).map(|(text, next)| format!("{text}; {next}")));
     for member in &survey.members {
         let name = &member.listed.name;
         let Ok(answer) = &member.answer else {
@@ -245,6 +247,20 @@ fn status_warnings(survey: &Survey) -> Vec<String> {
         }
     }
     warnings
+}
+
+/// A change of membership that is agreed on and not carried out, and what to do about it.
+pub(crate) fn unfinished(cluster: &pb::GetClusterResponse) -> Option<(String, &'static str)> {
+    let asked = cluster.requested_change.as_ref().map(membership);
+    if cluster.joint {
+        let what = asked.map_or_else(String::new, |asked| format!(" ({asked})"));
+        let text = format!(
+            "a change of voters is half done{what}: until it is complete, the voters before it count as well"
+        );
+        return Some((text, "the leader completes it once most voters of both kinds answer"));
+    }
+    let text = format!("a change is agreed on and not carried out: {}", asked?);
+    Some((text, "give its command again, or another one in its place"))
 }
 
 fn unreachable_because(failure: &Failure) -> String {
@@ -505,6 +521,27 @@ mod tests {
         let data: Value = serde_json::from_str(&data).expect("JSON");
         assert_eq!(data["members"][2]["reachable"], false);
         assert_eq!(data["members"][1]["answer"]["node"]["role"], "follower");
+    }
+
+    #[test]
+    fn a_change_that_is_not_carried_out_is_told() {
+        let removal = pb::membership_change::Change::Remove(3);
+        let asked = Some(pb::MembershipChange { change: Some(removal) });
+        let told = |requested_change, joint| {
+            let mut survey = survey();
+            survey.cluster = pb::GetClusterResponse { requested_change, joint, ..survey.cluster };
+            let page = status_page(&survey, 0).render(Format::Table, false).expect("printable");
+            let mut warnings = page
+                .lines()
+                .filter(|line| line.contains("change of voters") || line.contains("agreed on"));
+            warnings.next().map(str::to_owned)
+        };
+        assert_eq!(told(None, false), None);
+        let open = told(asked.clone(), false).expect("a warning");
+        assert!(open.contains("agreed on and not carried out: remove agent 3; give its"), "{open}");
+        let half = told(asked, true).expect("a warning");
+        assert!(half.contains("half done (remove agent 3): until"), "{half}");
+        assert!(told(None, true).expect("a warning").contains("half done: until"));
     }
 
     #[test]

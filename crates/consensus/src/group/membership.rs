@@ -7,9 +7,12 @@
 //! A change is a command like any other: refused, deduplicated and audited by the state. The leader that proposed it
 //! then carries out what stands in the state as requested, one change at a time, and only while the members are those
 //! that the state judged it by (a precondition that Raft checks). If it fails, or the leader is lost, before the
-//! request is agreed on, in between, or between the two entries of a change of voters, whoever asks again with the
-//! same request id gets the first answer, and the rest is carried out by whoever leads then: what is settled is no
-//! longer requested, so nothing happens twice. If another change came first, the answer is that it was superseded.
+//! request is agreed on or after that, whoever asks again with the same request id gets the first answer, and the rest
+//! is carried out by whoever leads then: what is settled is no longer requested, so nothing happens twice. If another
+//! change came first, the answer is that it was superseded.
+//!
+//! Between the two entries of a change of voters the old voters count as well as the new, and one that is dead counts
+//! against the quorum. So whoever leads completes that unasked ([`Proposer::complete_change`]), before any other change.
 //!
 //! A member is recorded with the id of its data directory, which it is asked for when it is added, so a member has to
 //! run before it can be added.
@@ -30,7 +33,7 @@ use openraft::errors::{InitializeError, RaftError};
 use openraft::raft::Precondition;
 use tokio::time::Instant;
 
-use super::propose::failure_of;
+use super::propose::{Proposer, failure_of};
 use super::{Group, leader_of};
 use crate::codec::decode;
 use crate::codec::rpc::{Failure, FailureKind, IdentifyReply};
@@ -110,10 +113,11 @@ impl Group {
         until: Instant,
     ) -> Result<Outcome, Failure> {
         let proposer = self.proposer().map_err(|why| Failure::new(FailureKind::Stopped, why))?;
-        let Ok(alone) = tokio::time::timeout_at(until, self.0.changing.lock()).await else {
+        let Ok(alone) = tokio::time::timeout_at(until, proposer.changing.lock()).await else {
             let why = "another change of membership is under way";
             return Err(Failure::new(FailureKind::Overloaded, why));
         };
+        proposer.complete_change(until).await?;
         let agreed = proposer.propose(&self.with_heir(proposal), until).await?;
         if agreed.result.is_err() {
             return Ok(agreed);
@@ -253,6 +257,32 @@ impl Group {
     fn answers(&self, member: AgentId) -> bool {
         let last = self.0.link.gate.last_acknowledged(member.0);
         last.is_some_and(|at| at.elapsed() <= self.0.config.timings.election_max)
+    }
+}
+
+impl Proposer {
+    /// Completes a change of voters that is half done, if there is one, for whoever holds `changing`. Errors: it is
+    /// not known to be complete, or this agent does not lead.
+    pub(super) async fn complete_change(&self, until: Instant) -> Result<(), Failure> {
+        let Some(at) = self.machine.half_done() else { return Ok(()) };
+        let unchanged = Precondition::LastMembershipLogId { last_membership_log_id: Some(at) };
+        // Towards the new voters there is nothing to add. Only a removal takes a vote, so who loses it leaves.
+        let rest = ChangeMembers::AddVoterIds(BTreeSet::new());
+        let complete = self.raft.change_membership_if(rest, false, [unchanged]);
+        let why = match tokio::time::timeout_at(until, complete).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => failure_of(error),
+            Err(_) => {
+                Failure::new(FailureKind::NoQuorum, "too few of the old or new voters answer")
+            }
+        };
+        let kind = match why.kind() {
+            FailureKind::NotLeader | FailureKind::Stopped => why.kind(),
+            // What is asked beside it has not been proposed.
+            _ => FailureKind::NoQuorum,
+        };
+        let message = format!("a change of voters is half done: {}", why.message);
+        Err(Failure { leader: why.leader, ..Failure::new(kind, message) })
     }
 }
 

@@ -59,8 +59,6 @@ struct Inner {
     proposer: Result<Arc<Proposer>, String>,
     status: watch::Receiver<GroupStatus>,
     heard: Arc<Heard>,
-    /// Held while a change of membership is carried out.
-    changing: tokio::sync::Mutex<()>,
     /// Until when this member takes part in nothing.
     hold_until: Option<Instant>,
     /// The group, in metrics.

@@ -28,6 +28,8 @@ pub(crate) struct Proposer {
     pub(crate) machine: StateMachine,
     pub(crate) stamper: Stamper,
     pub(crate) places: Arc<Semaphore>,
+    /// Held while a change of membership is carried out.
+    pub(crate) changing: tokio::sync::Mutex<()>,
     pub(crate) commit_duration: Histogram,
 }
 

@@ -100,6 +100,7 @@ impl Parts {
                 machine: machine.clone(),
                 stamper: Stamper::new(seams.clock.clone()),
                 places: places.clone(),
+                changing: tokio::sync::Mutex::default(),
                 commit_duration: crate::metrics::commit_duration(&label),
             })
         });
@@ -127,7 +128,6 @@ impl Parts {
             proposer,
             status,
             heard,
-            changing: tokio::sync::Mutex::default(),
             hold_until,
             label,
             boot,

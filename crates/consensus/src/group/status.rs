@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use holdfast_core::AgentId;
+use holdfast_core::membership::MembershipChange;
 use openraft::ServerState;
 use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::WatchReceiver as _;
@@ -76,6 +77,10 @@ pub struct GroupStatus {
     pub snapshot_index: u64,
     /// The members of the group.
     pub members: Vec<MemberStatus>,
+    /// The change of membership that is agreed on and not carried out.
+    pub requested: Option<MembershipChange>,
+    /// Whether a change of voters is half done: the old voters still count as well.
+    pub joint: bool,
     /// A leader: a quorum acknowledged lately. Others: the leader was heard lately.
     pub quorum_ok: bool,
     /// The group's generation.
@@ -191,6 +196,8 @@ impl Reporter {
             applied: index(&metrics.last_applied),
             snapshot_index: index(&metrics.snapshot),
             members: self.members_of(metrics),
+            requested: self.machine.open_change(),
+            joint: self.machine.half_done().is_some(),
             quorum_ok: if leads { self.link.gate.has_quorum() } else { self.heard.lately() },
             generation: self.config.generation,
             halted,

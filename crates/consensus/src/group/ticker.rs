@@ -1,7 +1,9 @@
-//! What a leader owes the state: word that its term began, and word that time has passed when something falls due.
+//! What a leader owes the state: word that its term began, word that time has passed when something falls due, and the
+//! end of a change of voters that is half done.
 //!
 //! ```text
-//! not leading ──elected──▶ BeginTerm ─▶ wait for next deadline ─▶ AdvanceTime ─▶ … ──deposed──▶ not leading
+//! not leading ──elected──▶ BeginTerm ─┬▶ wait for next deadline ─▶ AdvanceTime ─▶ … ──deposed──▶ not leading
+//!                                     └▶ wait for half a change ─▶ the other half ─▶ …
 //! ```
 //!
 //! It waits for leadership, for deadlines and for changes of either; it never polls. A tick that changes nothing is
@@ -24,6 +26,8 @@ use super::propose::Proposer;
 const TICK_FLOOR: Duration = Duration::from_millis(2);
 /// The pause before `BeginTerm` is tried again.
 const RETRY: Duration = Duration::from_millis(20);
+/// The pause before a change of voters is looked after again.
+const COMPLETION_PAUSE: Duration = Duration::from_millis(500);
 /// How long one proposal may take before leadership is looked at again.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -88,6 +92,31 @@ impl Ticker {
             tokio::time::sleep(RETRY).await;
         }
         tracing::info!(term, leader = %self.me, "this agent leads the group");
+        tokio::select! {
+            biased;
+            () = self.tick() => {}
+            () = self.complete_changes() => {}
+        }
+    }
+
+    /// Completes what is half done of a change of voters, whoever asked for it; until Raft is gone.
+    async fn complete_changes(&self) {
+        let mut progress = self.proposer.machine.progress();
+        while progress.wait_for(|progress| progress.joint).await.is_ok() {
+            // Whoever carries the change out holds this.
+            let alone = self.proposer.changing.lock().await;
+            let completed = self.proposer.complete_change(Instant::now() + PATIENCE).await;
+            drop(alone);
+            if let Err(failure) = completed {
+                let why = failure.message;
+                tracing::warn!(why, "a change of voters stays half done; it is tried again");
+            }
+            tokio::time::sleep(COMPLETION_PAUSE).await;
+        }
+    }
+
+    /// Says that time has passed whenever something falls due; until Raft is gone.
+    async fn tick(&self) {
         let mut progress = self.proposer.machine.progress();
         loop {
             let deadline = progress.borrow_and_update().deadline.clone();

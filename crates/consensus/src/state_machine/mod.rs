@@ -51,6 +51,8 @@ struct Shared {
 pub(crate) struct Progress {
     pub(crate) applied: u64,
     pub(crate) deadline: Option<Deadline>,
+    /// Whether a change of voters is half done: the old voters still count as well.
+    pub(crate) joint: bool,
 }
 
 struct Machine {
@@ -140,6 +142,18 @@ impl StateMachine {
         Some((change, *machine.membership.log_id()))
     }
 
+    /// The change of membership that is agreed on and not settled.
+    pub(crate) fn open_change(&self) -> Option<MembershipChange> {
+        let machine = self.lock();
+        let requested = machine.state.snapshot().membership.requested.as_ref();
+        requested.map(|requested| requested.change.clone())
+    }
+
+    /// The place of the members, where a change of voters is half done.
+    pub(crate) fn half_done(&self) -> Option<LogId> {
+        self.lock().half_done()
+    }
+
     /// Whether the agent is a member, as far as the log is applied.
     pub(crate) fn has_member(&self, agent: AgentId) -> bool {
         self.lock().state.snapshot().membership.members.contains_key(&agent)
@@ -226,6 +240,7 @@ impl StateMachine {
         let progress = Progress {
             applied: machine.applied.map_or(0, |id| id.index),
             deadline: machine.state.next_deadline(),
+            joint: machine.half_done().is_some(),
         };
         drop(machine);
         self.0.view.send_if_modified(|published| {
@@ -266,6 +281,11 @@ impl StateMachine {
 }
 
 impl Machine {
+    fn half_done(&self) -> Option<LogId> {
+        let joint = self.state.snapshot().membership.joint;
+        self.membership.log_id().filter(|_| joint)
+    }
+
     fn take_membership(&mut self, id: LogId, membership: &Membership) {
         self.membership = StoredMembership::new(Some(id), membership.clone());
         let members = membership.nodes().map(|(id, node)| (AgentId(*id), node.clone().into()));

@@ -8,6 +8,7 @@ use holdfast_wire::pb::v1 as pb;
 use super::Finding;
 use crate::client::Client;
 use crate::command::audit::verify_of;
+use crate::command::cluster::unfinished;
 use crate::failure::Failure;
 use crate::survey::{Margin, Member, Survey};
 use crate::words;
@@ -111,6 +112,15 @@ pub(super) fn quorum(survey: &Survey) -> Vec<Finding> {
         ),
     });
     findings
+}
+
+/// Is every change of membership carried out? One takes a moment, so one that is seen has most likely come to rest.
+pub(super) fn changes(survey: &Survey) -> Vec<Finding> {
+    let finding = match unfinished(&survey.cluster) {
+        Some((text, next)) => Finding::warning("changes", text, next),
+        None => Finding::ok("changes", "every change of membership is carried out"),
+    };
+    vec![finding]
 }
 
 /// Do all run one version, and decide by the same rules?
@@ -405,6 +415,7 @@ mod tests {
         for findings in [
             members(&survey),
             quorum(&survey),
+            changes(&survey),
             versions(&survey),
             readiness(&survey),
             replicas(&survey),
@@ -419,10 +430,14 @@ mod tests {
     fn each_fault_is_found_by_its_check() {
         type Check = fn(&Survey) -> Vec<Finding>;
         type Fault = fn(u64, &mut pb::GetClusterResponse);
-        let faults: [(&str, Level, Check, Fault); 9] = [
+        let faults: [(&str, Level, Check, Fault); 11] = [
             ("no quorum", Level::Bad, quorum, |_, a| a.quorum = false),
             ("two leaders of one term", Level::Bad, quorum, |id, a| a.leader = id),
             ("voters missing", Level::Warning, quorum, |_, a| a.members[2].last_heard_ms = None),
+            ("half a change of voters", Level::Warning, changes, |_, a| a.joint = true),
+            ("a change at rest", Level::Warning, changes, |_, a| {
+                a.requested_change = Some(pb::MembershipChange::default());
+            }),
             ("two versions", Level::Warning, versions, |id, a| {
                 node(a).version = format!("1.0.{id}");
             }),

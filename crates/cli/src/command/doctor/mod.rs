@@ -78,6 +78,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Outcome {
     let now = clock::now();
     let mut findings = checks::members(&survey);
     findings.extend(checks::quorum(&survey));
+    findings.extend(checks::changes(&survey));
     findings.extend(checks::versions(&survey));
     findings.extend(checks::readiness(&survey));
     findings.extend(checks::replicas(&survey));

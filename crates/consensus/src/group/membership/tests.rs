@@ -72,28 +72,78 @@ async fn the_next_leader_carries_out_what_the_last_one_left() {
     assert_eq!(requests(&cluster, rest[0], &remove(gone)), 1, "it was requested once");
 }
 
+/// Has the removal of a voter agreed on and its votes changed by half, as a leader does that dies, or whose caller has
+/// given up, between the two entries.
+async fn remove_by_half(cluster: &Cluster, leader: u64, number: u128, gone: u64) -> Outcome {
+    let agreed = agree_only(cluster, leader, number, remove(gone)).await;
+    let raft = cluster.group(leader).raft().expect("it runs").clone();
+    let present = raft.metrics().borrow_watched().membership_config.membership().clone();
+    let old: BTreeSet<u64> = present.voter_ids().collect();
+    let left = old.iter().copied().filter(|id| *id != gone).collect();
+    let nodes: BTreeMap<_, _> = present.nodes().map(|(id, node)| (*id, node.clone())).collect();
+    let joint = Membership::new(vec![old, left], nodes).expect("every voter has a node");
+    raft.append_membership(joint, EntryPayload::Blank, []).await.expect("committed");
+    agreed
+}
+
+/// Waits until agent `at` knows of these members and of nothing that is under way.
+async fn settled(cluster: &Cluster, at: u64, expected: &[u64]) {
+    let settled = |status: &crate::GroupStatus| {
+        status.members.iter().map(|member| member.id.0).eq(expected.iter().copied())
+            && !status.joint
+            && status.requested.is_none()
+    };
+    cluster.wait_status(at, settled).await;
+    let raft = cluster.group(at).raft().expect("it runs");
+    let configs = raft.metrics().borrow_watched().membership_config.get_joint_config().clone();
+    assert_eq!(configs, [expected.iter().copied().collect()]);
+}
+
 #[tokio::test(start_paused = true)]
-async fn the_next_leader_completes_a_change_of_voters_that_is_half_done() {
+async fn the_next_leader_completes_a_change_of_voters_that_is_half_done_unasked() {
     let mut cluster = Cluster::formed(5).await;
     let first = cluster.leader().await;
     let gone = others(&cluster, &[first])[0];
-    let agreed = agree_only(&cluster, first, 1, remove(gone)).await;
-    let raft = cluster.group(first).raft().expect("it runs").clone();
-    let present = raft.metrics().borrow_watched().membership_config.membership().clone();
-    let left = others(&cluster, &[gone]).into_iter().collect();
-    let voters = vec![(1..=5).collect(), left];
-    let nodes: BTreeMap<_, _> = present.nodes().map(|(id, node)| (*id, node.clone())).collect();
-    let joint = Membership::new(voters, nodes).expect("every voter has a node");
-    raft.append_membership(joint, EntryPayload::Blank, []).await.expect("committed");
+    let left = others(&cluster, &[gone]);
+    cluster.kill(gone);
+    let agreed = remove_by_half(&cluster, first, 1, gone).await;
     cluster.kill(first);
-    cluster.leader().await;
 
-    let rest = others(&cluster, &[gone]);
+    let rest = others(&cluster, &[]);
+    settled(&cluster, rest[0], &left).await;
     assert_eq!(cluster.change(rest[0], 1, remove(gone)).await, agreed);
-    cluster.wait_status(rest[0], |status| status.members.len() == 4).await;
-    let raft = cluster.group(rest[0]).raft().expect("it runs");
-    let configs = raft.metrics().borrow_watched().membership_config.get_joint_config().clone();
-    assert_eq!(configs, [rest.into_iter().chain([first]).collect()]);
+    assert_eq!(requests(&cluster, rest[0], &remove(gone)), 1, "it was requested once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_completes_what_its_caller_gave_up_on() {
+    let cluster = Cluster::formed(5).await;
+    let leader = cluster.leader().await;
+    let gone = others(&cluster, &[leader])[0];
+    let term = cluster.status(leader).term;
+    remove_by_half(&cluster, leader, 1, gone).await;
+    settled(&cluster, leader, &others(&cluster, &[gone])).await;
+    assert_eq!(cluster.status(leader).term, term);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_is_half_done_is_completed_before_the_next_and_shown_until_then() {
+    let cluster = Cluster::formed(5).await;
+    let leader = cluster.leader().await;
+    let [gone, next, at, ..] = others(&cluster, &[leader])[..] else { panic!("five members") };
+    let changing = cluster.group(leader).proposer().expect("it runs").changing.lock().await;
+    let agreed = remove_by_half(&cluster, leader, 1, gone).await;
+    let shown =
+        |status: &crate::GroupStatus| status.joint && status.requested == Some(remove(gone));
+    cluster.wait_status(at, shown).await;
+    let early = agree_only(&cluster, leader, 2, remove(next)).await;
+    let Err(Rejection::Membership { problem, .. }) = early.result else { panic!("{early:?}") };
+    assert!(problem.contains("half done"), "{problem}");
+    drop(changing);
+
+    cluster.change(at, 3, remove(next)).await;
+    settled(&cluster, leader, &others(&cluster, &[gone, next])).await;
+    assert_eq!(cluster.change(at, 1, remove(gone)).await, agreed, "it was not superseded");
 }
 
 #[tokio::test(start_paused = true)]
