@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
@@ -28,6 +29,8 @@ use crate::refusal::Refusal;
 const PIECE_BYTES: usize = 64 * 1024;
 /// Pieces that wait for a client.
 const PIECES: usize = 4;
+/// How long records that the view tells of may be on their way to the store.
+const ON_THE_WAY: Duration = Duration::from_secs(5);
 /// The most records that a tail begins with.
 const MAX_LAST: u32 = 1000;
 
@@ -178,8 +181,14 @@ impl Audit {
         request: &pb::VerifyLogRequest,
     ) -> Result<(Option<Head>, Verification), Refusal> {
         let audit = &self.0.deps.audit;
-        // What the view says at this moment must be in the store once it has settled.
+        // What the view says at this moment must be in the store once it has arrived and settled. What has not arrived
+        // in time is found missing.
         let head = self.0.latest().audit.unwrap_or(Head::EMPTY);
+        if audit.halted().is_none() {
+            let mut durable = audit.durable();
+            let arrived = durable.wait_for(|durable| durable.sequence >= head.length);
+            let _ = tokio::time::timeout(ON_THE_WAY, arrived).await;
+        }
         let halted = audit.settle().await.err();
         if let Some(halted) = halted {
             tracing::warn!(reason = %halted.reason, "verifying an audit log that is halted");

@@ -1,5 +1,7 @@
 //! The chain over the API: searched, followed, verified, taken away.
 
+use std::time::Duration;
+
 use holdfast_wire::Convert as _;
 use holdfast_wire::pb::v1 as pb;
 use holdfast_wire::pb::v1::audit_service_client::AuditServiceClient;
@@ -71,6 +73,23 @@ async fn the_chain_verifies_against_what_is_replicated() {
     assert!(verified.intact, "{verified:?}");
     assert_eq!(verified.checked, head(&node).length);
     assert_eq!(verified.head, verified.replicated_head);
+    assert_eq!(verified.head, Some(head(&node).to_proto()));
+}
+
+#[tokio::test]
+async fn records_on_their_way_to_the_store_are_waited_for() {
+    let node = Node::start().await;
+    let mut registry = registry(&node).await;
+    registry.apply_service(apply(service("a"))).await.expect("it is possible");
+    node.replica.hold_records_up();
+    registry.apply_service(apply(service("b"))).await.expect("it is possible");
+    let mut client = AuditServiceClient::new(node.channel().await);
+    let mut asked = std::pin::pin!(client.verify_log(pb::VerifyLogRequest::default()));
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut asked).await;
+    assert!(early.is_err(), "it did not wait for the records");
+    node.replica.let_records_arrive();
+    let verified = asked.await.expect("a verdict").into_inner();
+    assert!(verified.intact, "{verified:?}");
     assert_eq!(verified.head, Some(head(&node).to_proto()));
 }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use holdfast_audit::{AuditLog, Config, MemoryStore};
-use holdfast_core::audit::{Hash, Head};
+use holdfast_core::audit::{Hash, Head, Record};
 use holdfast_core::membership::{self as joining, MembershipChange};
 use holdfast_core::observation::Target;
 use holdfast_core::seam::Clock;
@@ -40,6 +40,8 @@ pub(super) struct Replica {
     /// What every proposal and every linearizable read is answered with, where there is something.
     pub(super) broken: Mutex<Option<AgreementError>>,
     pub(super) beats: Mutex<Vec<Target>>,
+    /// Records on their way to the store, while they are held up.
+    held_up: Mutex<Option<Vec<(Vec<Record>, u64)>>>,
 }
 
 impl Replica {
@@ -58,7 +60,27 @@ impl Replica {
             quorum: watch::Sender::new(true),
             broken: Mutex::default(),
             beats: Mutex::default(),
+            held_up: Mutex::default(),
         }
+    }
+
+    /// From here on, records do not arrive at the store.
+    pub(super) fn hold_records_up(&self) {
+        *self.held_up.lock().expect("not poisoned") = Some(Vec::new());
+    }
+
+    /// What was held up arrives.
+    pub(super) fn let_records_arrive(&self) {
+        let held_up = self.held_up.lock().expect("not poisoned").take();
+        held_up.into_iter().flatten().for_each(|(records, index)| self.store(records, index));
+    }
+
+    fn store(&self, records: Vec<Record>, index: u64) {
+        if let Some(held_up) = self.held_up.lock().expect("not poisoned").as_mut() {
+            held_up.push((records, index));
+            return;
+        }
+        self.audit.try_append(records, index).expect("the chain goes on");
     }
 
     pub(super) fn apply(&self, proposal: Proposal) -> Outcome {
@@ -69,7 +91,7 @@ impl Replica {
         let mut state = self.state.lock().expect("not poisoned");
         let index = state.index() + 1;
         let applied = state.apply(index, &entry);
-        self.audit.try_append(applied.records, index).expect("the chain goes on");
+        self.store(applied.records, index);
         self.view.send_replace(state.view());
         applied.outcome
     }
