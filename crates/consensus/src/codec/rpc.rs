@@ -175,6 +175,8 @@ pub(crate) enum FailureKind {
     Stopped = 6,
     /// Not appended: the request makes no sense.
     Invalid = 7,
+    /// Not appended: the node denies that the asker may ask. Known by its refusal, never sent.
+    Denied = 8,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]

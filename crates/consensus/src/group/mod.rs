@@ -113,7 +113,7 @@ impl Group {
                 FailureKind::Overloaded => ProposeError::Overloaded(given_up.message),
                 FailureKind::AuditRefused => ProposeError::AuditRefused(given_up.message),
                 FailureKind::Unknown => ProposeError::Unknown(given_up.attempts),
-                FailureKind::Invalid | FailureKind::Unspecified => {
+                FailureKind::Invalid | FailureKind::Denied | FailureKind::Unspecified => {
                     ProposeError::Invalid(given_up.message)
                 }
                 FailureKind::Stopped => ProposeError::Stopped(given_up.message),

@@ -29,6 +29,8 @@ use crate::error::Attempts;
 
 /// The pause between two attempts.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// The pause after a denial, which whoever denied it writes to its log.
+const DENIED_PAUSE: Duration = Duration::from_millis(200);
 
 /// Something that only the leader can do.
 #[derive(Debug, Clone)]
@@ -141,7 +143,8 @@ impl Group {
             if is_final(last) || (ambiguous && !request.is_safe_twice()) {
                 break;
             }
-            tokio::time::sleep_until(until.min(Instant::now() + RETRY_PAUSE)).await;
+            let pause = if last == FailureKind::Denied { DENIED_PAUSE } else { RETRY_PAUSE };
+            tokio::time::sleep_until(until.min(Instant::now() + pause)).await;
         }
         attempts.waited = begun.elapsed();
         let kind = if ambiguous { FailureKind::Unknown } else { last };
@@ -238,6 +241,8 @@ fn is_final(kind: FailureKind) -> bool {
         | FailureKind::Invalid
         | FailureKind::Unspecified => true,
         FailureKind::Unknown
+        // One that lags behind, or led before, may not know the asker yet; the next leader does.
+        | FailureKind::Denied
         | FailureKind::NotLeader
         | FailureKind::NoQuorum
         | FailureKind::Stopped => false,
@@ -250,7 +255,8 @@ fn unanswered(error: WireError) -> Failure {
     match error {
         WireError::Refused(refusal) => {
             let kind = match refusal.reason {
-                RefusalReason::Malformed | RefusalReason::Denied => FailureKind::Invalid,
+                RefusalReason::Malformed => FailureKind::Invalid,
+                RefusalReason::Denied => FailureKind::Denied,
                 RefusalReason::Internal => FailureKind::Unknown,
                 _ => FailureKind::NotLeader,
             };
