@@ -1,7 +1,7 @@
 //! A cluster in one process: an in-memory wire that can be cut, simulated disks, a clock that follows tokio's.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -157,10 +157,14 @@ impl Wire for End {
     }
 }
 
-struct TestClock(Instant);
+struct TestClock {
+    begun: Instant,
+    ahead_ms: AtomicU64,
+}
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
-        Timestamp(1_700_000_000_000) + self.0.elapsed()
+        let ahead = Duration::from_millis(self.ahead_ms.load(Ordering::SeqCst));
+        Timestamp(1_700_000_000_000) + self.begun.elapsed() + ahead
     }
 }
 
@@ -210,7 +214,7 @@ impl Cluster {
             net: Net::default(),
             storages: (1..=count).map(storage).collect(),
             nodes: BTreeMap::new(),
-            clock: Arc::new(TestClock(Instant::now())),
+            clock: Arc::new(TestClock { begun: Instant::now(), ahead_ms: AtomicU64::new(0) }),
             snapshot_every: 10_000,
         }
     }
@@ -280,6 +284,12 @@ impl Cluster {
         if let Some(node) = self.nodes.remove(&id) {
             node.alive.store(false, Ordering::SeqCst);
         }
+    }
+
+    /// All wall clocks are this far ahead of the time that passes; returns what they show.
+    pub(crate) fn put_clocks_ahead(&self, ahead: Duration) -> Timestamp {
+        self.clock.ahead_ms.store(holdfast_core::time::millis(ahead), Ordering::SeqCst);
+        self.clock.now()
     }
 
     /// The agent stops in order.

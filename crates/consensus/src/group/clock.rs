@@ -2,8 +2,12 @@
 //!
 //! `apply` clamps time, so a wall clock that is behind the group's time would freeze it, and with it every hold and
 //! expiry. Where the two differ, time goes on from the last stamp at nearly the pace of the monotonic clock, and comes
-//! nearer to the wall clock by a tenth of what passes. So a first leader whose clock is an hour ahead leaves the group
-//! an hour ahead, and ten hours later it no longer is; a new leader that finds it so says so in its log.
+//! nearer to the wall clock by a tenth of what passes. A new leader goes on in the same way from the last entry that it
+//! saw agreed on. So a first leader whose clock is an hour ahead leaves the group an hour ahead, and ten hours later it
+//! no longer is; a new leader that finds its clock and the group's time apart says so in its log.
+//!
+//! A leader that saw nothing agreed on since its process began takes the wall clock's time, unless the group's is later:
+//! the group was off, and nobody knows how long but by the wall clock.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,13 +19,20 @@ use tokio::time::Instant;
 /// A wall clock that is ahead or behind is approached by this part of the time that passes, so that a step of the
 /// clock does not end every order, hold and budget at once, nor freeze them.
 const SLEW: u32 = 10;
-/// A group that is further ahead of the wall clock is worth a word.
-const AHEAD: Duration = Duration::from_secs(1);
+/// A group whose time is further from the wall clock is worth a word.
+const APART: Duration = Duration::from_secs(1);
 
 pub(crate) struct Stamper {
     clock: Arc<dyn Clock>,
-    /// The last stamp, finer than its milliseconds: many stamps within one must not make time stand still.
-    last: Mutex<Option<(Duration, Instant)>>,
+    last: Mutex<Option<Stamp>>,
+}
+
+#[derive(Clone, Copy)]
+struct Stamp {
+    term: u64,
+    /// Finer than milliseconds: many stamps within one must not make time stand still.
+    at: Duration,
+    since: Instant,
 }
 
 impl Stamper {
@@ -29,40 +40,52 @@ impl Stamper {
         Self { clock, last: Mutex::new(None) }
     }
 
-    /// The time now, at least the group's time.
-    pub(crate) fn stamp(&self, group_time: Timestamp) -> Timestamp {
+    /// The time now in this term, at least the group's time; `witnessed` is what the group's time was when this process
+    /// last saw an entry agreed on.
+    pub(crate) fn stamp(
+        &self,
+        term: u64,
+        group_time: Timestamp,
+        witnessed: Option<(Timestamp, Instant)>,
+    ) -> Timestamp {
         let now = Instant::now();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let wall = Duration::from_millis(self.clock.now().0);
-        let group_time = Duration::from_millis(group_time.0);
-        let at = match *last {
-            Some((at, since)) => {
-                let elapsed = now - since;
-                let carried = at + elapsed;
-                // Within its last millisecond, the wall clock does not tell how far it is.
-                let nearest = carried.clamp(wall, wall + Duration::from_millis(1));
-                let slow = (carried - elapsed / SLEW).max(group_time);
-                nearest.clamp(slow, slow.max(carried + elapsed / SLEW))
-            }
-            None => {
-                if let Some(ahead) = ahead_of(wall, group_time) {
-                    tracing::warn!(
-                        ?ahead,
-                        "the group's time is ahead of this leader's clock: an earlier leader's clock was ahead, \
-                        or this one is behind; check the time synchronisation of all members (holdfast doctor)"
-                    );
-                }
-                wall.max(group_time)
-            }
+        let wall = exact(self.clock.now());
+        let own = last.filter(|last| last.term == term);
+        // What this agent stamped in an earlier term may be far from what the group took for the time since.
+        let seen = witnessed.map(|(at, since)| Stamp { term, at: exact(at), since });
+        let at = match own.or(seen).or(*last) {
+            Some(from) => carried_on(from, now, wall).max(exact(group_time)),
+            None => wall.max(exact(group_time)),
         };
-        *last = Some((at, now));
+        if let (None, Some(apart)) = (own, apart(wall, at)) {
+            tracing::warn!(
+                ?apart,
+                "the group's time and this leader's clock are apart: an earlier leader's clock was wrong, or this one \
+                is; check the time synchronisation of all members (holdfast doctor)"
+            );
+        }
+        *last = Some(Stamp { term, at, since: now });
         Timestamp(u64::try_from(at.as_millis()).unwrap_or(u64::MAX))
     }
 }
 
-/// By how much the group's time is ahead of a wall clock, where that is more than clocks of one cluster may differ.
-fn ahead_of(wall: Duration, group_time: Duration) -> Option<Duration> {
-    group_time.checked_sub(wall).filter(|ahead| *ahead > AHEAD)
+fn exact(time: Timestamp) -> Duration {
+    Duration::from_millis(time.0)
+}
+
+/// The time `now`, as near to the wall clock as the pace of time allows.
+fn carried_on(from: Stamp, now: Instant, wall: Duration) -> Duration {
+    let elapsed = now - from.since;
+    let carried = from.at + elapsed;
+    // Within its last millisecond, the wall clock does not tell how far it is.
+    let nearest = carried.clamp(wall, wall + Duration::from_millis(1));
+    nearest.clamp(carried - elapsed / SLEW, carried + elapsed / SLEW)
+}
+
+/// How far the group's time and a wall clock are apart, where that is more than clocks of one cluster may differ.
+fn apart(wall: Duration, group_time: Duration) -> Option<Duration> {
+    Some(wall.abs_diff(group_time)).filter(|apart| *apart > APART)
 }
 
 #[cfg(test)]
@@ -81,49 +104,78 @@ mod tests {
     async fn time_goes_on_when_the_wall_clock_is_behind() {
         let wall = Arc::new(Wall(AtomicU64::new(1_000)));
         let stamper = Stamper::new(wall.clone());
-        assert_eq!(stamper.stamp(Timestamp(50_000)), Timestamp(50_000));
+        assert_eq!(stamper.stamp(1, Timestamp(50_000), None), Timestamp(50_000));
         tokio::time::advance(Duration::from_millis(70)).await;
-        assert_eq!(stamper.stamp(Timestamp(50_000)), Timestamp(50_063));
-        assert_eq!(stamper.stamp(Timestamp(90_000)), Timestamp(90_000), "another leader was ahead");
+        assert_eq!(stamper.stamp(1, Timestamp(50_000), None), Timestamp(50_063));
+        assert_eq!(
+            stamper.stamp(1, Timestamp(90_000), None),
+            Timestamp(90_000),
+            "another leader was ahead"
+        );
         wall.0.store(89_800, Ordering::SeqCst);
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(stamper.stamp(Timestamp(90_000)), Timestamp(90_900));
+        assert_eq!(stamper.stamp(1, Timestamp(90_000), None), Timestamp(90_900));
         tokio::time::advance(Duration::from_secs(1)).await;
         wall.0.store(91_850, Ordering::SeqCst);
-        assert_eq!(stamper.stamp(Timestamp(90_000)), Timestamp(91_851), "it has caught up");
+        assert_eq!(
+            stamper.stamp(1, Timestamp(90_000), None),
+            Timestamp(91_851),
+            "it has caught up"
+        );
     }
 
     #[test]
-    fn a_group_ahead_of_the_wall_clock_is_noticed() {
+    fn a_group_far_from_the_wall_clock_is_noticed() {
         let second = Duration::from_secs(1);
-        assert_eq!(ahead_of(50 * second, 49 * second), None);
-        assert_eq!(ahead_of(50 * second, 51 * second), None);
-        assert_eq!(ahead_of(50 * second, 90 * second), Some(40 * second));
+        assert_eq!(apart(50 * second, 49 * second), None);
+        assert_eq!(apart(50 * second, 51 * second), None);
+        assert_eq!(apart(50 * second, 90 * second), Some(40 * second));
+        assert_eq!(apart(50 * second, 10 * second), Some(40 * second));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_leader_carries_on_from_what_it_saw_agreed_on() {
+        let wall = Arc::new(Wall(AtomicU64::new(3_600_000)));
+        let stamper = Stamper::new(wall.clone());
+        let seen = |at| Some((Timestamp(at), Instant::now()));
+        let witnessed = seen(50_000);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(stamper.stamp(1, Timestamp(50_000), witnessed), Timestamp(61_000));
+
+        // What it stamped and nobody agreed on binds no later term.
+        tokio::time::advance(Duration::from_secs(1000)).await;
+        assert_eq!(stamper.stamp(1, Timestamp(50_000), witnessed), Timestamp(1_161_000));
+        let witnessed = seen(1_000_000);
+        wall.0.store(0, Ordering::SeqCst);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(stamper.stamp(3, Timestamp(1_000_000), witnessed), Timestamp(1_009_000));
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(stamper.stamp(3, Timestamp(1_009_000), seen(1_009_000)), Timestamp(1_018_000));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_wall_clock_that_leaps_is_followed_slowly() {
         let wall = Arc::new(Wall(AtomicU64::new(1_000)));
         let stamper = Stamper::new(wall.clone());
-        assert_eq!(stamper.stamp(Timestamp(0)), Timestamp(1_000));
+        assert_eq!(stamper.stamp(1, Timestamp(0), None), Timestamp(1_000));
         wall.0.store(1_000 + 3_600_000, Ordering::SeqCst);
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(stamper.stamp(Timestamp(1_000)), Timestamp(12_000));
+        assert_eq!(stamper.stamp(1, Timestamp(1_000), None), Timestamp(12_000));
         wall.0.store(13_500, Ordering::SeqCst);
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(stamper.stamp(Timestamp(12_000)), Timestamp(13_100));
+        assert_eq!(stamper.stamp(1, Timestamp(12_000), None), Timestamp(13_100));
     }
 
     #[tokio::test(start_paused = true)]
     async fn many_stamps_within_a_millisecond_do_not_hold_time_up() {
         let wall = Arc::new(Wall(AtomicU64::new(1_000)));
         let stamper = Stamper::new(wall.clone());
-        stamper.stamp(Timestamp(0));
+        stamper.stamp(1, Timestamp(0), None);
         for step in 1..=10_000 {
             wall.0.store(1_000 + step / 10, Ordering::SeqCst);
             tokio::time::advance(Duration::from_micros(100)).await;
-            stamper.stamp(Timestamp(0));
+            stamper.stamp(1, Timestamp(0), None);
         }
-        assert_eq!(stamper.stamp(Timestamp(0)), Timestamp(2_000));
+        assert_eq!(stamper.stamp(1, Timestamp(0), None), Timestamp(2_000));
     }
 }

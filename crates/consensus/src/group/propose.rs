@@ -9,7 +9,9 @@ use std::sync::Arc;
 use holdfast_core::{ActorKind, Command, Entry, Outcome, Timestamp};
 use holdfast_wire::command::Proposal;
 use metrics::Histogram;
+use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{ClientWriteError, ForwardReason, ForwardToLeader, RaftError};
+use openraft::vote::RaftLeaderId as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
@@ -42,8 +44,9 @@ impl Failure {
 impl Proposer {
     /// The time to stamp now.
     pub(crate) fn stamp(&self) -> Timestamp {
+        let term = self.raft.server_metrics().borrow_watched().vote.leader_id().term();
         let group_time = self.machine.view().borrow().answers.at;
-        self.stamper.stamp(group_time)
+        self.stamper.stamp(term, group_time, self.machine.witnessed())
     }
 
     /// Proposes here. Errors: this agent does not lead, or the reasons of the module.

@@ -55,6 +55,7 @@ impl Group {
             Storage::Memory(disk) => SnapshotIo::Memory(disk.clone()),
         };
         let machine = StateMachine::new(config.group, seams.audit.clone(), snapshots);
+        machine.inherit(log.last_index());
         let (network, sm) = (Network(link.clone()), machine.clone());
         let id = config.me.id.0;
         let raft = Raft::new(id, Arc::new(raft_config), network, log.clone(), sm).await;

@@ -290,6 +290,26 @@ async fn a_new_learner_gets_a_snapshot_and_can_be_promoted_and_removed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_is_not_known_as_a_member_asks_until_its_patience_ends() {
+    let mut cluster = Cluster::formed(3).await;
+    let leader = cluster.leader().await;
+    cluster.storages.insert(4, Storage::Memory(MemoryDisk::default()));
+    cluster.start(4).await;
+    let joining = member(4).joining(cluster.group(4).directory());
+    let add = MembershipChange::Add { id: AgentId(4), member: joining };
+    cluster.change(leader, 1, add).await;
+    cluster.wait_status(4, |status| status.leader == Some(AgentId(leader))).await;
+    cluster.change(leader, 2, MembershipChange::Remove(AgentId(4))).await;
+    cluster.wait_status(leader, |status| status.members.len() == 3).await;
+
+    let (begun, patience) = (Instant::now(), Duration::from_millis(300));
+    let denied = propose(&cluster, 4, patience).await;
+    let Err(ProposeError::Invalid(why)) = denied else { panic!("{denied:?}") };
+    assert!(why.contains("not known here as a member"), "{why}");
+    assert!(begun.elapsed() >= patience, "given up after {:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wiped_agent_does_not_start_under_its_old_number() {
     let mut cluster = Cluster::formed(3).await;
     let leader = cluster.leader().await;
@@ -413,6 +433,35 @@ async fn the_leader_lets_time_pass_when_something_falls_due() {
     cluster.wait_view(at, |view| view.pause.is_some()).await;
     cluster.kill(first);
     cluster.wait_view(at, |view| view.pause.is_none()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_leader_carries_the_groups_time_on_whatever_its_clock_says() {
+    let mut cluster = Cluster::formed(3).await;
+    let first = cluster.leader().await;
+    cluster.declare(first, 1).await;
+    let (begun, at) = (Instant::now(), cluster.view(first).answers.at);
+    cluster.kill(first);
+    cluster.put_clocks_ahead(Duration::from_secs(3600));
+    let second = cluster.leader_among(&others(first)).await;
+    let (passed, elapsed) = (cluster.view(second).answers.at.since(at), begun.elapsed());
+    assert!(passed <= elapsed * 11 / 10, "{passed:?} passed in {elapsed:?}");
+    assert!(passed >= elapsed / 2, "{passed:?} passed in {elapsed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_was_off_goes_on_from_the_wall_clock() {
+    let mut cluster = Cluster::formed(3).await;
+    let first = cluster.leader().await;
+    cluster.declare(first, 1).await;
+    cluster.agree().await;
+    (1..=3).for_each(|id| cluster.kill(id));
+    let morning = cluster.put_clocks_ahead(Duration::from_secs(8 * 3600));
+    for id in 1..=3 {
+        cluster.start(id).await;
+    }
+    let leader = cluster.leader().await;
+    assert!(cluster.view(leader).answers.at >= morning, "the night has passed");
 }
 
 #[tokio::test(start_paused = true)]

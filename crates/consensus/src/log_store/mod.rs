@@ -92,6 +92,11 @@ impl LogStore {
         tail.vote.is_none() && tail.last.is_none()
     }
 
+    /// The index of the last entry, 0 where there is none.
+    pub(crate) fn last_index(&self) -> u64 {
+        self.lock().last.map_or(0, |id| id.index)
+    }
+
     /// Performs what is queued and lets go of the file.
     pub(crate) async fn close(&self) {
         self.io.close().await;

@@ -21,10 +21,11 @@ use futures_util::{Stream, StreamExt as _};
 use holdfast_core::audit::{Hash, Head, Record};
 use holdfast_core::membership::MembershipChange;
 use holdfast_core::state::{Deadline, Snapshot};
-use holdfast_core::{AgentId, Command, GroupId, Outcome, RequestId, State, View};
+use holdfast_core::{AgentId, Command, GroupId, Outcome, RequestId, State, Timestamp, View};
 use openraft::EntryPayload;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::audit_sink::AuditSink;
 use crate::types::{
@@ -59,6 +60,10 @@ struct Machine {
     state: State,
     applied: Option<LogId>,
     membership: StoredMembership,
+    /// Index of the last entry that the log held when this process began.
+    inherited: u64,
+    /// The group's time at the last entry that came later, and when that was applied.
+    witnessed: Option<(Timestamp, Instant)>,
     /// Index of the last entry that left audit records.
     recorded: u64,
     /// The snapshot on disk.
@@ -90,6 +95,8 @@ impl StateMachine {
             state,
             applied: None,
             membership: StoredMembership::default(),
+            inherited: 0,
+            witnessed: None,
             recorded: 0,
             stored: None,
             waiting: None,
@@ -154,6 +161,16 @@ impl StateMachine {
         self.lock().half_done()
     }
 
+    /// Entries up to `index` were in the log when this process began: how long ago they were agreed on is not known.
+    pub(crate) fn inherit(&self, index: u64) {
+        self.lock().inherited = index;
+    }
+
+    /// The group's time at the last entry that was agreed on in the life of this process, and when it was applied.
+    pub(crate) fn witnessed(&self) -> Option<(Timestamp, Instant)> {
+        self.lock().witnessed
+    }
+
     /// Whether the agent is a member, as far as the log is applied.
     pub(crate) fn has_member(&self, agent: AgentId) -> bool {
         self.lock().state.snapshot().membership.members.contains_key(&agent)
@@ -209,6 +226,9 @@ impl StateMachine {
                     return Err(self.outgrown(version));
                 }
                 let applied = machine.state.apply(id.index, &entry);
+                if id.index > machine.inherited {
+                    machine.witnessed = Some((machine.state.snapshot().at, Instant::now()));
+                }
                 if !applied.records.is_empty() {
                     machine.recorded = id.index;
                     records.extend(applied.records);

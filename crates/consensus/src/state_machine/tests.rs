@@ -38,6 +38,17 @@ async fn a_snapshot_restores_state_audit_head_and_place_in_the_log() {
     assert_eq!(second.fingerprint(), first.fingerprint());
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_the_log_held_at_start_tells_nothing_of_when_it_was_agreed_on() {
+    let (mut machine, _, _) = machine();
+    machine.inherit(2);
+    let entries = (1..=2).map(|index| normal(1, index, &mutation(index))).collect();
+    apply(&mut machine, entries).await.expect("applies");
+    assert_eq!(machine.witnessed(), None);
+    apply(&mut machine, vec![normal(1, 3, &mutation(3))]).await.expect("applies");
+    assert_eq!(machine.witnessed(), Some((mutation(3).at, Instant::now())));
+}
+
 #[tokio::test]
 async fn an_entry_that_is_not_understood_stops_the_group_and_leaves_the_view() {
     let (mut machine, _, _) = machine();
