@@ -41,8 +41,11 @@ pub(super) struct Replica {
     pub(super) broken: Mutex<Option<AgreementError>>,
     pub(super) beats: Mutex<Vec<Target>>,
     /// Records on their way to the store, while they are held up.
-    held_up: Mutex<Option<Vec<(Vec<Record>, u64)>>>,
+    held_up: Mutex<Option<Vec<Batch>>>,
 }
+
+/// Records, and the index that they reach.
+type Batch = (Vec<Record>, u64);
 
 impl Replica {
     fn new() -> Self {
