@@ -36,6 +36,10 @@ pub(crate) const IDENTIFY: MessageKind = MessageKind(32);
 /// The slowest line on which replication still gets on: what carries entries gets this much more time.
 const SLOWEST_BYTES_PER_SECOND: u64 = 256 * 1024;
 
+/// What a peer may take to install a snapshot, besides the time of its transfer. An answer that is lost must not hold
+/// replication up for as long as the largest snapshot may take.
+const INSTALL_PATIENCE: Duration = Duration::from_secs(5);
+
 /// This member's side of all conversations of one group.
 pub(crate) struct Link {
     pub(crate) cluster: String,
@@ -112,9 +116,13 @@ impl Peer {
         if entries == 0 {
             return option.soft_ttl();
         }
-        let transfer_ms = bytes as u64 * 1000 / SLOWEST_BYTES_PER_SECOND;
-        option.soft_ttl().max(self.link.patience) + Duration::from_millis(transfer_ms)
+        option.soft_ttl().max(self.link.patience) + transfer(bytes)
     }
+}
+
+/// How long so much takes on the slowest line.
+fn transfer(bytes: usize) -> Duration {
+    Duration::from_millis(bytes as u64 * 1000 / SLOWEST_BYTES_PER_SECOND)
 }
 
 fn unreachable<E: From<Unreachable<Types>>>(error: impl std::error::Error + 'static) -> E {
@@ -181,8 +189,8 @@ impl RaftNetworkV2<Types> for Peer {
         let head = rpc::snapshot_call(&vote, meta, body.len() as u64, Hash::of(&body).0);
         let head = Call::encode(self.link.directory, self.directory, head);
         let head = self.link.message(self.address.id, MessageKind::Snapshot, head);
+        let timeout = option.soft_ttl().min(INSTALL_PATIENCE + transfer(body.len()));
         let chunks = futures_util::stream::iter(chunks_of(body)).boxed();
-        let timeout = option.soft_ttl();
         let call = self.link.wire.snapshot(&self.address, head, chunks, timeout);
         let sent = tokio::time::timeout(timeout, call);
         let answer = match select(std::pin::pin!(sent), std::pin::pin!(cancel)).await {
