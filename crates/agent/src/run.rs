@@ -79,6 +79,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
     let (publisher, answers) = holdfast_dns::channel();
     let dns_stop = CancellationToken::new();
     let _dns_guard = dns_stop.clone().drop_guard();
+    tokio::spawn(telemetry::keep_metrics(dns_stop.clone()));
     let dns = start_dns(&config, &answers, dns_stop.clone()).await?;
     let inside = Inside {
         config,

@@ -1,8 +1,10 @@
 //! Logs and metrics: set up once per process, before anything else runs.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::Telemetry;
@@ -16,6 +18,9 @@ const SECONDS: [f64; 17] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     5.0, 10.0, 30.0,
 ];
+
+/// How often samples are put into their buckets.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Why telemetry cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +50,15 @@ static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 /// What `/metrics` shows, if this process collects metrics.
 pub(crate) fn metrics() -> Option<PrometheusHandle> {
     METRICS.get().cloned()
+}
+
+/// Puts samples into their buckets until cancelled: those of histograms pile up until somebody reads them, and nobody
+/// may ever do.
+pub(crate) async fn keep_metrics(cancel: CancellationToken) {
+    let Some(handle) = metrics() else { return };
+    while cancel.run_until_cancelled(tokio::time::sleep(UPKEEP)).await.is_some() {
+        handle.run_upkeep();
+    }
 }
 
 /// Collects metrics for `/metrics`. Errors: the process collects them already.
