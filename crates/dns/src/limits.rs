@@ -6,7 +6,7 @@ pub(crate) const MAX_UDP: u16 = 1232;
 pub(crate) const MIN_UDP: u16 = 512;
 /// The most bytes of a message over TCP: its length has 16 bits.
 pub(crate) const MAX_TCP: u16 = u16::MAX;
-/// The most bytes of a query that are taken off a UDP socket; what is longer is cut and so malformed.
+/// The most bytes of a query that are taken off a UDP socket; what is longer is cut, and answered if its message fits.
 pub(crate) const MAX_UDP_QUERY: usize = 4096;
 /// How many datagrams are answered from one snapshot with one system call, and before a task lets others run.
 pub(crate) const BATCH: usize = 64;

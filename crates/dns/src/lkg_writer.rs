@@ -3,9 +3,10 @@
 //! The task remembers nothing but the last view it has written. One that answers otherwise, such as after a failover,
 //! is written at once; one in which only the log went on waits until the interval has passed. One write is under way
 //! at a time, takes the newest view there is, and is followed by a pause [`PAUSES`] times as long, so that a storm does
-//! not keep the disk busy for good. So after a crash the file is behind what was served by the writes that were under way,
-//! and a slow or full disk costs an old file, never an answer. A failed write is tried again after a back-off, then
-//! with the newest view. A view that came from the file is not written back.
+//! not keep the disk busy for good. So after a crash the file is behind what was served by the last write and its pause
+//! (and after failures by the back-off, at most a minute): a slow or full disk costs an old file, never an answer. A
+//! failed write is tried again after a back-off, then with the newest view. A view that came from the file is not
+//! written back.
 
 use std::sync::Arc;
 use std::time::Duration;
