@@ -45,7 +45,7 @@ fn zone(number: u64) -> Zone {
         negative_ttl: Duration::from_secs(30),
     };
     let name_servers = vec![NameServer { name: server, addresses: vec![[127, 0, 0, 1].into()] }];
-    Zone { name, soa, name_servers, ttl: Duration::from_secs(60), records: Vec::new() }
+    Zone::new(name, soa, name_servers, Duration::from_secs(60))
 }
 
 /// The zone that [`mutation`] declares.

@@ -137,20 +137,22 @@ impl Cluster {
             data: RecordData::Txt(vec!["x".repeat(200)]),
         };
         let zone = Zone {
-            name: name(&apex),
-            soa: Soa {
-                mailbox: name(&format!("admin.{apex}")),
-                refresh: Duration::from_secs(3600),
-                retry: Duration::from_secs(600),
-                expire: Duration::from_secs(86_400),
-                negative_ttl: Duration::from_secs(30),
-            },
-            name_servers: vec![NameServer {
-                name: name(&format!("ns1.{apex}")),
-                addresses: vec![[127, 0, 0, 1].into()],
-            }],
-            ttl: Duration::from_secs(60),
             records: (0..records).map(record).collect(),
+            ..Zone::new(
+                name(&apex),
+                Soa {
+                    mailbox: name(&format!("admin.{apex}")),
+                    refresh: Duration::from_secs(3600),
+                    retry: Duration::from_secs(600),
+                    expire: Duration::from_secs(86_400),
+                    negative_ttl: Duration::from_secs(30),
+                },
+                vec![NameServer {
+                    name: name(&format!("ns1.{apex}")),
+                    addresses: vec![[127, 0, 0, 1].into()],
+                }],
+                Duration::from_secs(60),
+            )
         };
         let actor = Actor { kind: ActorKind::Person, name: "ann".to_owned() };
         let command = Command::ApplyZone { zone, if_revision: None };

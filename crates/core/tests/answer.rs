@@ -33,22 +33,21 @@ fn all(records: &[RecordData]) -> RecordSet {
 
 fn zone(apex: &str) -> (DnsName, Arc<ZoneAnswers>) {
     let second = Duration::from_secs(1);
-    let zone = Zone {
-        name: name(apex),
-        soa: Soa {
+    let zone = Zone::new(
+        name(apex),
+        Soa {
             mailbox: name("hostmaster.example.test"),
             refresh: 3600 * second,
             retry: 600 * second,
             expire: 86_400 * second,
             negative_ttl: 60 * second,
         },
-        name_servers: vec![
+        vec![
             NameServer { name: name("ns1.example.test"), addresses: vec![] },
             NameServer { name: name("ns2.elsewhere.test"), addresses: vec![] },
         ],
-        ttl: 300 * second,
-        records: vec![],
-    };
+        300 * second,
+    );
     (zone.name.clone(), Arc::new(ZoneAnswers { zone, serial: 7, negative_ttl: 5 * second }))
 }
 

@@ -130,18 +130,19 @@ mod tests {
     fn view(zones: usize) -> Answers {
         let names =
             (0..zones).map(|number| DnsName::new(&format!("z{number}.test")).expect("valid"));
-        let zone = |name: &DnsName| Zone {
-            name: name.clone(),
-            soa: Soa {
-                mailbox: name.clone(),
-                refresh: Duration::ZERO,
-                retry: Duration::ZERO,
-                expire: Duration::ZERO,
-                negative_ttl: Duration::ZERO,
-            },
-            name_servers: vec![],
-            ttl: Duration::ZERO,
-            records: vec![],
+        let zone = |name: &DnsName| {
+            Zone::new(
+                name.clone(),
+                Soa {
+                    mailbox: name.clone(),
+                    refresh: Duration::ZERO,
+                    retry: Duration::ZERO,
+                    expire: Duration::ZERO,
+                    negative_ttl: Duration::ZERO,
+                },
+                vec![],
+                Duration::ZERO,
+            )
         };
         let answers =
             |zone| Arc::new(ZoneAnswers { zone, serial: 0, negative_ttl: Duration::ZERO });

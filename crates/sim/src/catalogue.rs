@@ -24,22 +24,21 @@ fn name(text: &str) -> DnsName {
 /// The zone.
 pub(crate) fn zone() -> Zone {
     let second = Duration::from_secs;
-    Zone {
-        name: name("sim.test"),
-        soa: Soa {
+    Zone::new(
+        name("sim.test"),
+        Soa {
             mailbox: name("ops.sim.test"),
             refresh: second(3600),
             retry: second(600),
             expire: second(86_400),
             negative_ttl: second(5),
         },
-        name_servers: vec![NameServer {
+        vec![NameServer {
             name: name("ns.sim.test"),
             addresses: vec![IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1))],
         }],
-        ttl: second(300),
-        records: Vec::new(),
-    }
+        second(300),
+    )
 }
 
 /// The services with endpoints.
@@ -106,11 +105,7 @@ fn service(number: u8, label: &str, pools: &[u8], how: (Policy, FailoverRules)) 
     };
     Service {
         id: ServiceId::new(label).expect("a service's id"),
-        dns: ServiceDns {
-            name: name(&format!("{label}.sim.test")),
-            ttl: Duration::from_secs(5),
-            txt: Vec::new(),
-        },
+        dns: ServiceDns::new(name(&format!("{label}.sim.test")), Duration::from_secs(5)),
         policy: how.0,
         pools: pools.collect(),
         checks: vec![check],

@@ -228,22 +228,21 @@ fn verdict(view: &View) -> Option<Verdict> {
 
 fn zone() -> Zone {
     let second = Duration::from_secs;
-    Zone {
-        name: "example.test".parse().expect("valid"),
-        soa: Soa {
+    Zone::new(
+        "example.test".parse().expect("valid"),
+        Soa {
             mailbox: "ops.example.test".parse().expect("valid"),
             refresh: second(3600),
             retry: second(600),
             expire: second(86_400),
             negative_ttl: second(5),
         },
-        name_servers: vec![NameServer {
+        vec![NameServer {
             name: "ns.example.test".parse().expect("valid"),
             addresses: vec!["192.0.2.1".parse().expect("valid")],
         }],
-        ttl: second(300),
-        records: Vec::new(),
-    }
+        second(300),
+    )
 }
 
 fn service() -> Service {
@@ -255,11 +254,7 @@ fn service() -> Service {
     };
     Service {
         id: target().service,
-        dns: ServiceDns {
-            name: "shop.example.test".parse().expect("valid"),
-            ttl: Duration::from_secs(5),
-            txt: Vec::new(),
-        },
+        dns: ServiceDns::new("shop.example.test".parse().expect("valid"), Duration::from_secs(5)),
         policy: Policy::Failover,
         pools: vec![Pool {
             name: "eu".parse().expect("valid"),

@@ -38,22 +38,21 @@ fn address(pool: u8) -> IpAddr {
 
 fn zone() -> Zone {
     let second = Duration::from_secs;
-    Zone {
-        name: name("test.example"),
-        soa: Soa {
+    Zone::new(
+        name("test.example"),
+        Soa {
             mailbox: name("ops.test.example"),
             refresh: second(3600),
             retry: second(600),
             expire: second(86_400),
             negative_ttl: second(5),
         },
-        name_servers: vec![NameServer {
+        vec![NameServer {
             name: name("ns.test.example"),
             addresses: vec![Ipv4Addr::new(10, 9, 0, 1).into()],
         }],
-        ttl: second(300),
-        records: Vec::new(),
-    }
+        second(300),
+    )
 }
 
 /// A service with two pools of one endpoint each, and a text that makes one version differ from another.
@@ -74,9 +73,8 @@ fn shop(version: u32) -> Service {
     Service {
         id: ServiceId::new("shop").expect("a service's id"),
         dns: ServiceDns {
-            name: name("shop.test.example"),
-            ttl: Duration::from_secs(5),
             txt: vec![format!("version {version}")],
+            ..ServiceDns::new(name("shop.test.example"), Duration::from_secs(5))
         },
         policy: Policy::Failover,
         pools: vec![pool(0), pool(1)],

@@ -416,19 +416,18 @@ fn zone(cluster: &Cluster) -> Result<Zone> {
         let name = format!("{}.ns.{ZONE}", agent.name).parse()?;
         Ok(NameServer { name, addresses: vec![agent.addresses.dns.ip()] })
     });
-    Ok(Zone {
-        name: ZONE.parse()?,
-        soa: Soa {
+    Ok(Zone::new(
+        ZONE.parse()?,
+        Soa {
             mailbox: format!("hostmaster.{ZONE}").parse()?,
             refresh: seconds(3600),
             retry: seconds(600),
             expire: seconds(86_400),
             negative_ttl: seconds(5),
         },
-        name_servers: name_servers.collect::<Result<_>>()?,
-        ttl: seconds(300),
-        records: Vec::new(),
-    })
+        name_servers.collect::<Result<_>>()?,
+        seconds(300),
+    ))
 }
 
 fn service(id: &ServiceId, eu: SocketAddr, us: SocketAddr) -> Result<Service> {
@@ -457,7 +456,7 @@ fn service(id: &ServiceId, eu: SocketAddr, us: SocketAddr) -> Result<Service> {
     };
     Ok(Service {
         id: id.clone(),
-        dns: ServiceDns { name: NAME.parse()?, ttl: Duration::from_secs(5), txt: Vec::new() },
+        dns: ServiceDns::new(NAME.parse()?, Duration::from_secs(5)),
         policy: Policy::Failover,
         pools: vec![pool("eu", 10, eu)?, pool("us", 20, us)?],
         checks: vec![Check {

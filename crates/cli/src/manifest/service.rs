@@ -220,7 +220,7 @@ impl ServiceForm {
             self.checks.into_iter().map(|c| c.into_check(base)).collect();
         let service = Service {
             id,
-            dns: ServiceDns { name: self.dns.name, ttl: self.dns.ttl.0, txt: self.dns.txt },
+            dns: ServiceDns { txt: self.dns.txt, ..ServiceDns::new(self.dns.name, self.dns.ttl.0) },
             policy: match self.policy {
                 PolicyForm::Failover => Policy::Failover,
                 PolicyForm::Weighted => Policy::Weighted,

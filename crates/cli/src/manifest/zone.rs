@@ -186,17 +186,19 @@ impl ZoneForm {
         let server =
             |form: NameServerForm| NameServer { name: form.name, addresses: form.addresses };
         let zone = Zone {
-            name,
-            soa: Soa {
-                mailbox,
-                refresh: self.soa.refresh.0,
-                retry: self.soa.retry.0,
-                expire: self.soa.expire.0,
-                negative_ttl: self.soa.negative_ttl.0,
-            },
-            name_servers: self.name_servers.into_iter().map(server).collect(),
-            ttl: self.ttl.0,
             records,
+            ..Zone::new(
+                name,
+                Soa {
+                    mailbox,
+                    refresh: self.soa.refresh.0,
+                    retry: self.soa.retry.0,
+                    expire: self.soa.expire.0,
+                    negative_ttl: self.soa.negative_ttl.0,
+                },
+                self.name_servers.into_iter().map(server).collect(),
+                self.ttl.0,
+            )
         };
         zone.validate()?;
         Ok(zone)

@@ -27,6 +27,13 @@ pub struct ServiceDns {
     pub txt: Vec<String>,
 }
 
+impl ServiceDns {
+    /// A name with addresses alone.
+    pub fn new(name: DnsName, ttl: Duration) -> Self {
+        Self { name, ttl, txt: Vec::new() }
+    }
+}
+
 /// A service: one name, the pools behind it, the checks and the rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {

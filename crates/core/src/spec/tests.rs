@@ -60,7 +60,7 @@ fn check(label: &str, kind: CheckKind) -> Check {
 pub(crate) fn service() -> Service {
     Service {
         id: ServiceId::new("shop").expect("a label"),
-        dns: ServiceDns { name: name("shop.example.test"), ttl: 30 * SECOND, txt: Vec::new() },
+        dns: ServiceDns::new(name("shop.example.test"), 30 * SECOND),
         policy: Policy::Failover,
         pools: vec![pool("eu", vec![endpoint("e1", 1)]), pool("us", vec![endpoint("e2", 2)])],
         checks: vec![check("web", CheckKind::Http(http()))],
@@ -247,20 +247,22 @@ fn rules() {
 
 pub(crate) fn zone() -> Zone {
     Zone {
-        name: name("example.test"),
-        soa: Soa {
-            mailbox: name("hostmaster.example.test"),
-            refresh: 3600 * SECOND,
-            retry: 600 * SECOND,
-            expire: 86_400 * SECOND,
-            negative_ttl: 60 * SECOND,
-        },
-        name_servers: vec![NameServer {
-            name: name("ns1.example.test"),
-            addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 53))],
-        }],
-        ttl: 3600 * SECOND,
         records: vec![record("www.example.test", RecordData::A(Ipv4Addr::new(192, 0, 2, 1)))],
+        ..Zone::new(
+            name("example.test"),
+            Soa {
+                mailbox: name("hostmaster.example.test"),
+                refresh: 3600 * SECOND,
+                retry: 600 * SECOND,
+                expire: 86_400 * SECOND,
+                negative_ttl: 60 * SECOND,
+            },
+            vec![NameServer {
+                name: name("ns1.example.test"),
+                addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 53))],
+            }],
+            3600 * SECOND,
+        )
     }
 }
 

@@ -92,6 +92,11 @@ impl Zone {
     /// The most static records of a zone.
     pub const MAX_RECORDS: usize = 100_000;
 
+    /// A zone with nothing but its apex, served to everybody.
+    pub fn new(name: DnsName, soa: Soa, name_servers: Vec<NameServer>, ttl: Duration) -> Self {
+        Self { name, soa, name_servers, ttl, records: Vec::new() }
+    }
+
     /// Says whether this zone is possible. Errors: the first field that is not, with what would be right.
     pub fn validate(&self) -> Result<(), SpecError> {
         if self.name_servers.is_empty() {

@@ -234,20 +234,22 @@ fn zone(number: u8, records: u8) -> Zone {
         data: RecordData::A(Ipv4Addr::new(192, 0, 2, number)),
     };
     Zone {
-        soa: Soa {
-            mailbox: label("hostmaster"),
-            refresh: Duration::from_secs(3600),
-            retry: Duration::from_secs(600),
-            expire: Duration::from_secs(86_400),
-            negative_ttl: Duration::from_secs(60),
-        },
-        name_servers: vec![NameServer {
-            name: label("ns1"),
-            addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 53))],
-        }],
-        ttl: Duration::from_secs(3600),
         records: (0..records).map(record).collect(),
-        name: name.clone(),
+        ..Zone::new(
+            name.clone(),
+            Soa {
+                mailbox: label("hostmaster"),
+                refresh: Duration::from_secs(3600),
+                retry: Duration::from_secs(600),
+                expire: Duration::from_secs(86_400),
+                negative_ttl: Duration::from_secs(60),
+            },
+            vec![NameServer {
+                name: label("ns1"),
+                addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 53))],
+            }],
+            Duration::from_secs(3600),
+        )
     }
 }
 
@@ -256,7 +258,7 @@ fn service(declared: &Declared) -> Service {
     let name = zone.child(&format!("name-{}", declared.name)).expect("a short label");
     Service {
         id: service_id(declared.service),
-        dns: ServiceDns { name, ttl: declared.ttl, txt: Vec::new() },
+        dns: ServiceDns::new(name, declared.ttl),
         policy: match declared.policy {
             0 | 1 => Policy::Failover,
             2 => Policy::Weighted,

@@ -103,19 +103,18 @@ pub(crate) fn duration(text: &str) -> Duration {
 pub(crate) fn zone(name: &str) -> Zone {
     let name: DnsName = parse(name);
     let server = name.child("ns1").expect("a short label");
-    Zone {
-        soa: Soa {
+    Zone::new(
+        name.clone(),
+        Soa {
             mailbox: name.child("hostmaster").expect("a short label"),
             refresh: Duration::from_secs(3600),
             retry: Duration::from_secs(600),
             expire: Duration::from_secs(86_400),
             negative_ttl: Duration::from_secs(60),
         },
-        name_servers: vec![NameServer { name: server, addresses: vec![parse("192.0.2.53")] }],
-        ttl: Duration::from_secs(3600),
-        records: Vec::new(),
-        name,
-    }
+        vec![NameServer { name: server, addresses: vec![parse("192.0.2.53")] }],
+        Duration::from_secs(3600),
+    )
 }
 
 /// `service shop policy=failover pools="eu(10): e1 e2; us(20): e3" hold_down=5m …`
@@ -124,11 +123,10 @@ pub(crate) fn service(words: &Words) -> Service {
     let name =
         words.key("name").map_or_else(|| format!("{}.example.test", id.name()), str::to_owned);
     Service {
-        dns: ServiceDns {
-            name: parse(&name),
-            ttl: words.duration("ttl").unwrap_or(Duration::from_secs(30)),
-            txt: Vec::new(),
-        },
+        dns: ServiceDns::new(
+            parse(&name),
+            words.duration("ttl").unwrap_or(Duration::from_secs(30)),
+        ),
         policy: policy(words.key("policy").unwrap_or("failover")),
         pools: words.key("pools").map(pools).unwrap_or_default(),
         checks: words.key("checks").unwrap_or("tcp").split(' ').map(check).collect(),

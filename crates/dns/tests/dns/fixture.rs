@@ -25,13 +25,7 @@ pub(crate) fn zone() -> Arc<ZoneAnswers> {
         negative_ttl: 60 * second,
     };
     let server = NameServer { name: name("ns1.example.test"), addresses: vec![] };
-    let zone = Zone {
-        name: name("example.test"),
-        soa,
-        name_servers: vec![server],
-        ttl: 300 * second,
-        records: vec![],
-    };
+    let zone = Zone::new(name("example.test"), soa, vec![server], 300 * second);
     Arc::new(ZoneAnswers { zone, serial: 7, negative_ttl: 5 * second })
 }
 

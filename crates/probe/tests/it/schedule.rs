@@ -174,11 +174,10 @@ fn agent(name: &str) -> AgentName {
 fn service(name: &str, endpoints: Vec<Endpoint>, checks: Vec<Check>) -> Service {
     Service {
         id: ServiceId::new(name).expect("valid"),
-        dns: ServiceDns {
-            name: DnsName::new(&format!("{name}.test")).expect("valid"),
-            ttl: Duration::from_secs(30),
-            txt: vec![],
-        },
+        dns: ServiceDns::new(
+            DnsName::new(&format!("{name}.test")).expect("valid"),
+            Duration::from_secs(30),
+        ),
         policy: Policy::Failover,
         pools: vec![Pool {
             name: PoolName::new("main").expect("valid"),

@@ -193,7 +193,7 @@ prop_compose! {
         pools in vec(pool().boxed(), 0..3), checks in vec(check().boxed(), 0..3),
         quorum in quorum().boxed(), failover in rules().boxed(),
     ) -> Service {
-        Service { id, dns: ServiceDns { name, ttl, txt }, policy, pools, checks, quorum, failover }
+        Service { id, dns: ServiceDns { txt, ..ServiceDns::new(name, ttl) }, policy, pools, checks, quorum, failover }
     }
 }
 
@@ -220,13 +220,7 @@ prop_compose! {
     ) -> Zone {
         let server = |(name, addresses)| NameServer { name, addresses };
         let record = |(name, ttl, data)| Record { name, ttl, data };
-        Zone {
-            name,
-            soa: Soa { mailbox, refresh, retry, expire, negative_ttl },
-            name_servers: servers.into_iter().map(server).collect(),
-            ttl,
-            records: records.into_iter().map(record).collect(),
-        }
+        Zone { records: records.into_iter().map(record).collect(), ..Zone::new(name, Soa { mailbox, refresh, retry, expire, negative_ttl }, servers.into_iter().map(server).collect(), ttl) }
     }
 }
 
