@@ -28,6 +28,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("holdfast", &["holdfast-agent", "holdfast-wire", "holdfast-core"]),
     ("holdfast-sim", &["holdfast-agent", "holdfast-consensus", "holdfast-core", "holdfast-probe"]),
     ("holdfast-tests", &["holdfast-core", "holdfast-wire"]),
+    ("holdfast-fuzz", &["holdfast-core", "holdfast-dns"]),
     ("holdfast-bench", &["holdfast-core", "holdfast-wire"]),
 ];
 
