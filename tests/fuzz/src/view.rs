@@ -61,7 +61,13 @@ fn view() -> Answers {
     let names: SharedMap<_, _> =
         names.into_iter().map(|(owner, pick, sets)| (name(owner), at(pick, &sets))).collect();
     let zones = [zone("example.test"), zone("sub.example.test"), zone("2.0.192.in-addr.arpa")];
-    Answers { generation: 1, index: 9, zones: zones.into_iter().collect(), names, ..Answers::default() }
+    Answers {
+        generation: 1,
+        index: 9,
+        zones: zones.into_iter().collect(),
+        names,
+        ..Answers::default()
+    }
 }
 
 /// Both ways to an answer, over the same view.
