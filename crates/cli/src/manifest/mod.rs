@@ -13,6 +13,7 @@ mod check;
 pub(crate) mod duration;
 mod service;
 mod text;
+mod transfer;
 mod zone;
 
 use std::fmt;

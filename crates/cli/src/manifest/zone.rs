@@ -10,6 +10,7 @@ use holdfast_core::spec::{NameServer, Record, RecordData, Soa, SpecError, Zone};
 use serde::{Deserialize, Serialize};
 
 use super::duration::Span;
+use super::transfer::{PrimariesForm, TransferForm, UpdateForm};
 
 const TTL: Duration = Duration::from_secs(300);
 const REFRESH: Duration = Duration::from_secs(3600);
@@ -30,6 +31,12 @@ pub(super) struct ZoneForm {
     name_servers: Vec<NameServerForm>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     records: Vec<RecordForm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    transfer: Option<TransferForm>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    updates: Vec<UpdateForm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    primaries: Option<PrimariesForm>,
 }
 
 fn default_ttl() -> Span {
@@ -185,8 +192,12 @@ impl ZoneForm {
         }
         let server =
             |form: NameServerForm| NameServer { name: form.name, addresses: form.addresses };
+        let apex = name.clone();
         let zone = Zone {
             records,
+            transfer: self.transfer.map(Into::into).unwrap_or_default(),
+            updates: self.updates.into_iter().map(|form| form.into_rule(&apex)).collect(),
+            primaries: self.primaries.map(Into::into),
             ..Zone::new(
                 name,
                 Soa {
@@ -227,6 +238,9 @@ impl From<&Zone> for ZoneForm {
             ttl: Span(zone.ttl),
             name_servers: zone.name_servers.iter().map(server).collect(),
             records: zone.records.iter().map(record).collect(),
+            transfer: TransferForm::of(&zone.transfer),
+            updates: zone.updates.iter().map(Into::into).collect(),
+            primaries: zone.primaries.as_ref().map(Into::into),
         }
     }
 }

@@ -11,6 +11,7 @@ mod service;
 mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
+mod transfer;
 mod zone;
 
 pub use check::{
@@ -21,6 +22,9 @@ pub use endpoint::{Address, Endpoint, Pool};
 pub use policy::{AllDown, Failback, FailoverRules, Mode, Policy, Quorum, RegionRule};
 pub use service::{Service, ServiceDns};
 pub use settings::Settings;
+pub use transfer::{
+    EndpointRule, NotifyTarget, Prefix, PrefixError, Primaries, Transfer, UpdateRule,
+};
 pub use zone::{NameServer, Record, RecordData, Soa, Zone};
 
 use alloc::string::String;

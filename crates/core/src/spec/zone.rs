@@ -9,7 +9,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::bounds::{LONGEST_TTL, within};
-use super::{SpecError, spec_error};
+use super::{Primaries, SpecError, Transfer, UpdateRule, spec_error, transfer};
 use crate::name::DnsName;
 
 /// The timing fields of a zone's SOA record (RFC 1035, 3.3.13). The serial is the log index of the last change.
@@ -86,15 +86,30 @@ pub struct Zone {
     pub ttl: Duration,
     /// Static records.
     pub records: Vec<Record>,
+    /// Who may copy it, and who is told of changes.
+    pub transfer: Transfer,
+    /// Who may change it by UPDATE.
+    pub updates: Vec<UpdateRule>,
+    /// Where its records come from instead of this declaration.
+    pub primaries: Option<Primaries>,
 }
 
 impl Zone {
     /// The most static records of a zone.
     pub const MAX_RECORDS: usize = 100_000;
 
-    /// A zone with nothing but its apex, served to everybody.
+    /// A zone with nothing but its apex, served to everybody and given to nobody.
     pub fn new(name: DnsName, soa: Soa, name_servers: Vec<NameServer>, ttl: Duration) -> Self {
-        Self { name, soa, name_servers, ttl, records: Vec::new() }
+        Self {
+            name,
+            soa,
+            name_servers,
+            ttl,
+            records: Vec::new(),
+            transfer: Transfer::default(),
+            updates: Vec::new(),
+            primaries: None,
+        }
     }
 
     /// Says whether this zone is possible. Errors: the first field that is not, with what would be right.
@@ -106,6 +121,7 @@ impl Zone {
             return Err(spec_error("name", "a zone has a name of its own, not a wildcard"));
         }
         self.validate_times()?;
+        transfer::validate(self)?;
         for server in &self.name_servers {
             if server.name.is_within(&self.name) && server.addresses.is_empty() {
                 return Err(spec_error(

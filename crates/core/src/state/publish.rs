@@ -226,8 +226,14 @@ fn renewed<K, V>(
 
 fn zone_answers(state: &ZoneState, smallest_ttl: Option<Duration>) -> ZoneAnswers {
     // Field by field: a clone would copy every static record only to drop it.
-    let Zone { name, soa, name_servers, ttl, records: _ } = state.zone.as_ref();
-    let zone = Zone::new(name.clone(), soa.clone(), name_servers.clone(), *ttl);
+    let Zone { name, soa, name_servers, ttl, records: _, transfer, updates, primaries } =
+        state.zone.as_ref();
+    let zone = Zone {
+        transfer: transfer.clone(),
+        updates: updates.clone(),
+        primaries: primaries.clone(),
+        ..Zone::new(name.clone(), soa.clone(), name_servers.clone(), *ttl)
+    };
     let negative_ttl = zone.soa.negative_ttl.min(smallest_ttl.unwrap_or(zone.soa.negative_ttl));
     // Serial arithmetic (RFC 1982) wants 32 bits that grow.
     ZoneAnswers { negative_ttl, serial: (state.touched & 0xffff_ffff) as u32, zone }

@@ -16,6 +16,7 @@ mod reason;
 mod service;
 mod snapshot;
 mod status;
+mod transfer;
 mod zone;
 
 pub use primitive::request_id;

@@ -47,6 +47,18 @@ pub(super) fn parse<T: FromStr<Err: Display>>(field: &str, text: &str) -> Result
     text.parse().map_err(|e| DecodeError::invalid(field, e))
 }
 
+/// Parses each text of a list.
+pub(super) fn parse_each<T: FromStr<Err: Display>>(
+    field: &str,
+    texts: &[String],
+) -> Result<Vec<T>, DecodeError> {
+    texts.iter().map(|text| parse(field, text)).collect()
+}
+
+pub(super) fn texts<T: Display>(values: &[T]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
+}
+
 pub(super) fn parse_option<T: FromStr<Err: Display>>(
     field: &str,
     text: Option<&String>,

@@ -1,9 +1,9 @@
 //! Zones and their records.
 
-use holdfast_core::spec::{NameServer, Record, RecordData, Soa, Zone};
+use holdfast_core::spec::{NameServer, Record, RecordData, Soa, Transfer, Zone};
 
 use super::Convert;
-use super::primitive::{from_list, from_ms, list, ms, narrow, parse, required};
+use super::primitive::{from_list, from_ms, list, ms, narrow, optional, parse, required};
 use crate::error::DecodeError;
 use crate::pb::v1 as pb;
 
@@ -17,6 +17,9 @@ impl Convert for Zone {
             name_servers: list(&self.name_servers),
             ttl_ms: ms(self.ttl),
             records: list(&self.records),
+            transfer: (self.transfer != Transfer::default()).then(|| self.transfer.to_proto()),
+            updates: list(&self.updates),
+            primaries: self.primaries.as_ref().map(Convert::to_proto),
         }
     }
 
@@ -27,6 +30,9 @@ impl Convert for Zone {
             name_servers: from_list("name_servers", proto.name_servers)?,
             ttl: from_ms(proto.ttl_ms),
             records: from_list("records", proto.records)?,
+            transfer: optional("transfer", proto.transfer)?.unwrap_or_default(),
+            updates: from_list("updates", proto.updates)?,
+            primaries: optional("primaries", proto.primaries)?,
         })
     }
 }

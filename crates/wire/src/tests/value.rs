@@ -1,6 +1,6 @@
 //! Arbitrary values of the core, as far as bytes can tell: possible or not is `apply`'s business.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use holdfast_core::audit::{Content, Head, Record as AuditRecord};
@@ -210,6 +210,44 @@ fn record_data() -> impl Strategy<Value = RecordData> {
     ]
 }
 
+fn socket_addr() -> impl Strategy<Value = SocketAddr> {
+    any::<(IpAddr, u16)>().prop_map(SocketAddr::from)
+}
+
+fn prefix() -> impl Strategy<Value = Prefix> {
+    any::<(IpAddr, u8)>().prop_map(|(address, length)| {
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        Prefix { address, length: length.min(longest) }
+    })
+}
+
+prop_compose! {
+    fn transfer()(
+        allow in vec(prefix(), 0..3),
+        keys in vec(dns_name(), 0..3),
+        notify in vec((socket_addr(), of(dns_name())), 0..3),
+    ) -> Transfer {
+        let notify = notify.into_iter().map(|(address, key)| NotifyTarget { address, key });
+        Transfer { allow, keys, notify: notify.collect() }
+    }
+}
+
+prop_compose! {
+    fn update_rule()(
+        key in dns_name(), names in vec(dns_name(), 0..3), types: Vec<u16>,
+        endpoints in of((pool_name(), any::<u16>())),
+    ) -> UpdateRule {
+        let endpoints = endpoints.map(|(pool, port)| EndpointRule { pool, port });
+        UpdateRule { key, names, types, endpoints }
+    }
+}
+
+prop_compose! {
+    fn primaries()(addresses in vec(socket_addr(), 0..3), key in of(dns_name())) -> Primaries {
+        Primaries { addresses, key }
+    }
+}
+
 prop_compose! {
     pub(super) fn zone()(
         name in dns_name(),
@@ -217,10 +255,13 @@ prop_compose! {
         servers in vec((dns_name(), vec(any::<IpAddr>(), 0..3)), 0..3),
         ttl in ms(),
         records in vec((dns_name(), ms(), record_data().boxed()), 0..4),
+        (transfer, updates, primaries) in (
+            transfer().boxed(), vec(update_rule().boxed(), 0..3), of(primaries().boxed()),
+        ),
     ) -> Zone {
         let server = |(name, addresses)| NameServer { name, addresses };
         let record = |(name, ttl, data)| Record { name, ttl, data };
-        Zone { records: records.into_iter().map(record).collect(), ..Zone::new(name, Soa { mailbox, refresh, retry, expire, negative_ttl }, servers.into_iter().map(server).collect(), ttl) }
+        Zone { records: records.into_iter().map(record).collect(), transfer, updates, primaries, ..Zone::new(name, Soa { mailbox, refresh, retry, expire, negative_ttl }, servers.into_iter().map(server).collect(), ttl) }
     }
 }
 
