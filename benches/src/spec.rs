@@ -35,6 +35,7 @@ pub(crate) fn zone_at(apex: &str, records: &[(String, Ipv4Addr)]) -> pb::Zone {
         }],
         ttl_ms: 300_000,
         records: records.iter().map(record).collect(),
+        ..pb::Zone::default()
     }
 }
 

@@ -211,7 +211,7 @@ struct Metadata {
 #[serde(untagged)]
 enum Form {
     Service(Box<ServiceForm>),
-    Zone(ZoneForm),
+    Zone(Box<ZoneForm>),
 }
 
 /// Reads a document in one pass, so that every error keeps its place: `kind` decides how `spec` is read, and
@@ -239,7 +239,7 @@ impl<'de> Visitor<'de> for DocumentReader {
                 ("kind", _) => kind = Some(map.next_value()?),
                 ("metadata", _) => metadata = Some(map.next_value()?),
                 ("spec", Some(Kind::Service)) => spec = Some(Form::Service(map.next_value()?)),
-                ("spec", Some(Kind::Zone)) => spec = Some(Form::Zone(map.next_value()?)),
+                ("spec", Some(Kind::Zone)) => spec = Some(Form::Zone(Box::new(map.next_value()?))),
                 ("spec", None) => {
                     return Err(refuse(&mut map, "kind must stand before spec".into()));
                 }
@@ -325,7 +325,7 @@ impl From<&Manifest> for Document {
             }
             Manifest::Zone(zone) => {
                 let metadata = Metadata { name: zone.name.to_string(), namespace: None };
-                (Kind::Zone, metadata, Form::Zone(ZoneForm::from(zone)))
+                (Kind::Zone, metadata, Form::Zone(Box::new(ZoneForm::from(zone))))
             }
         };
         Self { api_version: ApiVersion::V1, kind, metadata, spec }

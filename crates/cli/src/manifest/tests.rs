@@ -449,7 +449,11 @@ fn a_zone_says_who_copies_and_changes_it_and_whence_it_comes() {
     let told: Vec<_> = zone.transfer.notify.iter().map(|t| t.address.to_string()).collect();
     assert_eq!(told, ["192.0.2.7:53", "[2001:db8::7]:5353"]);
     assert_eq!(zone.updates[0].types, [1, 16, 4242]);
-    assert_eq!(zone.updates[1].names, [zone.name.clone()], "the whole zone where none is named");
+    assert_eq!(
+        zone.updates[1].names,
+        std::slice::from_ref(&zone.name),
+        "the whole zone where none is named"
+    );
     let exported = export(&manifests, Format::Yaml).expect("exports");
     assert_eq!(yaml(&exported).unwrap_or_else(|e| panic!("{e}\n{exported}")), manifests);
 
