@@ -22,6 +22,8 @@ pub struct DnsConfig {
     pub tcp: TcpConfig,
     /// What is told in class CHAOS.
     pub chaos: ChaosConfig,
+    /// The server's name, told to clients that ask for it (NSID, RFC 5001); at most 255 bytes, `None` tells none.
+    pub nsid: Option<String>,
     /// Where the last view is kept for a restart without quorum; `None` keeps none.
     pub last_known_good: Option<LastKnownGood>,
 }
@@ -179,6 +181,9 @@ impl DnsConfig {
         let texts = [&self.chaos.version, &self.chaos.hostname];
         if texts.into_iter().flatten().any(|text| text.len() > MAX_TEXT) {
             return config("chaos", format!("a text has at most {MAX_TEXT} bytes"));
+        }
+        if self.nsid.as_ref().is_some_and(|nsid| nsid.is_empty() || nsid.len() > MAX_TEXT) {
+            return config("nsid", format!("1 to {MAX_TEXT} bytes, or absent to tell none"));
         }
         Ok(())
     }

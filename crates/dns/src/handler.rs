@@ -4,14 +4,17 @@
 //! It awaits nothing but the `ResponseHandler` it is given. The decision itself is `holdfast_core::answer`; here are
 //! only the questions that are about this server: other classes, transfers, `_holdfast.<zone>`, and a start without
 //! any view, which is SERVFAIL (a resolver then asks another agent).
+//!
+//! It writes no OPT: that is `reply_opt`'s, for all answers alike. What the answer has to say there is left in
+//! [`Handler::remarks`].
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use hickory_net::runtime::Time;
-use hickory_net::xfer::Protocol;
-use hickory_proto::op::{Edns, Header, HeaderCounts, LowerQuery, Metadata, OpCode, ResponseCode};
+use hickory_proto::op::{Header, HeaderCounts, LowerQuery, Metadata, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::TXT;
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
@@ -21,10 +24,12 @@ use holdfast_core::answer::{self, Answer, Code, Kind};
 use holdfast_core::view::ZoneAnswers;
 
 use crate::config::ChaosConfig;
-use crate::limits::{HEADER, MAX_TCP, MAX_UDP, MIN_UDP, OPT};
+use crate::limits::{HEADER, MAX_TCP};
 use crate::metric::QueryCounters;
+use crate::opt::Subnet;
 use crate::publish::Published;
 use crate::record::{Records, core_name, room_of};
+use crate::reply_opt::{ExtendedError, Remarks};
 use crate::respond::Transport;
 
 /// The label below an apex at which the state of the server itself is answered.
@@ -35,6 +40,26 @@ pub(crate) const STATUS_LABEL: &str = "_holdfast";
 pub struct Settings {
     /// What is told in class CHAOS.
     pub chaos: ChaosConfig,
+    /// The server's name, told to clients that ask for it (RFC 5001); `None` is not told.
+    pub nsid: Option<String>,
+    /// How long a connection may idle, told to clients that ask for it (RFC 7828), in units of 100 ms.
+    pub idle_timeout: Duration,
+}
+
+/// What a handler is told of a query beside its message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context {
+    /// The most bytes of the reply without its OPT.
+    pub(crate) limit: u16,
+    /// The network that the client asks for.
+    #[expect(dead_code, reason = "read by what tailors answers")]
+    pub(crate) subnet: Option<Subnet>,
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Self { limit: MAX_TCP, subnet: None }
+    }
 }
 
 /// Answers queries from one snapshot.
@@ -43,6 +68,9 @@ pub struct Handler {
     published: Option<Arc<Published>>,
     settings: Arc<Settings>,
     turns: Arc<AtomicU32>,
+    context: Context,
+    /// Of the last answer. Its lock is never contended: a responder uses its handler alone.
+    remarks: Mutex<Remarks>,
 }
 
 /// An answer on its way to the encoder.
@@ -52,6 +80,7 @@ struct Decision {
     authority: Vec<Record>,
     additional: Vec<Record>,
     zone: Option<DnsName>,
+    remarks: Remarks,
 }
 
 impl Decision {
@@ -63,7 +92,12 @@ impl Decision {
             authority: Vec::new(),
             additional: Vec::new(),
             zone: None,
+            remarks: Remarks::default(),
         }
+    }
+
+    fn because(self, error: ExtendedError) -> Self {
+        Self { remarks: error.into(), ..self }
     }
 }
 
@@ -74,7 +108,24 @@ impl Handler {
         settings: Arc<Settings>,
         turns: Arc<AtomicU32>,
     ) -> Self {
-        Self { published, settings, turns }
+        let (context, remarks) = (Context::default(), Mutex::default());
+        Self { published, settings, turns, context, remarks }
+    }
+
+    /// Prepares for one query.
+    pub(crate) fn prepare(&mut self, context: Context) {
+        self.context = context;
+        *self.remarks.get_mut().unwrap_or_else(PoisonError::into_inner) = Remarks::default();
+    }
+
+    /// What the last answer has to say in the reply's OPT.
+    pub(crate) fn remarks(&mut self) -> Remarks {
+        *self.remarks.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What this server tells of itself.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// The view that is answered from.
@@ -104,6 +155,11 @@ impl Handler {
         turn ^ (turn >> 16)
     }
 
+    /// The bytes that a reply has for records.
+    fn room(&self, request: &Request) -> usize {
+        usize::from(self.context.limit).saturating_sub(HEADER + request.queries.as_bytes().len())
+    }
+
     fn decide(&self, request: &Request) -> Decision {
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.checking_disabled = false;
@@ -118,17 +174,20 @@ impl Handler {
         }
         match (query.query_class(), query.query_type()) {
             (DNSClass::IN, RecordType::AXFR | RecordType::IXFR) => {
-                Decision::bare(metadata, ResponseCode::Refused)
+                Decision::bare(metadata, ResponseCode::Refused).because(ExtendedError::Prohibited)
             }
-            (DNSClass::IN, _) => self.decide_in(metadata, query, room(request)),
+            (DNSClass::IN, _) => self.decide_in(metadata, query, self.room(request)),
             (DNSClass::CH, kind) => self.decide_chaos(metadata, query, kind),
-            _ => Decision::bare(metadata, ResponseCode::Refused),
+            _ => {
+                Decision::bare(metadata, ResponseCode::Refused).because(ExtendedError::NotSupported)
+            }
         }
     }
 
     fn decide_in(&self, metadata: Metadata, query: &LowerQuery, room: usize) -> Decision {
         let Some(published) = &self.published else {
-            return Decision::bare(metadata, ResponseCode::ServFail);
+            return Decision::bare(metadata, ResponseCode::ServFail)
+                .because(ExtendedError::NotReady);
         };
         let asked = core_name(query.name());
         let zone = answer::zone_of(published.answers(), &asked);
@@ -146,6 +205,7 @@ impl Handler {
         let mut decision =
             express(metadata, &Records { asked: &name, asked_core: &asked }, &decided);
         decision.zone = zone.map(|zone| zone.zone.name.clone());
+        decision.remarks.error = reason(decided.code);
         decision
     }
 
@@ -156,7 +216,8 @@ impl Handler {
             _ => None,
         };
         let Some(text) = text.filter(|_| matches!(kind, RecordType::TXT | RecordType::ANY)) else {
-            return Decision::bare(metadata, ResponseCode::Refused);
+            return Decision::bare(metadata, ResponseCode::Refused)
+                .because(ExtendedError::Prohibited);
         };
         let mut record = txt(query, text.as_bytes());
         record.dns_class = DNSClass::CH;
@@ -178,8 +239,8 @@ impl RequestHandler for Handler {
         let metadata = decision.metadata;
         let transport = Transport::of(request.protocol());
         self.count(decision.zone.as_ref(), metadata.response_code, transport);
-        let edns = request.edns.as_ref().map(reply_edns);
-        let response = MessageResponseBuilder::new(&request.queries, edns.as_ref()).build(
+        *self.remarks.lock().unwrap_or_else(PoisonError::into_inner) = decision.remarks;
+        let response = MessageResponseBuilder::new(&request.queries, None).build(
             metadata,
             &decision.answers,
             &decision.authority,
@@ -210,7 +271,7 @@ fn express(mut metadata: Metadata, records: &Records<'_>, decided: &Answer) -> D
     };
     metadata.response_code = response_code(decided.code);
     metadata.authoritative = decided.authoritative;
-    Decision { metadata, answers, authority, additional, zone: None }
+    Decision { metadata, answers, authority, additional, zone: None, remarks: Remarks::default() }
 }
 
 /// Answers for the name at which a server tells which view it serves: a TXT of TTL 0, and NODATA for other types.
@@ -252,20 +313,13 @@ fn trim(decided: &mut Answer, asked: &DnsName, room: usize) {
     decided.additional.truncate(fitting);
 }
 
-/// The bytes that a reply has for records.
-fn room(request: &Request) -> usize {
-    let most = match (request.protocol(), &request.edns) {
-        (Protocol::Udp, Some(edns)) => edns.max_payload().clamp(MIN_UDP, MAX_UDP),
-        (Protocol::Udp, None) => MIN_UDP,
-        _ => MAX_TCP,
-    };
-    usize::from(most).saturating_sub(HEADER + request.queries.as_bytes().len() + OPT)
-}
-
-fn reply_edns(asked: &Edns) -> Edns {
-    let mut edns = Edns::new();
-    edns.set_max_payload(MAX_UDP).set_version(0).set_dnssec_ok(asked.flags().dnssec_ok);
-    edns
+/// Why there is no answer.
+fn reason(code: Code) -> Option<ExtendedError> {
+    match code {
+        Code::Refused => Some(ExtendedError::NotAuthoritative),
+        Code::ServerFailure => Some(ExtendedError::Closed),
+        Code::NoError | Code::NameError => None,
+    }
 }
 
 fn is_status(asked: &DnsName, zone: &DnsName) -> bool {

@@ -10,7 +10,8 @@ use hickory_proto::op::ResponseCode;
 
 use crate::compiled::Plan;
 use crate::handler::STATUS_LABEL;
-use crate::limits::{HEADER, MAX_UDP};
+use crate::limits::HEADER;
+use crate::reply_opt::{ExtendedError, Remarks};
 use crate::screen::Query;
 use crate::table::{Found, Table};
 
@@ -30,15 +31,15 @@ pub(crate) struct Told {
     pub(crate) code: ResponseCode,
 }
 
-/// Answers a plain question into `out`, in at most `limit` bytes; `None` for one that is not plain. A turn is taken
-/// exactly when an answer is made.
+/// Answers a plain question into `out`, in at most `limit` bytes and without an OPT; `None` for one that is not plain.
+/// A turn is taken exactly when an answer is made.
 pub(crate) fn answer(
     table: &Table,
     (wire, query): (&[u8], &Query),
     limit: u16,
     turn: impl FnOnce() -> u32,
     out: &mut Vec<u8>,
-) -> Option<Told> {
+) -> Option<(Told, Remarks)> {
     let field = |at: usize| u16::from_be_bytes([wire[at], wire[at + 1]]);
     let kind = field(query.name_end);
     if field(query.name_end + 2) != CLASS_IN || matches!(kind, TYPE_AXFR | TYPE_IXFR) {
@@ -57,9 +58,13 @@ pub(crate) fn answer(
     out.extend_from_slice(&[wire[0], wire[1], 0x80 | (wire[2] & 0x79), 0]);
     out.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
     out.extend_from_slice(&wire[HEADER..query.question_end()]);
+    let mut remarks = Remarks::default();
     let told = match table.find(name) {
         Found::Wildcard => return None,
-        Found::Outside => Told { zone: None, code: ResponseCode::Refused },
+        Found::Outside => {
+            remarks = ExtendedError::NotAuthoritative.into();
+            Told { zone: None, code: ResponseCode::Refused }
+        }
         Found::Missing(zone) => {
             table.zone(zone).push_tail(name, out)?;
             Told { zone: Some(zone), code: ResponseCode::NXDomain }
@@ -67,7 +72,10 @@ pub(crate) fn answer(
         Found::Node(node) => {
             let code = match node.plan(kind) {
                 Plan::Handler => return None,
-                Plan::Failure => ResponseCode::ServFail,
+                Plan::Failure => {
+                    remarks = ExtendedError::Closed.into();
+                    ResponseCode::ServFail
+                }
                 Plan::NoData => {
                     table.zone(node.zone).push_tail(name, out)?;
                     ResponseCode::NoError
@@ -76,7 +84,8 @@ pub(crate) fn answer(
                     let (records, count) = addresses.at(here, turn());
                     out.extend_from_slice(records);
                     finish(query, (Section::Answer, count), ResponseCode::NoError, limit, out);
-                    return Some(Told { zone: Some(node.zone), code: ResponseCode::NoError });
+                    let told = Told { zone: Some(node.zone), code: ResponseCode::NoError };
+                    return Some((told, remarks));
                 }
             };
             Told { zone: Some(node.zone), code }
@@ -85,7 +94,7 @@ pub(crate) fn answer(
     turn();
     let negative = matches!(told.code, ResponseCode::NoError | ResponseCode::NXDomain);
     finish(query, (Section::Authority, usize::from(negative)), told.code, limit, out);
-    Some(told)
+    Some((told, remarks))
 }
 
 /// The section that records are in, by the place of its count's low byte in the header.
@@ -95,7 +104,7 @@ enum Section {
     Authority = 9,
 }
 
-/// Completes header and OPT; a reply that is too long loses its records and says so (TC).
+/// Completes the header; a reply that is too long loses its records and says so (TC).
 fn finish(
     query: &Query,
     (section, count): (Section, usize),
@@ -103,21 +112,16 @@ fn finish(
     limit: u16,
     out: &mut Vec<u8>,
 ) {
-    let opt = query.opt.map(|opt| opt.record(MAX_UDP, code));
     if matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) {
         out[2] |= AA;
     }
     out[3] = code.low();
-    if out.len() + opt.map_or(0, |opt| opt.len()) > usize::from(limit) {
+    if out.len() > usize::from(limit) {
         out.truncate(query.question_end());
         out[2] |= TC;
     } else {
         // What fits a message has far less than 2^16 records.
         let place = section as usize - 1;
         out[place..=place + 1].copy_from_slice(&(count as u16).to_be_bytes());
-    }
-    if let Some(opt) = opt {
-        out.extend_from_slice(&opt);
-        out[11] = 1;
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! wire ─▶ screen ─┬─ silence
-//!                 ├─ fault ─────────────────────────────▶ header [question] [OPT]
-//!                 └─ query ─▶ Request ─▶ Handler ─▶ Capture ─▶ reply, or TC with empty sections
+//!                 ├─ fault ──────────────────────────────────▶ header [question] ─▶ [OPT]
+//!                 └─ query ─┬─ plain ────────────────────────┬─▶ answer, or TC and no records ─▶ [OPT]
+//!                           └─ Request ─▶ Handler ─▶ Capture ┘
 //! ```
 //!
 //! hickory's own server cannot be given a reply's size or a compression table, so its message goes into a capturing
 //! `ResponseHandler` that encodes it here: never longer than the transport and the client take, owners as pointers to
 //! the question (hickory alone never compresses against it). A message that does not fit is replaced by one with TC
-//! and no records, so that no client takes a part for the whole; the OPT is always there when one was asked with.
+//! and no records, so that no client takes a part for the whole. The OPT is written behind whatever was made (`reply_opt`).
 //!
 //! Invariant: the future of a request is complete at its first poll, for it awaits nothing. A reply has QR=1, the id,
 //! and the question byte for byte as asked.
@@ -32,12 +33,14 @@ use metrics::counter;
 use tokio::time::Instant;
 
 use crate::compiled::encoder_behind;
-use crate::handler::{Handler, Settings};
-use crate::limits::{HEADER, MAX_TCP, MAX_UDP};
+use crate::handler::{Context, Handler, Settings};
+use crate::limits::{HEADER, MAX_TCP};
 use crate::metric;
+use crate::opt::Opt;
 use crate::plain::{self, TC, Told};
 use crate::publish::AnswersSource;
-use crate::screen::{Fault, Opt, Query, Screened, screen};
+use crate::reply_opt::{ExtendedError, Remarks, ReplyOpt};
+use crate::screen::{Fault, Query, Screened, screen};
 
 /// How a message came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +63,13 @@ impl Transport {
         match self {
             Self::Udp => Protocol::Udp,
             Self::Tcp => Protocol::Tcp,
+        }
+    }
+
+    /// Whether only the client can read what it is told.
+    pub(crate) fn encrypted(self) -> bool {
+        match self {
+            Self::Udp | Self::Tcp => false,
         }
     }
 
@@ -152,49 +162,104 @@ impl Responder {
 
     fn write_fault(&self, wire: &[u8], fault: &Fault, peer: Peer, out: &mut Vec<u8>) {
         self.handler.count(None, fault.code, peer.transport);
-        write_bare(wire, fault, out);
-    }
-
-    /// Writes the answer to a plain question; false for one that the handler must answer.
-    fn write_plain(&mut self, wire: &[u8], query: &Query, peer: Peer, out: &mut Vec<u8>) -> bool {
-        let Some(published) = self.handler.published().filter(|_| self.compiled) else {
-            return false;
-        };
-        let turn = || self.handler.next_turn();
-        let limit = limit(query, peer);
-        let told = plain::answer(published.table(), (wire, query), limit, turn, out);
-        if let Some(told) = told {
-            self.tally.count(told, peer.transport);
+        write_bare(wire, fault.code, fault.question_end, out);
+        if let Some(opt) = fault.opt {
+            ReplyOpt::bare(opt).push(fault.code, Remarks::default(), MAX_TCP, out);
         }
-        told.is_some()
     }
 
     fn write_answer(&mut self, wire: &[u8], query: &Query, peer: Peer, out: &mut Vec<u8>) {
-        if self.write_plain(wire, query, peer, out) {
-            return;
+        let most = limit(query, peer);
+        let needed = query.opt.map_or(0, |opt| self.reply_opt(opt, peer).needed());
+        let context = Context { limit: most - needed, subnet: query.subnet() };
+        let plain = self.write_plain(wire, query, (context, peer), out);
+        let (code, mut remarks) =
+            plain.unwrap_or_else(|| self.write_handled(wire, query, (context, peer), out));
+        let Some(opt) = query.opt else { return };
+        if matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) && self.is_stale() {
+            remarks.error.get_or_insert(ExtendedError::StaleAnswer);
         }
-        let fault = |code| Fault { code, question_end: Some(query.question_end()), opt: query.opt };
+        self.reply_opt(opt, peer).push(code, remarks, most, out);
+    }
+
+    /// What the reply to a query with this OPT must say in its own.
+    fn reply_opt(&self, opt: Opt, peer: Peer) -> ReplyOpt<'_> {
+        let settings = self.handler.settings();
+        let units = settings.idle_timeout.as_millis() / 100;
+        ReplyOpt {
+            opt,
+            cookie: None,
+            keepalive: opt.options.keepalive.then(|| units.try_into().unwrap_or(u16::MAX)),
+            nsid: settings.nsid.as_deref().filter(|_| opt.options.nsid).unwrap_or("").as_bytes(),
+            padded: opt.options.padding && peer.transport.encrypted(),
+        }
+    }
+
+    /// Whether the answers come from disk.
+    fn is_stale(&self) -> bool {
+        self.handler.published().is_some_and(|published| !published.position().live)
+    }
+
+    /// Writes the answer to a plain question; `None` for one that the handler must answer.
+    fn write_plain(
+        &mut self,
+        wire: &[u8],
+        query: &Query,
+        (context, peer): (Context, Peer),
+        out: &mut Vec<u8>,
+    ) -> Option<(ResponseCode, Remarks)> {
+        let published = self.handler.published().filter(|_| self.compiled)?;
+        let turn = || self.handler.next_turn();
+        let (told, remarks) =
+            plain::answer(published.table(), (wire, query), context.limit, turn, out)?;
+        self.tally.count(told, peer.transport);
+        Some((told.code, remarks))
+    }
+
+    /// Writes the handler's answer.
+    fn write_handled(
+        &mut self,
+        wire: &[u8],
+        query: &Query,
+        (context, peer): (Context, Peer),
+        out: &mut Vec<u8>,
+    ) -> (ResponseCode, Remarks) {
+        let question_end = Some(query.question_end());
         let protocol = peer.transport.protocol();
         let Ok(request) = Request::from_bytes(query.normalized(wire), peer.address, protocol)
         else {
-            return self.write_fault(wire, &fault(ResponseCode::FormErr), peer, out);
+            return self.write_failure(wire, (ResponseCode::FormErr, question_end), peer, out);
         };
-        let limit = limit(query, peer);
-        self.capture.lock().prepare(&wire[..query.question_end()], query.name_end, limit);
+        self.capture.lock().prepare(&wire[..query.question_end()], query.name_end, context.limit);
+        self.handler.prepare(context);
         self.handler
             .handle_request::<_, TokioTime>(&request, self.capture.clone())
             .now_or_never()
             .expect("the handler awaits only the capture, which is ready at once");
         let mut captured = self.capture.lock();
-        if !captured.whole {
-            return self.write_fault(wire, &fault(ResponseCode::ServFail), peer, out);
-        }
+        let Some(code) = captured.code else {
+            return self.write_failure(wire, (ResponseCode::ServFail, question_end), peer, out);
+        };
         std::mem::swap(out, &mut captured.bytes);
         if out[2] & TC != 0 {
             let flags = [out[2], out[3]];
-            write_bare(wire, &fault(ResponseCode::NoError), out);
+            write_bare(wire, code, question_end, out);
             out[2..4].copy_from_slice(&flags);
         }
+        drop(captured);
+        (code, self.handler.remarks())
+    }
+
+    fn write_failure(
+        &self,
+        wire: &[u8],
+        (code, question_end): (ResponseCode, Option<usize>),
+        peer: Peer,
+        out: &mut Vec<u8>,
+    ) -> (ResponseCode, Remarks) {
+        self.handler.count(None, code, peer.transport);
+        write_bare(wire, code, question_end, out);
+        (code, Remarks::default())
     }
 }
 
@@ -227,19 +292,15 @@ impl Tally {
     }
 }
 
-/// Writes a reply without records.
-fn write_bare(wire: &[u8], fault: &Fault, out: &mut Vec<u8>) {
-    let questions = u8::from(fault.question_end.is_some());
-    let opts = u8::from(fault.opt.is_some());
+/// Writes a reply without records and without an OPT.
+fn write_bare(wire: &[u8], code: ResponseCode, question_end: Option<usize>, out: &mut Vec<u8>) {
+    let questions = u8::from(question_end.is_some());
     out.clear();
     // QR, the opcode and RD as asked; no other flag.
-    out.extend_from_slice(&[wire[0], wire[1], 0x80 | (wire[2] & 0x79), fault.code.low()]);
-    out.extend_from_slice(&[0, questions, 0, 0, 0, 0, 0, opts]);
-    if let Some(end) = fault.question_end {
+    out.extend_from_slice(&[wire[0], wire[1], 0x80 | (wire[2] & 0x79), code.low()]);
+    out.extend_from_slice(&[0, questions, 0, 0, 0, 0, 0, 0]);
+    if let Some(end) = question_end {
         out.extend_from_slice(&wire[HEADER..end]);
-    }
-    if let Some(opt) = fault.opt {
-        out.extend_from_slice(&opt.record(MAX_UDP, fault.code));
     }
 }
 
@@ -254,7 +315,8 @@ struct Captured {
     seed: Vec<u8>,
     name_end: usize,
     limit: u16,
-    whole: bool,
+    /// The response code of a reply that is whole.
+    code: Option<ResponseCode>,
 }
 
 impl Capture {
@@ -271,7 +333,7 @@ impl Captured {
         self.seed[HEADER..name_end].make_ascii_lowercase();
         self.name_end = name_end;
         self.limit = limit;
-        self.whole = false;
+        self.code = None;
     }
 
     /// An encoder that knows the question's name as a target of compression, and begins at the header.
@@ -300,7 +362,7 @@ impl ResponseHandler for Capture {
     ) -> Result<ResponseInfo, NetError> {
         let mut captured = self.lock();
         let info = response.destructive_emit(&mut captured.encoder())?;
-        captured.whole = true;
+        captured.code = Some(info.response_code);
         Ok(info)
     }
 }

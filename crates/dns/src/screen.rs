@@ -9,7 +9,8 @@
 
 use hickory_proto::op::ResponseCode;
 
-use crate::limits::{HEADER, MAX_UDP, MIN_UDP, OPT};
+use crate::limits::{HEADER, OPT};
+use crate::opt::{Opt, Options, Subnet};
 use crate::respond::{Peer, Transport};
 
 /// Source ports that no resolver uses: none, echo, quotd and chargen, with which a forged query would make a loop.
@@ -46,32 +47,15 @@ pub(crate) struct Query {
     pub(crate) opt: Option<Opt>,
 }
 
-/// What an OPT record says (RFC 6891).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Opt {
-    pub(crate) payload: u16,
-    pub(crate) version: u8,
-    pub(crate) dnssec_ok: bool,
-}
-
-impl Opt {
-    /// The most bytes of a reply over UDP.
-    pub(crate) fn limit(opt: Option<Self>) -> u16 {
-        opt.map_or(MIN_UDP, |opt| opt.payload.clamp(MIN_UDP, MAX_UDP))
-    }
-
-    /// Its record in a request for hickory or in a reply: this payload, version 0, no options.
-    pub(crate) fn record(self, payload: u16, code: ResponseCode) -> [u8; OPT] {
-        let [size_high, size_low] = payload.to_be_bytes();
-        let flags = if self.dnssec_ok { 0x80 } else { 0 };
-        [0, 0, 41, size_high, size_low, code.high(), 0, flags, 0, 0, 0]
-    }
-}
-
 impl Query {
     /// Where the question ends.
     pub(crate) fn question_end(&self) -> usize {
         self.name_end + 4
+    }
+
+    /// The network that the client asks for (RFC 7871).
+    pub(crate) fn subnet(&self) -> Option<Subnet> {
+        self.opt.and_then(|opt| opt.options.subnet)
     }
 
     /// The message for hickory: id, opcode and RD, the question as it is, and a plain OPT.
@@ -81,7 +65,7 @@ impl Query {
         message.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, u8::from(self.opt.is_some())]);
         message.extend_from_slice(&wire[HEADER..self.question_end()]);
         if let Some(opt) = self.opt {
-            message.extend_from_slice(&opt.record(Opt::limit(Some(opt)), ResponseCode::NoError));
+            message.extend_from_slice(&opt.record(Opt::limit(Some(opt)), 0));
         }
         message
     }
@@ -98,7 +82,8 @@ pub(crate) fn screen(wire: &[u8], peer: Peer) -> Screened {
     if peer.transport == Transport::Udp && DEAF_PORTS.contains(&peer.address.port()) {
         return Screened::Silence("port");
     }
-    let mut scan = Scan { wire, at: HEADER, question: None, opt: None, fault: false };
+    let transport = peer.transport;
+    let mut scan = Scan { wire, transport, at: HEADER, question: None, opt: None, fault: false };
     let whole = scan.records().is_some();
     let code = scan.verdict(whole);
     let question_end = scan.question.filter(|_| whole).map(|question| question.name_end + 4);
@@ -119,6 +104,7 @@ struct Question {
 /// A walk over a message.
 struct Scan<'a> {
     wire: &'a [u8],
+    transport: Transport,
     at: usize,
     /// The question, when there is exactly one.
     question: Option<Question>,
@@ -177,9 +163,11 @@ impl Scan<'_> {
         let length = self.read_u16()?;
         let data = self.take(usize::from(length))?;
         if kind == TYPE_OPT {
-            let clean = additional && rooted && self.opt.is_none() && options_fit(data);
-            self.fault |= !clean;
-            let opt = Opt { payload: class, version, dnssec_ok: flags & 0x80 != 0 };
+            let options = Options::parse(data, self.transport);
+            self.fault |= !additional || !rooted || self.opt.is_some() || options.is_none();
+            let dnssec_ok = flags & 0x80 != 0;
+            let options = options.unwrap_or_default();
+            let opt = Opt { payload: class, version, dnssec_ok, options };
             self.opt.get_or_insert(opt);
         }
         Some(())
@@ -210,14 +198,4 @@ impl<'a> Scan<'a> {
         self.at += count;
         Some(taken)
     }
-}
-
-/// Whether an OPT's options fill it exactly.
-fn options_fit(mut data: &[u8]) -> bool {
-    while let Some((head, rest)) = data.split_first_chunk::<4>() {
-        let length = usize::from(u16::from_be_bytes([head[2], head[3]]));
-        let Some(next) = rest.get(length..) else { return false };
-        data = next;
-    }
-    data.is_empty()
 }

@@ -87,7 +87,11 @@ struct Start {
 
 impl Start {
     fn new(config: DnsConfig, source: AnswersSource, shutdown: CancellationToken) -> Self {
-        let settings = Arc::new(Settings { chaos: config.chaos.clone() });
+        let settings = Arc::new(Settings {
+            chaos: config.chaos.clone(),
+            nsid: config.nsid.clone(),
+            idle_timeout: config.tcp.idle_timeout,
+        });
         let shutdown = shutdown.child_token();
         Self { config, source, shutdown, settings, tasks: TaskTracker::new() }
     }

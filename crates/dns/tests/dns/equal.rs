@@ -13,7 +13,7 @@ use holdfast_dns::{ChaosConfig, Peer, Publisher, Responder, Settings, channel};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use crate::fixture::{a, exchange, name, query, tcp, udp, v6, view, zone};
+use crate::fixture::{a, exchange, name, query, tcp, udp, v6, view, with_options, zone};
 
 /// Two responders over the same views: one with the compiled answers, one without.
 struct Pair {
@@ -26,7 +26,8 @@ impl Pair {
     fn new() -> Self {
         let (publisher, source) = channel();
         let chaos = ChaosConfig { version: Some("hf 1".into()), hostname: None };
-        let settings = Arc::new(Settings { chaos });
+        let settings =
+            Arc::new(Settings { chaos, nsid: Some("ns1".into()), ..Settings::default() });
         let turns: [Arc<AtomicU32>; 2] = Default::default();
         let responder = |turns: &Arc<AtomicU32>| {
             Responder::new(source.clone(), Arc::clone(&settings), Arc::clone(turns))
@@ -62,6 +63,7 @@ struct Question {
     class: u16,
     flags: [u8; 2],
     edns: Option<(u16, bool)>,
+    options: Vec<(u16, Vec<u8>)>,
     upper: u64,
     stream: bool,
 }
@@ -69,7 +71,8 @@ struct Question {
 impl Question {
     fn plain(owner: &str, kind: u16) -> Self {
         let (class, flags) = (1, [1, 0]);
-        Self { owner: owner.into(), kind, class, flags, edns: None, upper: 0, stream: false }
+        let (edns, options) = (None, Vec::new());
+        Self { owner: owner.into(), kind, class, flags, edns, options, upper: 0, stream: false }
     }
 
     fn wire(&self) -> Vec<u8> {
@@ -82,6 +85,11 @@ impl Question {
         if let Some((payload, dnssec_ok)) = self.edns {
             wire[name_end + 7..name_end + 9].copy_from_slice(&payload.to_be_bytes());
             wire[name_end + 11] = if dnssec_ok { 0x80 } else { 0 };
+        }
+        if self.edns.is_some() {
+            let options: Vec<_> =
+                self.options.iter().map(|(code, data)| (*code, &data[..])).collect();
+            wire = with_options(wire, &options);
         }
         for (place, byte) in wire[12..name_end].iter_mut().enumerate() {
             if self.upper >> (place % 64) & 1 == 1 {
@@ -113,6 +121,23 @@ fn held() -> impl Strategy<Value = String> {
     owner().prop_filter("names of our own are not the root", |owner| !owner.is_empty())
 }
 
+/// Options of which each has a meaning here, or none.
+fn option() -> impl Strategy<Value = (u16, Vec<u8>)> {
+    let known: Vec<(u16, Vec<u8>)> = vec![
+        (3, vec![]),
+        (8, vec![0, 1, 24, 0, 192, 0, 2]),
+        (8, vec![0, 2, 56, 0, 0x20, 1, 0xd, 0xb8, 0, 0, 1]),
+        (8, vec![0, 0, 0, 0]),
+        (8, vec![0, 1, 24, 24, 192, 0, 2]),
+        (10, vec![1, 2, 3, 4, 5, 6, 7, 8]),
+        (10, vec![9; 24]),
+        (11, vec![]),
+        (12, vec![0; 31]),
+        (65_001, vec![1]),
+    ];
+    select(known)
+}
+
 fn question() -> impl Strategy<Value = Question> {
     let kind =
         prop_oneof![4 => select(vec![1u16, 28]), 2 => select(KINDS.to_vec()), 1 => any::<u16>()];
@@ -124,17 +149,12 @@ fn question() -> impl Strategy<Value = Question> {
         class,
         (0u8..2, any::<u8>()),
         prop::option::of((payload, any::<bool>())),
+        prop::collection::vec(option(), 0..3),
         any::<u64>(),
         prop::bool::weighted(0.2),
     )
-        .prop_map(|(owner, kind, class, (recursion, flags), edns, upper, stream)| Question {
-            owner,
-            kind,
-            class,
-            flags: [recursion, flags],
-            edns,
-            upper,
-            stream,
+        .prop_map(|(owner, kind, class, (recursion, flags), edns, options, upper, stream)| {
+            Question { owner, kind, class, flags: [recursion, flags], edns, options, upper, stream }
         })
 }
 

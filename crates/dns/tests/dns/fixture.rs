@@ -136,6 +136,40 @@ pub(crate) fn query(owner: &str, kind: RecordType, edns: Option<u16>) -> Vec<u8>
     message(owner, kind, edns).to_vec().expect("a query can be encoded")
 }
 
+/// A query made by [`query`] with EDNS, and these options in its OPT.
+pub(crate) fn with_options(mut wire: Vec<u8>, options: &[(u16, &[u8])]) -> Vec<u8> {
+    let mut data = Vec::new();
+    for (code, option) in options {
+        data.extend(code.to_be_bytes());
+        data.extend(u16::try_from(option.len()).expect("short").to_be_bytes());
+        data.extend_from_slice(option);
+    }
+    let length = wire.len();
+    wire[length - 2..].copy_from_slice(&u16::try_from(data.len()).expect("short").to_be_bytes());
+    wire.extend(data);
+    wire
+}
+
+/// The options of a reply whose OPT is its last record, as it must be.
+pub(crate) fn options_of(reply: &[u8]) -> Vec<(u16, Vec<u8>)> {
+    let edns = decode(reply).edns.expect("an OPT");
+    let encoded = edns.options().as_ref().len();
+    let starts = (12..reply.len() - 10).rev().find(|at| {
+        let length = usize::from(u16::from_be_bytes([reply[at + 9], reply[at + 10]]));
+        reply[*at..at + 3] == [0, 0, 41] && at + 11 + length == reply.len()
+    });
+    let mut rest = &reply[starts.expect("the OPT is the last record") + 11..];
+    let mut options = Vec::new();
+    while let Some((head, tail)) = rest.split_first_chunk::<4>() {
+        let [code, length] = [[head[0], head[1]], [head[2], head[3]]].map(u16::from_be_bytes);
+        let (data, tail) = tail.split_at(usize::from(length));
+        options.push((code, data.to_vec()));
+        rest = tail;
+    }
+    assert_eq!(options.len(), encoded, "hickory sees the same options");
+    options
+}
+
 /// Sends bytes to a responder; `None` for silence.
 pub(crate) fn exchange(responder: &mut Responder, wire: &[u8], peer: Peer) -> Option<Vec<u8>> {
     let mut reply = Vec::new();

@@ -4,6 +4,7 @@ mod allocation;
 mod equal;
 mod file;
 mod fixture;
+mod options;
 mod publication;
 mod sockets;
 mod wire;

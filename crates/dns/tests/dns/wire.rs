@@ -322,8 +322,8 @@ fn chaos_is_refused_unless_configured() {
         _ => reply.metadata.response_code.to_string(),
     };
     let refused = ResponseCode::Refused.to_string();
-    let configured =
-        Settings { chaos: ChaosConfig { version: Some("hf 1".into()), hostname: None } };
+    let chaos = ChaosConfig { version: Some("hf 1".into()), hostname: None };
+    let configured = Settings { chaos, ..Settings::default() };
     for (owner, expected) in [
         ("version.bind.", "hf 1"),
         ("VERSION.Server.", "hf 1"),
