@@ -335,6 +335,7 @@ pub(super) fn zone() -> pb::Zone {
         }],
         ttl_ms: 30_000,
         records: Vec::new(),
+        ..pb::Zone::default()
     }
 }
 

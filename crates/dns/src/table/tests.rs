@@ -23,19 +23,14 @@ fn data(last: u8, refused: bool) -> Arc<NameAnswers> {
 }
 
 fn zone(apex: &str) -> Arc<ZoneAnswers> {
-    let zone = Declared {
-        name: name(apex),
-        soa: Soa {
-            mailbox: name("hostmaster.example.test"),
-            refresh: Duration::ZERO,
-            retry: Duration::ZERO,
-            expire: Duration::ZERO,
-            negative_ttl: Duration::ZERO,
-        },
-        name_servers: vec![],
-        ttl: Duration::ZERO,
-        records: vec![],
+    let soa = Soa {
+        mailbox: name("hostmaster.example.test"),
+        refresh: Duration::ZERO,
+        retry: Duration::ZERO,
+        expire: Duration::ZERO,
+        negative_ttl: Duration::ZERO,
     };
+    let zone = Declared::new(name(apex), soa, vec![], Duration::ZERO);
     Arc::new(ZoneAnswers { zone, serial: 0, negative_ttl: Duration::ZERO })
 }
 
