@@ -16,7 +16,8 @@ use core::time::Duration;
 
 use crate::name::DnsName;
 use crate::spec::{RecordData, Soa};
-use crate::view::{Answers, NameAnswers, Pick, RecordSet, ZoneAnswers};
+use crate::steer::{self, Client};
+use crate::view::{Answers, NameAnswers, RecordSet, ZoneAnswers};
 
 /// A record type that we hold data of, or any other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,6 +110,8 @@ pub struct Answer {
     pub authority: Vec<AnswerRecord>,
     /// The additional section: addresses of targets in our zones.
     pub additional: Vec<AnswerRecord>,
+    /// Length of the prefix around the client for which this is the answer (RFC 7871); 0 where it is for everybody.
+    pub scope: u8,
 }
 
 impl Answer {
@@ -119,6 +122,7 @@ impl Answer {
             answers: Vec::new(),
             authority: Vec::new(),
             additional: Vec::new(),
+            scope: 0,
         }
     }
 }
@@ -129,11 +133,10 @@ const MAX_CHAIN: usize = 8;
 /// For how many targets of an answer addresses are added.
 const MAX_TARGETS: usize = 32;
 
-/// Answers one question of class IN. `turn` chooses among records where the service rotates or weighs: equal turns
-/// give equal answers.
-pub fn answer(view: &Answers, name: &DnsName, kind: Kind, turn: u32) -> Answer {
+/// Answers one question of class IN for a client: equal clients get equal answers.
+pub fn answer(view: &Answers, name: &DnsName, kind: Kind, client: &Client) -> Answer {
     let Some(mut zone) = zone_of(view, name) else { return Answer::bare(Code::Refused) };
-    let mut walk = Walk { view, kind, turn, result: Answer::bare(Code::NoError) };
+    let mut walk = Walk { view, kind, client, result: Answer::bare(Code::NoError) };
     let mut owner = name.clone();
     for _ in 0..MAX_CHAIN {
         match walk.step(zone, &owner) {
@@ -176,7 +179,7 @@ enum Next {
 struct Walk<'a> {
     view: &'a Answers,
     kind: Kind,
-    turn: u32,
+    client: &'a Client,
     result: Answer,
 }
 
@@ -194,7 +197,8 @@ impl Walk<'_> {
             return Next::Done;
         }
         if let Some(set) = here.and_then(|here| set_of(here, self.kind)) {
-            push_set(owner, set, self.turn, &mut self.result.answers);
+            let scope = push_set(owner, set, self.client, &mut self.result.answers);
+            self.result.scope = self.result.scope.max(scope);
             return match &set.records[0].0 {
                 RecordData::Cname(target) if !matches!(self.kind, Kind::Cname | Kind::Any) => {
                     Next::Chase(target.clone())
@@ -243,7 +247,8 @@ impl Walk<'_> {
             };
             for kind in [Kind::A, Kind::Aaaa] {
                 if let Some(set) = set_of_exactly(here, kind) {
-                    push_set(target, set, self.turn, &mut self.result.additional);
+                    let scope = push_set(target, set, self.client, &mut self.result.additional);
+                    self.result.scope = self.result.scope.max(scope);
                 }
             }
         }
@@ -313,43 +318,12 @@ fn shared_suffix(name: &DnsName, other: &DnsName) -> DnsName {
     DnsName::from_query(name.as_str()[start..].to_string())
 }
 
-fn push_set(owner: &DnsName, set: &RecordSet, turn: u32, out: &mut Vec<AnswerRecord>) {
-    let record = |(data, _): &(RecordData, u32)| AnswerRecord {
-        name: owner.clone(),
-        ttl: set.ttl,
-        data: AnswerData::Record(data.clone()),
-    };
-    let (first, count) = chosen(set, turn);
-    let (before, from) = set.records.split_at(first);
-    out.extend(from.iter().chain(before).take(count).map(record));
-}
-
-/// Which records of a set an answer holds at a turn: the place of the first, and how many follow one another from
-/// there, going on at the start. The set has at least one record.
-pub fn chosen(set: &RecordSet, turn: u32) -> (usize, usize) {
-    let count = set.records.len();
-    match set.pick {
-        Pick::All => (0, count),
-        Pick::Rotate(most) => (turn as usize % count, count.min(usize::from(most.max(1)))),
-        Pick::Weighted => (weighted(&set.records, turn), 1),
-    }
-}
-
-/// The place that `turn` falls on when every record covers as many turns as it weighs. Multiplying by a large prime
-/// spreads consecutive turns over the places and keeps the shares exact.
-fn weighted(records: &[(RecordData, u32)], turn: u32) -> usize {
-    let total: u64 = records.iter().map(|(_, weight)| u64::from(*weight)).sum();
-    if total == 0 {
-        return turn as usize % records.len();
-    }
-    let mut at = u64::from(turn).wrapping_mul(2_654_435_761) % total;
-    for (place, (_, weight)) in records.iter().enumerate() {
-        if at < u64::from(*weight) {
-            return place;
-        }
-        at -= u64::from(*weight);
-    }
-    0
+/// Adds what the client gets of a set; returns the scope of that choice.
+fn push_set(owner: &DnsName, set: &RecordSet, client: &Client, out: &mut Vec<AnswerRecord>) -> u8 {
+    steer::choose(set, client, |place| {
+        let data = AnswerData::Record(set.records[place].0.clone());
+        out.push(AnswerRecord { name: owner.clone(), ttl: set.ttl, data });
+    })
 }
 
 fn seen(answers: &[AnswerRecord], name: &DnsName) -> bool {

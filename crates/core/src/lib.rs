@@ -38,6 +38,7 @@ pub mod selection;
 pub mod shared_map;
 pub mod spec;
 pub mod state;
+pub mod steer;
 pub mod time;
 pub mod view;
 

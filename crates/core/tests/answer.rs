@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use holdfast_core::answer::{Answer, AnswerData, Code, Kind, answer, zone_of};
 use holdfast_core::spec::{NameServer, RecordData, Soa, Zone};
+use holdfast_core::steer::Client;
 use holdfast_core::view::{Answers, NameAnswers, Pick, RecordSet, ZoneAnswers};
 use holdfast_core::{DnsName, Epoch, ServiceId};
 use proptest::prelude::*;
@@ -101,7 +102,7 @@ fn view() -> Answers {
 }
 
 fn ask(question: &str, kind: Kind) -> Answer {
-    answer(&view(), &DnsName::from_query(question.into()), kind, 0)
+    answer(&view(), &DnsName::from_query(question.into()), kind, &Client::anybody(0))
 }
 
 /// Answer and authority as a person would note them down: `CODE owner DATA …/ authority`.
@@ -244,7 +245,7 @@ fn a_closed_service_at_the_apex_leaves_the_zone_standing() {
     let mut view = view();
     let closed = view.names.get(&name("closed.example.test")).expect("declared").clone();
     view.names.insert(name("example.test"), closed);
-    let ask = |kind| answer(&view, &name("example.test"), kind, 0).code;
+    let ask = |kind| answer(&view, &name("example.test"), kind, &Client::anybody(0)).code;
     assert_eq!(
         (ask(Kind::A), ask(Kind::Soa), ask(Kind::Ns)),
         (Code::ServerFailure, Code::NoError, Code::NoError)
@@ -279,7 +280,7 @@ fn addresses_of_targets_come_along_but_not_of_closed_services() {
 }
 
 fn addresses(view: &Answers, question: &str, turn: u32) -> Vec<String> {
-    let answer = answer(view, &name(question), Kind::A, turn);
+    let answer = answer(view, &name(question), Kind::A, &Client::anybody(turn));
     answer
         .answers
         .iter()
@@ -352,13 +353,13 @@ proptest! {
         let registered = view.names.keys().nth(known).cloned();
         for kind in [Kind::A, Kind::Cname, Kind::Any, Kind::Other] {
             let below = DnsName::from_query(format!("{asked}.example.test"));
-            let answer = answer(&view, &below, kind, turn);
+            let answer = answer(&view, &below, kind, &Client::anybody(turn));
             prop_assert!(answer.code != Code::Refused);
             if answer.code == Code::NoError && answer.answers.is_empty() {
                 prop_assert_eq!(answer.authority.len(), 1);
             }
             if let Some(registered) = registered.as_ref().filter(|name| !name.as_str().starts_with("dangling")) {
-                let code = holdfast_core::answer::answer(&view, registered, kind, turn).code;
+                let code = holdfast_core::answer::answer(&view, registered, kind, &Client::anybody(turn)).code;
                 prop_assert!(code != Code::NameError, "{} {:?}", registered, kind);
             }
         }

@@ -19,6 +19,7 @@ use holdfast_core::invariant::{Checker, Observed, Witness};
 use holdfast_core::quorum::Verdict;
 use holdfast_core::spec::{Address, Policy, Pool, RecordData};
 use holdfast_core::state::Applied;
+use holdfast_core::steer::Client;
 use holdfast_core::view::{ServiceStatus, View};
 use holdfast_core::{Actor, AgentId, Command, EndpointName, Entry, GroupId, State, Timestamp};
 use proptest::prelude::*;
@@ -102,7 +103,7 @@ fn ask(server: AgentId, view: &View, status: &ServiceStatus, turn: u64) -> Obser
         Some(Address::Ip(IpAddr::V6(_))) => Kind::Aaaa,
         _ => Kind::A,
     };
-    let given = answer(&view.answers, name, kind, turn);
+    let given = answer(&view.answers, name, kind, &Client::anybody(turn));
     let address = |record: &AnswerRecord| match &record.data {
         AnswerData::Record(RecordData::A(ip)) => Some(Address::Ip((*ip).into())),
         AnswerData::Record(RecordData::Aaaa(ip)) => Some(Address::Ip((*ip).into())),

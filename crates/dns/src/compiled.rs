@@ -1,10 +1,9 @@
 //! The parts of answers that are the same for every question, in wire form, made when a view is published.
 //!
-//! Addresses are whole records whose owner is a pointer to the question; where answers rotate, they stand there twice,
-//! so that every answer is one slice of them. A negative answer is the zone's SOA, made by the encoder that also
+//! Addresses are whole records whose owner is a pointer to the question. A negative answer is the zone's SOA, made by the encoder that also
 //! answers without it; only its pointers depend on the question, and they are put right in each answer.
 //!
-//! What it deliberately does not decide: which records an answer holds (`holdfast_core::answer::chosen`).
+//! What it deliberately does not decide: which records an answer holds (`holdfast_core::steer::choose`).
 
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use hickory_proto::serialize::binary::{BinEncodable as _, BinEncoder};
 use holdfast_core::DnsName;
 use holdfast_core::answer::{self, AnswerData, AnswerRecord, Kind};
 use holdfast_core::spec::RecordData;
+use holdfast_core::steer::{self, Client};
 use holdfast_core::view::{Answers, NameAnswers, Pick, RecordSet, ZoneAnswers};
 
 use crate::limits::HEADER;
@@ -53,8 +53,8 @@ pub(crate) struct Addresses {
     /// The bytes of one record.
     size: usize,
     count: usize,
-    /// The set's place among the name's, where the turn chooses.
-    turning: Option<usize>,
+    /// The set's place among the name's, where the client decides.
+    steered: Option<usize>,
 }
 
 impl Addresses {
@@ -70,21 +70,28 @@ impl Addresses {
             push_address(data, kind, seconds(set.ttl), &mut bytes).ok_or(())?;
         }
         let count = set.records.len();
-        let turning = (count > 1 && set.pick != Pick::All).then_some(place);
+        let steered = (count > 1 && set.pick != Pick::All).then_some(place);
         let size = bytes.len() / count;
-        if turning.is_some() {
-            bytes.extend_from_within(..);
-        }
-        Ok(Some(Self { bytes: bytes.into(), size, count, turning }))
+        Ok(Some(Self { bytes: bytes.into(), size, count, steered }))
     }
 
-    /// The records of an answer at a turn, and how many they are.
-    pub(crate) fn at(&self, here: &NameAnswers, turn: u32) -> (&[u8], usize) {
-        let (first, count) = match self.turning {
-            None => (0, self.count),
-            Some(place) => answer::chosen(&here.sets[place], turn),
+    /// Writes the records that a client gets; returns how many they are, and the scope of the choice.
+    pub(crate) fn push(
+        &self,
+        here: &NameAnswers,
+        client: &Client,
+        out: &mut Vec<u8>,
+    ) -> (usize, u8) {
+        let Some(place) = self.steered else {
+            out.extend_from_slice(&self.bytes);
+            return (self.count, 0);
         };
-        (&self.bytes[first * self.size..(first + count) * self.size], count)
+        let mut count = 0;
+        let scope = steer::choose(&here.sets[place], client, |record| {
+            out.extend_from_slice(&self.bytes[record * self.size..][..self.size]);
+            count += 1;
+        });
+        (count, scope)
     }
 }
 

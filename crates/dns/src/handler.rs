@@ -8,7 +8,7 @@
 //! It writes no OPT: that is `reply_opt`'s, for all answers alike. What the answer has to say there is left in
 //! [`Handler::remarks`].
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseI
 use hickory_server::zone_handler::MessageResponseBuilder;
 use holdfast_core::DnsName;
 use holdfast_core::answer::{self, Answer, Code, Kind};
+use holdfast_core::steer::Client;
 use holdfast_core::view::ZoneAnswers;
 
 use crate::config::ChaosConfig;
@@ -148,7 +149,7 @@ impl Handler {
 
     /// The next turn. A bijection of the counter rather than the counter: clients ask in patterns (A, then AAAA), and
     /// every second number would always fall on the same record.
-    pub(crate) fn next_turn(&self) -> u32 {
+    fn next_turn(&self) -> u32 {
         let mut turn = self.turns.fetch_add(1, Ordering::Relaxed);
         turn = (turn ^ (turn >> 16)).wrapping_mul(0x85eb_ca6b);
         turn = (turn ^ (turn >> 13)).wrapping_mul(0xc2b2_ae35);
@@ -158,6 +159,11 @@ impl Handler {
     /// The bytes that a reply has for records.
     fn room(&self, request: &Request) -> usize {
         usize::from(self.context.limit).saturating_sub(HEADER + request.queries.as_bytes().len())
+    }
+
+    /// The client at this address, at the next turn.
+    pub(crate) fn next_client(&self, address: IpAddr) -> Client {
+        Client::at(address, self.next_turn())
     }
 
     fn decide(&self, request: &Request) -> Decision {
@@ -176,7 +182,7 @@ impl Handler {
             (DNSClass::IN, RecordType::AXFR | RecordType::IXFR) => {
                 Decision::bare(metadata, ResponseCode::Refused).because(ExtendedError::Prohibited)
             }
-            (DNSClass::IN, _) => self.decide_in(metadata, query, self.room(request)),
+            (DNSClass::IN, _) => self.decide_in(metadata, query, request),
             (DNSClass::CH, kind) => self.decide_chaos(metadata, query, kind),
             _ => {
                 Decision::bare(metadata, ResponseCode::Refused).because(ExtendedError::NotSupported)
@@ -184,7 +190,7 @@ impl Handler {
         }
     }
 
-    fn decide_in(&self, metadata: Metadata, query: &LowerQuery, room: usize) -> Decision {
+    fn decide_in(&self, metadata: Metadata, query: &LowerQuery, request: &Request) -> Decision {
         let Some(published) = &self.published else {
             return Decision::bare(metadata, ResponseCode::ServFail)
                 .because(ExtendedError::NotReady);
@@ -198,14 +204,15 @@ impl Handler {
             published.answers(),
             &asked,
             core_kind(query.query_type()),
-            self.next_turn(),
+            &self.next_client(request.src().ip()),
         );
-        trim(&mut decided, &asked, room);
+        trim(&mut decided, &asked, self.room(request));
         let name = Name::from(query.name());
         let mut decision =
             express(metadata, &Records { asked: &name, asked_core: &asked }, &decided);
         decision.zone = zone.map(|zone| zone.zone.name.clone());
         decision.remarks.error = reason(decided.code);
+        decision.remarks.scope = decided.scope;
         decision
     }
 
@@ -282,7 +289,7 @@ fn decide_status(
     zone: &ZoneAnswers,
 ) -> Decision {
     let apex = &zone.zone.name;
-    let mut decided = answer::answer(published.answers(), apex, Kind::Soa, 0);
+    let mut decided = answer::answer(published.answers(), apex, Kind::Soa, &Client::anybody(0));
     decided.authority = std::mem::take(&mut decided.answers);
     for soa in &mut decided.authority {
         soa.ttl = soa.ttl.min(zone.negative_ttl);

@@ -7,6 +7,7 @@
 //! Invariant: byte for byte what the handler answers at the same turn.
 
 use hickory_proto::op::ResponseCode;
+use holdfast_core::steer::Client;
 
 use crate::compiled::Plan;
 use crate::handler::STATUS_LABEL;
@@ -37,7 +38,7 @@ pub(crate) fn answer(
     table: &Table,
     (wire, query): (&[u8], &Query),
     limit: u16,
-    turn: impl FnOnce() -> u32,
+    client: impl FnOnce() -> Client,
     out: &mut Vec<u8>,
 ) -> Option<(Told, Remarks)> {
     let field = |at: usize| u16::from_be_bytes([wire[at], wire[at + 1]]);
@@ -81,17 +82,16 @@ pub(crate) fn answer(
                     ResponseCode::NoError
                 }
                 Plan::Addresses(addresses, here) => {
-                    let (records, count) = addresses.at(here, turn());
-                    out.extend_from_slice(records);
+                    let (count, scope) = addresses.push(here, &client(), out);
                     finish(query, (Section::Answer, count), ResponseCode::NoError, limit, out);
                     let told = Told { zone: Some(node.zone), code: ResponseCode::NoError };
-                    return Some((told, remarks));
+                    return Some((told, Remarks { scope, ..remarks }));
                 }
             };
             Told { zone: Some(node.zone), code }
         }
     };
-    turn();
+    client();
     let negative = matches!(told.code, ResponseCode::NoError | ResponseCode::NXDomain);
     finish(query, (Section::Authority, usize::from(negative)), told.code, limit, out);
     Some((told, remarks))

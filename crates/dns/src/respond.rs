@@ -209,9 +209,9 @@ impl Responder {
         out: &mut Vec<u8>,
     ) -> Option<(ResponseCode, Remarks)> {
         let published = self.handler.published().filter(|_| self.compiled)?;
-        let turn = || self.handler.next_turn();
+        let client = || self.handler.next_client(peer.address.ip());
         let (told, remarks) =
-            plain::answer(published.table(), (wire, query), context.limit, turn, out)?;
+            plain::answer(published.table(), (wire, query), context.limit, client, out)?;
         self.tally.count(told, peer.transport);
         Some((told.code, remarks))
     }

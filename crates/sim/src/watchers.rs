@@ -19,6 +19,7 @@ use holdfast_core::answer::{AnswerData, Code, Kind, answer};
 use holdfast_core::audit::{Hash, Record};
 use holdfast_core::invariant::Observed;
 use holdfast_core::spec::{Address, RecordData, Service};
+use holdfast_core::steer::Client;
 use holdfast_core::view::Answers;
 use holdfast_core::{AgentId, Epoch, ServiceId, View};
 use tokio::sync::mpsc;
@@ -125,7 +126,7 @@ impl Watched {
     fn question(&self, answers: &Answers, service: &Service) -> Option<(Epoch, Observed)> {
         let epoch = answers.names.get(&service.dns.name)?.epoch;
         let turn = u32::try_from(self.dice.below(1 << 16)).expect("16 bits");
-        let reply = answer(answers, &service.dns.name, Kind::A, turn);
+        let reply = answer(answers, &service.dns.name, Kind::A, &Client::anybody(turn));
         let addresses = reply.answers.iter().filter_map(|record| match &record.data {
             AnswerData::Record(RecordData::A(ip)) => Some(Address::Ip((*ip).into())),
             AnswerData::Record(_) | AnswerData::Soa { .. } => None,

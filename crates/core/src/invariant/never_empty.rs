@@ -12,6 +12,7 @@ use crate::answer::{Answer, Code, Kind, answer};
 use crate::id::ServiceId;
 use crate::name::DnsName;
 use crate::spec::{Address, AllDown};
+use crate::steer::Client;
 use crate::view::{ServiceStatus, View};
 
 /// Asks for every registered name. Errors: one that is unknown, or empty without right.
@@ -26,7 +27,7 @@ pub fn check_never_empty(view: &View) -> Result<(), Violation> {
 
 fn check_service(view: &View, status: &ServiceStatus) -> Result<(), String> {
     let (spec, selection) = (&status.spec, &status.selection);
-    let answer = answer(&view.answers, &spec.dns.name, Kind::Any, 0);
+    let answer = answer(&view.answers, &spec.dns.name, Kind::Any, &Client::anybody(0));
     if selection.refused {
         return match (&spec.failover.all_down, answer.code) {
             (AllDown::FailClosed, Code::ServerFailure) => Ok(()),
@@ -59,7 +60,7 @@ fn check_endpoints(view: &View, id: &ServiceId, status: &ServiceStatus) -> Resul
             Address::Ip(core::net::IpAddr::V6(_)) => Kind::Aaaa,
             Address::Name(_) => Kind::Cname,
         };
-        let answer = answer(&view.answers, &name, kind, 0);
+        let answer = answer(&view.answers, &name, kind, &Client::anybody(0));
         let found = check_found(&name, &answer).and_then(|()| {
             if answer.answers.is_empty() { Err(format!("{name} is empty")) } else { Ok(()) }
         });

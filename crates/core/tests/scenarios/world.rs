@@ -11,6 +11,7 @@ use holdfast_core::observation::{Extent, Observation, ObserverState, Report, Tar
 use holdfast_core::overrides::{Order, Scope};
 use holdfast_core::sample::{Failure, FailureKind, Phase};
 use holdfast_core::spec::Settings;
+use holdfast_core::steer::Client;
 use holdfast_core::{
     Actor, ActorKind, AgentId, BootId, Command, Entry, GroupId, RequestId, ServiceId, State,
     Timestamp,
@@ -398,7 +399,12 @@ impl World {
                 };
                 let turn = words.number("turn").unwrap_or(0);
                 let turn = u32::try_from(turn).expect("a small number");
-                let given = answer(&view.answers, &parse::parse(words.nth(0)), kind, turn);
+                let given = answer(
+                    &view.answers,
+                    &parse::parse(words.nth(0)),
+                    kind,
+                    &Client::anybody(turn),
+                );
                 self.trace.extend(trace::answer(&given));
             }
             "explain" => {
