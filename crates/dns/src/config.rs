@@ -6,9 +6,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_core::GroupId;
+
+use crate::streams::Streams;
 
 /// The DNS server of an agent.
 #[derive(Debug, Clone, Default)]
@@ -26,18 +29,20 @@ pub struct DnsConfig {
     pub nsid: Option<String>,
     /// Where the last view is kept for a restart without quorum; `None` keeps none.
     pub last_known_good: Option<LastKnownGood>,
+    /// What answers transfers and updates over streams.
+    pub streams: Option<Arc<dyn Streams>>,
 }
 
 /// Limits of TCP.
 #[derive(Debug, Clone)]
 pub struct TcpConfig {
-    /// The most connections at a time over all addresses; 1–65,536.
+    /// The most connections at a time over all addresses; 1–65,536. One more makes the longest idle leave.
     pub max_connections: usize,
     /// The most connections at a time from one prefix (IPv4 /24, IPv6 /48); at least 1.
     pub max_per_prefix: usize,
     /// A connection must bring its first whole query within this time.
     pub first_query_timeout: Duration,
-    /// A connection without a whole new query for this long is closed.
+    /// A connection without a whole new query for this long is closed; told to clients that ask (RFC 7828).
     pub idle_timeout: Duration,
     /// A peer that does not take a reply for this long is disconnected.
     pub write_timeout: Duration,

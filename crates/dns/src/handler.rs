@@ -31,7 +31,8 @@ use crate::opt::Subnet;
 use crate::publish::Published;
 use crate::record::{Records, core_name, room_of};
 use crate::reply_opt::{ExtendedError, Remarks};
-use crate::respond::Transport;
+use crate::respond::{Peer, Transport};
+use crate::streams::{Messages, Streams};
 
 /// The label below an apex at which the state of the server itself is answered.
 pub(crate) const STATUS_LABEL: &str = "_holdfast";
@@ -45,6 +46,8 @@ pub struct Settings {
     pub nsid: Option<String>,
     /// How long a connection may idle, told to clients that ask for it (RFC 7828), in units of 100 ms.
     pub idle_timeout: Duration,
+    /// What answers transfers and updates over streams; without it the responder refuses them.
+    pub streams: Option<Arc<dyn Streams>>,
 }
 
 /// What a handler is told of a query beside its message.
@@ -136,6 +139,11 @@ impl Handler {
 
     pub(crate) fn set_published(&mut self, published: Option<Arc<Published>>) {
         self.published = published;
+    }
+
+    /// The reply to a message that came over a stream, if it is not for this handler.
+    pub(crate) fn stream(&self, message: &[u8], peer: Peer) -> Option<Messages> {
+        self.settings.streams.as_ref()?.reply(message, peer, self.published.as_ref())
     }
 
     /// Counts a reply that needed no snapshot's answer.

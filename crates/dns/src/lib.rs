@@ -21,10 +21,12 @@
 //! The log filter must hold `hickory_server` at `warn`: it writes events at `info` for every request that passes
 //! through its own sockets, which would turn a flood of queries into a flood of log lines.
 
+mod admission;
 mod batch;
 mod bind;
 mod compiled;
 mod config;
+mod connection;
 mod handler;
 mod limits;
 pub mod lkg;
@@ -38,6 +40,7 @@ mod reply_opt;
 mod respond;
 mod screen;
 mod server;
+mod streams;
 mod table;
 mod tcp;
 mod udp;
@@ -49,3 +52,4 @@ pub use lkg::LkgError;
 pub use publish::{AnswersSource, Outcome, Position, Published, Publisher, channel};
 pub use respond::{Peer, Responder, Transport};
 pub use server::DnsServer;
+pub use streams::{Messages, Streams};

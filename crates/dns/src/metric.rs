@@ -18,8 +18,8 @@ pub(crate) const QUERY_DURATION: &str = "holdfast_dns_query_duration_seconds";
 pub(crate) const DROPPED: &str = "holdfast_dns_dropped_total";
 pub(crate) const VIEW_INDEX: &str = "holdfast_dns_view_index";
 pub(crate) const LKG_FAILURES: &str = "holdfast_dns_last_known_good_failures_total";
-pub(crate) const TCP_CONNECTIONS: &str = "holdfast_dns_tcp_connections";
-pub(crate) const TCP_REFUSED: &str = "holdfast_dns_tcp_refused_total";
+pub(crate) const CONNECTIONS: &str = "holdfast_dns_connections";
+pub(crate) const DISMISSED: &str = "holdfast_dns_connections_dismissed_total";
 pub(crate) const SOCKET_ERRORS: &str = "holdfast_dns_socket_errors_total";
 pub(crate) const PANICS: &str = "holdfast_dns_panics_total";
 
@@ -33,8 +33,11 @@ pub(crate) fn describe() {
     describe_counter!(DROPPED, "DNS messages that deserved silence, by reason and transport");
     describe_gauge!(VIEW_INDEX, "Log index of the view that DNS serves");
     describe_counter!(LKG_FAILURES, "Failed writes and reads of the last-known-good file");
-    describe_gauge!(TCP_CONNECTIONS, "Open DNS connections over TCP");
-    describe_counter!(TCP_REFUSED, "DNS connections over TCP closed at once, by reason");
+    describe_gauge!(CONNECTIONS, "Open DNS connections, by transport");
+    describe_counter!(
+        DISMISSED,
+        "DNS connections closed because another one needed their place, by transport and reason"
+    );
     describe_counter!(SOCKET_ERRORS, "Errors of DNS sockets, by transport and operation");
     describe_counter!(
         PANICS,

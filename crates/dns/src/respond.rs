@@ -41,6 +41,7 @@ use crate::plain::{self, TC, Told};
 use crate::publish::AnswersSource;
 use crate::reply_opt::{ExtendedError, Remarks, ReplyOpt};
 use crate::screen::{Fault, Query, Screened, screen};
+use crate::streams::Messages;
 
 /// How a message came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +129,11 @@ impl Responder {
     pub fn release(&mut self) {
         self.tally.settle(&self.handler);
         self.handler.set_published(None);
+    }
+
+    /// The messages of a reply over a stream that are not made here.
+    pub(crate) fn stream(&self, message: &[u8], peer: Peer) -> Option<Messages> {
+        self.handler.stream(message, peer)
     }
 
     /// Writes the reply to a message into `out`; false for silence. A message that makes this code panic is a bug

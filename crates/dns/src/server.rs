@@ -13,6 +13,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::Admission;
 use crate::bind::{Bound, bind};
 use crate::config::{DnsConfig, DnsError, LastKnownGood};
 use crate::handler::Settings;
@@ -21,7 +22,7 @@ use crate::lkg_writer::LkgWriter;
 use crate::metric;
 use crate::publish::AnswersSource;
 use crate::respond::{Responder, Transport};
-use crate::tcp::{Admission, TcpLoop};
+use crate::tcp::TcpLoop;
 use crate::udp::UdpLoop;
 use crate::udp_thread::{UdpThread, Wake};
 
@@ -91,6 +92,7 @@ impl Start {
             chaos: config.chaos.clone(),
             nsid: config.nsid.clone(),
             idle_timeout: config.tcp.idle_timeout,
+            streams: config.streams.clone(),
         });
         let shutdown = shutdown.child_token();
         Self { config, source, shutdown, settings, tasks: TaskTracker::new() }
@@ -142,7 +144,7 @@ impl Start {
 
     /// Serves everything on one runtime.
     fn serve_on(&self, runtime: &Handle, bound: Vec<Bound>) -> Result<(), DnsError> {
-        let admission = Admission::new(self.config.tcp.clone());
+        let admission = Admission::new(self.config.tcp.clone(), Transport::Tcp);
         let _guard = runtime.enter();
         for (number, bound) in bound.into_iter().enumerate() {
             for udp in bound.udp {
@@ -156,7 +158,7 @@ impl Start {
     /// Serves UDP on threads with one socket per address each, and TCP on one more, so that a flood of connections
     /// does not slow datagrams.
     fn serve_on_threads(&self, bound: Vec<Bound>) -> Result<Vec<thread::JoinHandle<()>>, DnsError> {
-        let admission = Admission::new(self.config.tcp.clone());
+        let admission = Admission::new(self.config.tcp.clone(), Transport::Tcp);
         let tcp = Part::new("dns-tcp")?;
         let mut sockets: Vec<Vec<std::net::UdpSocket>> = Vec::new();
         sockets.resize_with(self.config.threads, Vec::new);

@@ -1,6 +1,7 @@
 //! The server from outside: bytes in and out, publications, the file, and real sockets.
 
 mod allocation;
+mod connections;
 mod equal;
 mod file;
 mod fixture;

@@ -1,4 +1,4 @@
-//! Real sockets: both transports, the limits of TCP, restarts and refusals.
+//! Real sockets: both transports, restarts and refusals.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -12,7 +12,7 @@ use holdfast_core::GroupId;
 use holdfast_dns::{
     DnsConfig, DnsError, DnsServer, LastKnownGood, Publisher, TcpConfig, channel, lkg,
 };
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -20,37 +20,37 @@ use tokio_util::sync::CancellationToken;
 use crate::fixture::{decode, query, view};
 
 /// Far longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Running {
-    server: DnsServer,
-    publisher: Publisher,
-    shutdown: CancellationToken,
+pub(crate) struct Running {
+    pub(crate) server: DnsServer,
+    pub(crate) publisher: Publisher,
+    pub(crate) shutdown: CancellationToken,
 }
 
 impl Running {
-    fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.server.local_addrs()[0]
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         timeout(PATIENCE, self.server.stopped()).await.expect("stops");
     }
 }
 
-fn loopback() -> DnsConfig {
+pub(crate) fn loopback() -> DnsConfig {
     DnsConfig { listen: vec!["127.0.0.1:0".parse().expect("an address")], ..DnsConfig::default() }
 }
 
-async fn start(config: DnsConfig) -> Result<Running, DnsError> {
+pub(crate) async fn start(config: DnsConfig) -> Result<Running, DnsError> {
     let (publisher, source) = channel();
     let shutdown = CancellationToken::new();
     let server = DnsServer::start(config, source, shutdown.clone()).await?;
     Ok(Running { server, publisher, shutdown })
 }
 
-async fn started(config: DnsConfig) -> Running {
+pub(crate) async fn started(config: DnsConfig) -> Running {
     let running = start(config).await.expect("starts");
     running.publisher.publish(Arc::new(view(7)));
     running
@@ -73,12 +73,12 @@ async fn ask(server: SocketAddr, owner: &str) -> Message {
     exchange_udp(server, &[query(owner, RecordType::TXT, Some(1232))]).await
 }
 
-fn framed(wire: &[u8]) -> Vec<u8> {
+pub(crate) fn framed(wire: &[u8]) -> Vec<u8> {
     let length = u16::try_from(wire.len()).expect("fits");
     [length.to_be_bytes().as_slice(), wire].concat()
 }
 
-async fn read_tcp(stream: &mut TcpStream) -> io::Result<Message> {
+pub(crate) async fn read_tcp(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Message> {
     let read = async {
         let length = stream.read_u16().await?;
         let mut reply = vec![0; usize::from(length)];
@@ -88,12 +88,12 @@ async fn read_tcp(stream: &mut TcpStream) -> io::Result<Message> {
     timeout(PATIENCE, read).await.expect("in time")
 }
 
-async fn closed(stream: &mut TcpStream) -> bool {
+pub(crate) async fn closed(stream: &mut (impl AsyncRead + Unpin)) -> bool {
     let end = timeout(PATIENCE, stream.read(&mut [0; 1])).await.expect("closed in time");
     matches!(end, Ok(0) | Err(_))
 }
 
-fn text_of(reply: &Message) -> String {
+pub(crate) fn text_of(reply: &Message) -> String {
     match reply.answers.first().map(|record| &record.data) {
         Some(RData::TXT(text)) => text.to_string(),
         _ => reply.metadata.response_code.to_string(),
@@ -180,108 +180,6 @@ async fn replies_and_fragments_get_silence() {
         "7",
         "the first reply is the query's"
     );
-    running.stop().await;
-}
-
-#[tokio::test]
-async fn tcp_takes_pipelined_and_trickling_queries_and_a_half_close() {
-    let running = started(loopback()).await;
-    let mut stream = TcpStream::connect(running.address()).await.expect("connects");
-    let names = ["shop.example.test.", "huge.example.test.", "at.index.example.test."];
-    let all: Vec<u8> = (0..30)
-        .flat_map(|number| framed(&query(names[number % 3], RecordType::TXT, None)))
-        .collect();
-    stream.write_all(&all).await.expect("sends");
-    for number in 0..30 {
-        let reply = read_tcp(&mut stream).await.expect("a reply");
-        assert_eq!(reply.queries[0].name().to_ascii(), names[number % 3], "in order");
-    }
-    for byte in framed(&query(names[2], RecordType::TXT, None)) {
-        stream.write_all(&[byte]).await.expect("sends");
-        stream.flush().await.expect("sends");
-    }
-    assert_eq!(text_of(&read_tcp(&mut stream).await.expect("a reply")), "7");
-    stream.write_all(&framed(&query(names[2], RecordType::TXT, None))).await.expect("sends");
-    stream.shutdown().await.expect("closes its half");
-    assert_eq!(text_of(&read_tcp(&mut stream).await.expect("a reply")), "7");
-    assert!(closed(&mut stream).await);
-    running.stop().await;
-}
-
-#[tokio::test]
-async fn tcp_peers_that_send_no_query_are_disconnected() {
-    let tcp = TcpConfig {
-        first_query_timeout: Duration::from_millis(200),
-        idle_timeout: Duration::from_millis(200),
-        ..TcpConfig::default()
-    };
-    let running = started(DnsConfig { tcp, ..loopback() }).await;
-    let mut reply = query("shop.example.test.", RecordType::A, None);
-    reply[2] |= 0x80;
-    let partial = framed(&query("shop.example.test.", RecordType::A, None))[..9].to_vec();
-    for (what, bytes) in [
-        ("a reply", framed(&reply)),
-        ("nothing", vec![]),
-        ("a part", partial),
-        ("an empty message", vec![0, 0]),
-    ] {
-        let mut stream = TcpStream::connect(running.address()).await.expect("connects");
-        stream.write_all(&bytes).await.expect("sends");
-        assert!(closed(&mut stream).await, "{what}");
-    }
-    let mut idle = TcpStream::connect(running.address()).await.expect("connects");
-    idle.write_all(&framed(&query("shop.example.test.", RecordType::A, None)))
-        .await
-        .expect("sends");
-    read_tcp(&mut idle).await.expect("a reply");
-    assert!(closed(&mut idle).await, "idle");
-    running.stop().await;
-}
-
-#[tokio::test]
-async fn connections_are_bounded_and_places_come_back() {
-    let limits = [
-        TcpConfig { max_connections: 20, max_per_prefix: 2, ..TcpConfig::default() },
-        TcpConfig { max_connections: 2, max_per_prefix: 20, ..TcpConfig::default() },
-    ];
-    for tcp in limits {
-        let running = started(DnsConfig { tcp, ..loopback() }).await;
-        let wire = framed(&query("shop.example.test.", RecordType::A, None));
-        let open = || async {
-            let mut stream = TcpStream::connect(running.address()).await.expect("connects");
-            // A refused connection may be reset before or after this.
-            let _ = stream.write_all(&wire).await;
-            read_tcp(&mut stream).await.map(|_| stream)
-        };
-        let first = open().await.expect("a place");
-        // Idle connections leave early when places are short, so more than one may get the second place in turn.
-        let mut held = Vec::new();
-        let refused = async {
-            while let Ok(stream) = open().await {
-                held.push(stream);
-            }
-        };
-        timeout(PATIENCE, refused).await.expect("one is too many");
-        assert!(!held.is_empty(), "there are two places");
-        drop(first);
-        let again = async {
-            while open().await.is_err() {
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(PATIENCE, again).await.expect("the place comes back");
-        running.stop().await;
-    }
-}
-
-#[tokio::test]
-async fn a_peer_that_does_not_read_is_disconnected() {
-    let tcp = TcpConfig { write_timeout: Duration::from_millis(300), ..TcpConfig::default() };
-    let running = started(DnsConfig { tcp, ..loopback() }).await;
-    let mut stream = TcpStream::connect(running.address()).await.expect("connects");
-    let wire = framed(&query("huge.example.test.", RecordType::TXT, None)).repeat(64);
-    let flood = async { while stream.write_all(&wire).await.is_ok() {} };
-    timeout(PATIENCE, flood).await.expect("the server stops reading and then disconnects");
     running.stop().await;
 }
 

@@ -1,0 +1,186 @@
+//! One connection of DNS messages with a length before each: TCP (RFC 7766), and TLS over it (RFC 7858).
+//!
+//! Queries may be pipelined; we make an answer at once, so in order is the fastest order. Several that wait are
+//! answered by one write. While a peer does not take its replies, nothing more is read from it. A deadline is for a
+//! whole query: bytes that trickle in do not move it. A half-closed connection is answered to its end.
+//!
+//! A reply of many messages ([`Streams`](crate::streams::Streams)) is written as it is made, each message as soon as the
+//! peer has taken those before.
+//!
+//! When the server stops, a connection is answered until it has been silent for [`DRAIN_IDLE`], at most [`DRAIN_MAX`].
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use futures_util::StreamExt as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::Place;
+use crate::limits::MAX_TCP;
+use crate::respond::{Peer, Responder};
+use crate::streams::Messages;
+
+/// How many bytes are read at a time.
+const READ: usize = 4096;
+/// Replies are written when they have this many bytes, though more queries wait.
+const WRITE: usize = 16 * 1024;
+/// The longest wait for the next message of a reply that has many.
+const NEXT_MESSAGE: Duration = Duration::from_secs(10);
+/// How long a connection may be silent while the server stops.
+const DRAIN_IDLE: Duration = Duration::from_millis(250);
+/// How long a connection goes on while the server stops.
+const DRAIN_MAX: Duration = Duration::from_secs(3);
+
+/// A connection and what answers on it.
+pub(crate) struct Connection<S> {
+    stream: S,
+    peer: Peer,
+    responder: Responder,
+    place: Place,
+    /// When the next whole query has to be there.
+    deadline: Instant,
+    /// Bytes that are not yet answered: at most one query that is not whole, and what one read brings.
+    inbox: BytesMut,
+    reply: Vec<u8>,
+    outbox: Vec<u8>,
+}
+
+/// What is left to do after the queries that wait.
+enum Left {
+    /// More queries wait: the outbox is full.
+    Queries,
+    /// Nothing is whole.
+    Nothing,
+    /// A message deserved silence: whoever sends one over TCP is no client, and is disconnected.
+    Impropriety,
+    /// The next reply has many messages.
+    Messages(Messages),
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(crate) fn new(stream: S, peer: Peer, responder: Responder, place: Place) -> Self {
+        let deadline = Instant::now() + place.config().first_query_timeout;
+        let (inbox, reply, outbox) = (BytesMut::new(), Vec::new(), Vec::new());
+        Self { stream, peer, responder, place, deadline, inbox, reply, outbox }
+    }
+
+    /// Answers until the peer is done, a limit is met, the place is needed by others, or `shutdown`.
+    pub(crate) async fn run(mut self, shutdown: &CancellationToken) -> io::Result<()> {
+        let leave = self.place.leave().clone();
+        let write_timeout = self.place.config().write_timeout;
+        tokio::select! {
+            () = leave.cancelled() => return Ok(()),
+            ended = self.converse(shutdown) => ended?,
+        }
+        timeout(write_timeout, self.stream.shutdown()).await?
+    }
+
+    async fn converse(&mut self, shutdown: &CancellationToken) -> io::Result<()> {
+        let mut stop: Option<Instant> = None;
+        loop {
+            let left = self.answer_waiting();
+            self.write().await?;
+            match left {
+                Left::Queries => continue,
+                Left::Impropriety => return Ok(()),
+                Left::Messages(messages) => {
+                    self.write_messages(messages).await?;
+                    continue;
+                }
+                Left::Nothing => {}
+            }
+            if shutdown.is_cancelled() {
+                let now = Instant::now();
+                let stop = *stop.get_or_insert(now + DRAIN_MAX);
+                self.deadline = self.deadline.min(stop).min(now + DRAIN_IDLE);
+            }
+            // One byte of room is enough for the read to end; a whole query ends the deadline.
+            self.inbox.reserve(READ);
+            let stopping = stop.is_some();
+            tokio::select! {
+                () = shutdown.cancelled(), if !stopping => {}
+                read = timeout_at(self.deadline, self.stream.read_buf(&mut self.inbox)) => match read {
+                    Ok(count) => if count? == 0 { return Ok(()) },
+                    Err(_) => return Ok(()),
+                },
+            }
+        }
+    }
+
+    /// Answers the whole queries of the inbox into the outbox, as many as one write takes.
+    fn answer_waiting(&mut self) -> Left {
+        self.responder.acquire();
+        let left = self.answer_some();
+        self.responder.release();
+        left
+    }
+
+    fn answer_some(&mut self) -> Left {
+        while let Some(length) = whole_message(&self.inbox) {
+            if self.outbox.len() >= WRITE {
+                return Left::Queries;
+            }
+            let message = &self.inbox[2..2 + length];
+            if let Some(messages) = self.responder.stream(message, self.peer) {
+                self.inbox.advance(2 + length);
+                return Left::Messages(messages);
+            }
+            let proper = self.responder.respond(message, self.peer, &mut self.reply);
+            self.inbox.advance(2 + length);
+            if !proper {
+                return Left::Impropriety;
+            }
+            frame(&self.reply, &mut self.outbox);
+        }
+        Left::Nothing
+    }
+
+    /// Writes what is in the outbox, if anything; the peer has a new deadline then.
+    async fn write(&mut self) -> io::Result<()> {
+        if self.outbox.is_empty() {
+            return Ok(());
+        }
+        let config = self.place.config();
+        let (write_timeout, idle_timeout) = (config.write_timeout, config.idle_timeout);
+        let written = async {
+            self.stream.write_all(&self.outbox).await?;
+            self.stream.flush().await
+        };
+        timeout(write_timeout, written).await??;
+        self.outbox.clear();
+        self.place.touch();
+        self.deadline = Instant::now() + idle_timeout;
+        Ok(())
+    }
+
+    async fn write_messages(&mut self, mut messages: Messages) -> io::Result<()> {
+        while let Some(message) = timeout(NEXT_MESSAGE, messages.next()).await? {
+            if message.is_empty() {
+                return Err(io::Error::other("a reply of many messages could not be completed"));
+            }
+            frame(&message, &mut self.outbox);
+            self.write().await?;
+            // Making a message costs time too, and the runtime counts only what is read and written.
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+}
+
+/// Appends a message with its length before it.
+fn frame(message: &[u8], outbox: &mut Vec<u8>) {
+    debug_assert!(message.len() <= usize::from(MAX_TCP), "whoever makes it is limited to that");
+    let length = u16::try_from(message.len()).unwrap_or(MAX_TCP);
+    outbox.extend_from_slice(&length.to_be_bytes());
+    outbox.extend_from_slice(&message[..usize::from(length)]);
+}
+
+/// The length of the message that the bytes begin with, if all of it is there.
+fn whole_message(bytes: &[u8]) -> Option<usize> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let length = usize::from(u16::from_be_bytes(*length));
+    (rest.len() >= length).then_some(length)
+}
