@@ -16,6 +16,7 @@ use holdfast_core::observation::Target;
 use holdfast_core::seam::Clock;
 use holdfast_dns::{ChaosConfig, DnsConfig, DnsError, DnsServer, LastKnownGood};
 use holdfast_probe::NetProber;
+use holdfast_seal::{KeyFileError, Sealer, SealingKeys};
 use holdfast_wire::peer::{GrpcWire, GrpcWireConfig};
 use holdfast_wire::tls::TlsMaterial;
 use tokio::net::TcpListener;
@@ -63,6 +64,9 @@ pub enum StartError {
     /// The audit store cannot be opened.
     #[error("audit: {0}")]
     Audit(#[source] holdfast_audit::OpenError),
+    /// A sealing key cannot be read.
+    #[error("secrets.keys: {0}")]
+    Secrets(#[source] KeyFileError),
     /// The group cannot be started.
     #[error("raft: {0}")]
     Group(#[source] holdfast_consensus::StartError),
@@ -122,6 +126,8 @@ impl Inside<'_> {
         let Self { config, publisher, answers, dns, started_at, clock } = self;
         prepare_data_dir(&config)?;
         let tls = certificate(&config, started_at).map_err(StartError::Tls)?;
+        let keys = SealingKeys::read(&config.secrets.keys).map_err(StartError::Secrets)?;
+        let sealer = Sealer::new(keys, Arc::new(SystemEntropy));
         let peer_listener = listen("listen.peer", config.listen.peer).await?;
         let api_listener = listen("listen.api", config.listen.api).await?;
         let http_listener = match config.listen.http {
@@ -159,7 +165,13 @@ impl Inside<'_> {
         let peers_stop = CancellationToken::new();
         let _stops = [serving.clone().drop_guard(), peers_stop.clone().drop_guard()];
         let peers = serve_peers(peer_listener, &agent, tls.as_ref(), peers_stop.clone());
-        let api = serve_api(api_listener, &agent, &facts, (tls.as_ref(), clock), serving.clone());
+        let api = serve_api(
+            api_listener,
+            &agent,
+            &facts,
+            ApiParts { tls: tls.as_ref(), clock, sealer },
+            serving.clone(),
+        );
         if let Some(listener) = http_listener {
             let served =
                 http::serve(listener, facts.clone(), telemetry::metrics(), serving.clone());
@@ -241,11 +253,18 @@ async fn serve_peers(
     }
 }
 
+/// What the API takes beside the agent itself.
+struct ApiParts<'a> {
+    tls: Option<&'a TlsMaterial>,
+    clock: Arc<SystemClock>,
+    sealer: Sealer,
+}
+
 async fn serve_api(
     listener: TcpListener,
     agent: &Agent,
     facts: &Facts,
-    (tls, clock): (Option<&TlsMaterial>, Arc<SystemClock>),
+    parts: ApiParts<'_>,
     stop: CancellationToken,
 ) -> Result<(), StartError> {
     let deps = Deps {
@@ -253,9 +272,10 @@ async fn serve_api(
         audit: agent.audit.clone(),
         facts: Arc::new(facts.clone()),
         heartbeats: Arc::new(Beats(agent.heartbeats.clone())),
-        clock,
+        clock: parts.clock,
+        sealer: parts.sealer,
     };
-    let config = ApiConfig { tls: tls.map(TlsMaterial::server), ..ApiConfig::default() };
+    let config = ApiConfig { tls: parts.tls.map(TlsMaterial::server), ..ApiConfig::default() };
     let served = tokio::spawn(holdfast_api::serve(listener, config, deps, stop.cancelled_owned()));
     match served.await {
         Ok(Ok(())) => Ok(()),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use holdfast_audit::AuditLog;
 use holdfast_core::seam::Clock;
 use holdfast_core::{Command, Reply, View};
+use holdfast_seal::Sealer;
 use holdfast_wire::command::Proposal;
 use holdfast_wire::convert::request_id;
 use holdfast_wire::pb::v1::Consistency;
@@ -38,6 +39,8 @@ pub struct Deps {
     pub heartbeats: Arc<dyn HeartbeatSink>,
     /// Wall time, for explanations.
     pub clock: Arc<dyn Clock>,
+    /// What secrets are sealed with before they are proposed.
+    pub sealer: Sealer,
 }
 
 impl std::fmt::Debug for Deps {

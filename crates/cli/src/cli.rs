@@ -2,7 +2,7 @@
 
 use crate::command::{
     agent, apply, audit, ca, check, check_config, cluster, completion, demo, dns, doctor, endpoint,
-    events, export, overrides, pause, service, status, zone,
+    events, export, overrides, pause, secret, service, status, zone,
 };
 use crate::options::Options;
 
@@ -34,6 +34,9 @@ pub(crate) enum Command {
     /// Make a certificate authority and certificates.
     #[command(subcommand)]
     Ca(ca::Args),
+    /// Make a key with which agents seal the secrets that they share.
+    #[command(subcommand)]
+    Secret(secret::Args),
     /// Show how everything stands.
     Status(status::Args),
     /// Say why a service is answered as it is; the same as `service explain`.
@@ -98,6 +101,7 @@ mod tests {
             "check-config a.toml -o json",
             "ca init --cluster prod",
             "ca issue agent a1 --address 10.0.0.1 --dns a1.example.test",
+            "secret new-key seal.key",
             "status --exit-code --plaintext --endpoint 127.0.0.1:7444",
             "apply -f a.yaml -f b.toml --dry-run=client",
             "apply -f - --dry-run=server --exit-code",

@@ -33,6 +33,7 @@ pub mod overrides;
 pub mod quorum;
 pub mod sample;
 pub mod sampler;
+pub mod sealed;
 pub mod seam;
 pub mod selection;
 pub mod shared_map;
@@ -48,6 +49,7 @@ pub use id::{
     RegionName, RequestId, ServiceId,
 };
 pub use name::DnsName;
+pub use sealed::Sealed;
 pub use shared_map::SharedMap;
 pub use state::State;
 pub use time::Timestamp;

@@ -34,6 +34,8 @@ pub struct Config {
     pub probe: Probe,
     /// How it answers DNS.
     pub dns: Dns,
+    /// Which keys open the secrets that agents share.
+    pub secrets: Secrets,
     /// How it logs.
     pub telemetry: Telemetry,
 }
@@ -150,6 +152,13 @@ pub struct Dns {
     pub hostname: Option<String>,
     /// Threads of their own that answer; 1 where absent, 0 answers on the agent's.
     pub threads: usize,
+}
+
+/// Which keys open the secrets that agents share.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Secrets {
+    /// Files of sealing keys: the first seals, all open.
+    pub keys: Vec<PathBuf>,
 }
 
 /// How an agent logs.

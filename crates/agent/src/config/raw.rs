@@ -9,8 +9,12 @@ use holdfast_probe::{AddressPolicy, Cidr, CidrError};
 use serde::Deserialize;
 
 use super::{
-    Cluster, Config, Dns, InitialMember, Listen, Node, Probe, Raft, Telemetry, Tls, parse_duration,
+    Cluster, Config, Dns, InitialMember, Listen, Node, Probe, Raft, Secrets, Telemetry, Tls,
+    parse_duration,
 };
+
+/// The most files of sealing keys.
+const MAX_SEALING_KEYS: usize = 16;
 
 /// The key and what is wrong with its value.
 type Problem = (String, String);
@@ -29,6 +33,8 @@ pub(super) struct Raw {
     probe: RawProbe,
     #[serde(default)]
     dns: RawDns,
+    #[serde(default)]
+    secrets: RawSecrets,
     #[serde(default)]
     telemetry: RawTelemetry,
 }
@@ -109,6 +115,12 @@ struct RawDns {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+struct RawSecrets {
+    keys: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 struct RawTelemetry {
     log: Option<String>,
     filter: Option<String>,
@@ -146,6 +158,7 @@ impl Raw {
                 hostname: self.dns.hostname,
                 threads: self.dns.threads.unwrap_or(1),
             },
+            secrets: self.secrets.check(base)?,
             listen,
             cluster,
             tls,
@@ -310,6 +323,25 @@ impl RawTls {
             }
             _ => Err(problem("tls", "cert, key and ca are needed together")),
         }
+    }
+}
+
+impl RawSecrets {
+    fn check(self, base: &Path) -> Result<Secrets, Problem> {
+        if self.keys.len() > MAX_SEALING_KEYS {
+            return Err(problem("secrets.keys", format!("at most {MAX_SEALING_KEYS}")));
+        }
+        let keys = self.keys.iter().map(|text| {
+            let path = text.strip_prefix("file:").filter(|path| !path.is_empty());
+            let wrong = || {
+                problem(
+                    "secrets.keys",
+                    format!("{text:?} is not a file: write \"file:/path/to/seal.key\""),
+                )
+            };
+            path.map(|path| base.join(path)).ok_or_else(wrong)
+        });
+        Ok(Secrets { keys: keys.collect::<Result<_, _>>()? })
     }
 }
 

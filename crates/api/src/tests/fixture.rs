@@ -14,6 +14,7 @@ use holdfast_core::membership::{self as joining, MembershipChange};
 use holdfast_core::observation::Target;
 use holdfast_core::seam::Clock;
 use holdfast_core::{AgentId, Entry, GroupId, Outcome, State, Timestamp, View};
+use holdfast_seal::{Sealer, SealingKeys};
 use holdfast_wire::command::Proposal;
 use holdfast_wire::entry;
 use holdfast_wire::pb::v1 as pb;
@@ -300,6 +301,16 @@ pub(super) fn deps(replica: &Arc<Replica>) -> Deps {
         facts: Arc::<Replica>::clone(replica),
         heartbeats: Arc::<Replica>::clone(replica),
         clock: Arc::new(Still),
+        sealer: Sealer::new(SealingKeys::new([[7; 32]]), Arc::new(Dice)),
+    }
+}
+
+/// Randomness of the operating system.
+struct Dice;
+
+impl holdfast_core::seam::Entropy for Dice {
+    fn next_u64(&self) -> u64 {
+        uuid::Uuid::new_v4().as_u64_pair().1
     }
 }
 

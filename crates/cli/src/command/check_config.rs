@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use holdfast_agent::config::Tls;
 use holdfast_agent::{Config, ConfigError, certificate};
+use holdfast_seal::SealingKeys;
 use serde_json::json;
 
 use crate::clock;
@@ -17,7 +18,7 @@ use crate::session::{Outcome, Session};
 pub(crate) struct Args {
     /// The configuration, TOML.
     file: PathBuf,
-    /// Look at the file alone, not at the certificates that it names.
+    /// Look at the file alone, not at the certificates and keys that it names.
     #[arg(long)]
     syntax_only: bool,
 }
@@ -27,6 +28,8 @@ pub(crate) fn run(args: &Args, session: &Session) -> Outcome {
     let config = read(&args.file)?;
     if !args.syntax_only {
         check_certificates(&config)?;
+        SealingKeys::read(&config.secrets.keys)
+            .map_err(|error| Failure::error(format!("secrets.keys: {error}")))?;
     }
     let secured = if matches!(config.tls, Tls::Plaintext) { "plaintext" } else { "mutual TLS" };
     let text = format!(

@@ -19,6 +19,7 @@ pub(crate) mod events;
 pub(crate) mod export;
 pub(crate) mod overrides;
 pub(crate) mod pause;
+pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod status;
 pub(crate) mod version;
@@ -38,6 +39,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Agent(args) => agent::run(args).await,
         Command::CheckConfig(args) => check_config::run(&args, &session),
         Command::Ca(args) => ca::run(args, &session),
+        Command::Secret(args) => secret::run(args, &session),
         Command::Status(args) => status::run(&args, &session).await,
         Command::Explain(args) => service::explain(args, &session).await,
         Command::Apply(args) => apply::run(&args, &session).await,

@@ -13,6 +13,8 @@ use holdfast_wire::ca::{Authority, Role, Subject};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::command::secret::write_new_key;
+
 /// The agents' names; their regions are one.
 const NAMES: [&str; 3] = ["a1", "a2", "a3"];
 /// How long the demo's certificates are good for.
@@ -77,6 +79,7 @@ impl Cluster {
             std::fs::write(&agent.config, config_text(agent, &agents))?;
         }
         issue(dir, &authority, Role::User, "you", now)?;
+        write_new_key(&dir.join("seal.key")).map_err(|failure| anyhow!("{failure}"))?;
         std::fs::write(dir.join("context.toml"), context_text(&agents))?;
         let mut cluster = Self { dir: dir.into(), agents };
         for place in 0..cluster.agents.len() {
@@ -247,6 +250,9 @@ members = [
 cert = "{name}.pem"
 key = "{name}.key"
 ca = "ca.pem"
+
+[secrets]
+keys = ["file:seal.key"]
 
 [probe]
 allow_loopback = true

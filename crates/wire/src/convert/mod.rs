@@ -13,6 +13,7 @@ mod orders;
 mod outcome;
 mod primitive;
 mod reason;
+mod sealed;
 mod service;
 mod snapshot;
 mod status;

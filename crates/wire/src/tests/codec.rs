@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use holdfast_core::membership::MembershipChange;
 use holdfast_core::spec::{Service, Zone};
-use holdfast_core::{Actor, AgentId, Command, Entry, GroupId, State, Timestamp};
+use holdfast_core::{Actor, AgentId, Command, Entry, GroupId, Sealed, State, Timestamp};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message as _;
@@ -40,6 +40,11 @@ proptest! {
     #[test]
     fn zones_survive(value in value::zone()) {
         prop_assert_eq!(Zone::from_proto(value.to_proto()), Ok(value));
+    }
+
+    #[test]
+    fn sealed_secrets_survive(value in value::sealed()) {
+        prop_assert_eq!(Sealed::from_proto(value.to_proto()), Ok(value));
     }
 
     #[test]

@@ -11,11 +11,12 @@ use holdfast_core::observation::{Extent, Observation, ObserverState, Report, Tar
 use holdfast_core::overrides::{Order, Override, Pause, Scope};
 use holdfast_core::quorum::{Evidence, Verdict};
 use holdfast_core::sample::{Failure, FailureKind, Phase};
+use holdfast_core::sealed::SealingKeyId;
 use holdfast_core::spec::*;
 use holdfast_core::{
     Actor, ActorKind, AgentId, AgentName, BootId, CheckName, Command, DnsName, EndpointName, Entry,
-    Epoch, Outcome, OverrideId, PoolName, RegionName, Rejection, Reply, RequestId, ServiceId,
-    Timestamp,
+    Epoch, Outcome, OverrideId, PoolName, RegionName, Rejection, Reply, RequestId, Sealed,
+    ServiceId, Timestamp,
 };
 use proptest::collection::vec;
 use proptest::option::of;
@@ -55,6 +56,11 @@ fn service_id() -> impl Strategy<Value = ServiceId> {
 fn dns_name() -> impl Strategy<Value = DnsName> {
     vec("[a-z_]([a-z0-9_-]{0,8}[a-z0-9])?", 1..5)
         .prop_map(|labels| DnsName::new(&labels.join(".")).expect("labels make a name"))
+}
+
+pub(crate) fn sealed() -> impl Strategy<Value = Sealed> {
+    (any::<[u8; 8]>(), any::<[u8; 12]>(), vec(any::<u8>(), 0..=Sealed::MAX_CIPHERTEXT))
+        .prop_map(|(key, nonce, ciphertext)| Sealed { key: SealingKeyId(key), nonce, ciphertext })
 }
 
 fn ms() -> impl Strategy<Value = Duration> {
