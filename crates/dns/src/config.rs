@@ -12,6 +12,7 @@ use std::time::Duration;
 use holdfast_core::GroupId;
 
 use crate::streams::Streams;
+use crate::query_log::QueryLogConfig;
 
 /// The DNS server of an agent.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +32,8 @@ pub struct DnsConfig {
     pub last_known_good: Option<LastKnownGood>,
     /// What answers transfers and updates over streams.
     pub streams: Option<Arc<dyn Streams>>,
+    /// The sampled query log; `None` keeps none.
+    pub query_log: Option<QueryLogConfig>,
 }
 
 /// Limits of TCP.
@@ -182,6 +185,9 @@ impl DnsConfig {
         let times = [self.tcp.first_query_timeout, self.tcp.idle_timeout, self.tcp.write_timeout];
         if times.iter().any(Duration::is_zero) {
             return config("tcp", "its timeouts must be longer than 0".into());
+        }
+        if self.query_log.as_ref().is_some_and(|log| log.one_in == 0) {
+            return config("query_log.one_in", "at least 1, which logs every query".into());
         }
         let texts = [&self.chaos.version, &self.chaos.hostname];
         if texts.into_iter().flatten().any(|text| text.len() > MAX_TEXT) {

@@ -22,6 +22,7 @@ pub(crate) const CONNECTIONS: &str = "holdfast_dns_connections";
 pub(crate) const DISMISSED: &str = "holdfast_dns_connections_dismissed_total";
 pub(crate) const SOCKET_ERRORS: &str = "holdfast_dns_socket_errors_total";
 pub(crate) const PANICS: &str = "holdfast_dns_panics_total";
+pub(crate) const QUERY_LOG_LOST: &str = "holdfast_dns_query_log_lost_total";
 
 /// The most zones with a label of their own.
 pub(crate) const MAX_ZONES: usize = 256;
@@ -39,6 +40,7 @@ pub(crate) fn describe() {
         "DNS connections closed because another one needed their place, by transport and reason"
     );
     describe_counter!(SOCKET_ERRORS, "Errors of DNS sockets, by transport and operation");
+    describe_counter!(QUERY_LOG_LOST, "Samples of the query log that could not be written");
     describe_counter!(
         PANICS,
         "DNS messages that made the server panic and were dropped: a bug, report it"
@@ -55,6 +57,11 @@ const CODES: [(ResponseCode, &str); 7] = [
     (ResponseCode::NotImp, "NOTIMP"),
     (ResponseCode::BADVERS, "BADVERS"),
 ];
+
+/// The name of a response code that we send.
+pub(crate) fn code_name(code: ResponseCode) -> Option<&'static str> {
+    CODES.iter().find(|(known, _)| *known == code).map(|(_, name)| *name)
+}
 
 /// The counters of one zone, or of everything else.
 #[derive(Debug)]

@@ -39,6 +39,7 @@ use crate::metric;
 use crate::opt::Opt;
 use crate::plain::{self, TC, Told};
 use crate::publish::AnswersSource;
+use crate::query_log::Sampler;
 use crate::reply_opt::{ExtendedError, Remarks, ReplyOpt};
 use crate::screen::{Fault, Query, Screened, screen};
 use crate::streams::Messages;
@@ -103,6 +104,7 @@ pub struct Responder {
     tally: Tally,
     compiled: bool,
     until_timed: u32,
+    query_log: Option<Sampler>,
 }
 
 impl Responder {
@@ -110,12 +112,18 @@ impl Responder {
     pub fn new(source: AnswersSource, settings: Arc<Settings>, turns: Arc<AtomicU32>) -> Self {
         let handler = Handler::new(None, settings, turns);
         let (capture, tally) = (Capture::default(), Tally::default());
-        Self { source, handler, capture, tally, compiled: true, until_timed: 0 }
+        Self { source, handler, capture, tally, compiled: true, until_timed: 0, query_log: None }
     }
 
     /// This responder without the compiled answers: what they must equal byte for byte.
     pub fn handler_only(mut self) -> Self {
         self.compiled = false;
+        self
+    }
+
+    /// This responder with a share of the query log.
+    pub(crate) fn logging(mut self, query_log: Option<Sampler>) -> Self {
+        self.query_log = query_log;
         self
     }
 
@@ -141,10 +149,14 @@ impl Responder {
     pub fn respond(&mut self, wire: &[u8], peer: Peer, out: &mut Vec<u8>) -> bool {
         // What a panic leaves half done is cleared before each use.
         let answered = catch_unwind(AssertUnwindSafe(|| self.respond_to(wire, peer, out)));
-        answered.unwrap_or_else(|_| {
+        let answered = answered.unwrap_or_else(|_| {
             counter!(metric::PANICS).increment(1);
             false
-        })
+        });
+        if let Some(query_log) = &mut self.query_log {
+            query_log.note(wire, peer, if answered { out } else { &[] });
+        }
+        answered
     }
 
     fn respond_to(&mut self, wire: &[u8], peer: Peer, out: &mut Vec<u8>) -> bool {

@@ -21,6 +21,7 @@ use crate::lkg;
 use crate::lkg_writer::LkgWriter;
 use crate::metric;
 use crate::publish::AnswersSource;
+use crate::query_log::{self, Sampler};
 use crate::respond::{Responder, Transport};
 use crate::tcp::TcpLoop;
 use crate::udp::UdpLoop;
@@ -48,7 +49,7 @@ impl DnsServer {
         config.validate()?;
         // Reads a file, and may have to drop runtimes that it made: neither belongs on a runtime's own thread.
         let started = tokio::task::spawn_blocking(move || {
-            let start = Start::new(config, source, shutdown);
+            let start = Start::new(config, source, shutdown)?;
             start.run().inspect_err(|_| start.shutdown.cancel())
         })
         .await;
@@ -84,10 +85,15 @@ struct Start {
     shutdown: CancellationToken,
     settings: Arc<Settings>,
     tasks: TaskTracker,
+    query_log: Option<Sampler>,
 }
 
 impl Start {
-    fn new(config: DnsConfig, source: AnswersSource, shutdown: CancellationToken) -> Self {
+    fn new(
+        config: DnsConfig,
+        source: AnswersSource,
+        shutdown: CancellationToken,
+    ) -> Result<Self, DnsError> {
         let settings = Arc::new(Settings {
             chaos: config.chaos.clone(),
             nsid: config.nsid.clone(),
@@ -95,7 +101,9 @@ impl Start {
             streams: config.streams.clone(),
         });
         let shutdown = shutdown.child_token();
-        Self { config, source, shutdown, settings, tasks: TaskTracker::new() }
+        let query_log = config.query_log.clone().map(query_log::start).transpose()?;
+        let tasks = TaskTracker::new();
+        Ok(Self { config, source, shutdown, settings, tasks, query_log })
     }
 
     fn run(&self) -> Result<DnsServer, DnsError> {
@@ -188,6 +196,7 @@ impl Start {
 
     fn responder(&self, turns: Arc<AtomicU32>) -> Responder {
         Responder::new(self.source.clone(), Arc::clone(&self.settings), turns)
+            .logging(self.query_log.clone())
     }
 
     fn spawn_udp(
@@ -224,8 +233,11 @@ impl Start {
         })?;
         let (source, settings, turns) =
             (self.source.clone(), Arc::clone(&self.settings), turns(number));
-        let responder =
-            move || Responder::new(source.clone(), Arc::clone(&settings), Arc::clone(&turns));
+        let query_log = self.query_log.clone();
+        let responder = move || {
+            Responder::new(source.clone(), Arc::clone(&settings), Arc::clone(&turns))
+                .logging(query_log.clone())
+        };
         let admission = Arc::clone(admission);
         let connections = self.tasks.clone();
         let tcp = TcpLoop { listener, admission, responder, connections };
