@@ -227,6 +227,7 @@ async fn start_dns(
             group: config.cluster.group,
             min_interval: LKG_EVERY,
         }),
+        query_log: config.dns.query_log.clone(),
         ..DnsConfig::default()
     };
     DnsServer::start(dns, answers.clone(), stop).await.map(Some).map_err(StartError::Dns)

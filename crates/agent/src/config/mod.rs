@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use holdfast_core::{AgentId, AgentName, GroupId, RegionName};
+use holdfast_dns::QueryLogConfig;
 
 use holdfast_probe::AddressPolicy;
 
@@ -152,6 +153,8 @@ pub struct Dns {
     pub hostname: Option<String>,
     /// Threads of their own that answer; 1 where absent, 0 answers on the agent's.
     pub threads: usize,
+    /// The sampled query log; none where absent.
+    pub query_log: Option<QueryLogConfig>,
 }
 
 /// Which keys open the secrets that agents share.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use holdfast_core::{AgentId, GroupId};
+use holdfast_dns::QueryLogConfig;
 use holdfast_probe::{AddressPolicy, Cidr, CidrError};
 use serde::Deserialize;
 
@@ -111,6 +112,31 @@ struct RawDns {
     version: Option<String>,
     hostname: Option<String>,
     threads: Option<usize>,
+    query_log: Option<RawQueryLog>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawQueryLog {
+    file: PathBuf,
+    #[serde(default = "one_in_a_thousand")]
+    one_in: u32,
+    #[serde(default)]
+    whole_addresses: bool,
+}
+
+fn one_in_a_thousand() -> u32 {
+    1000
+}
+
+impl RawQueryLog {
+    fn check(self, base: &Path) -> Result<QueryLogConfig, Problem> {
+        let Self { file, one_in, whole_addresses } = self;
+        if one_in == 0 {
+            return Err(problem("dns.query_log.one_in", "at least 1, which logs every query"));
+        }
+        Ok(QueryLogConfig { file: base.join(file), one_in, whole_addresses })
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -157,6 +183,7 @@ impl Raw {
                 version: self.dns.version,
                 hostname: self.dns.hostname,
                 threads: self.dns.threads.unwrap_or(1),
+                query_log: self.dns.query_log.map(|log| log.check(base)).transpose()?,
             },
             secrets: self.secrets.check(base)?,
             listen,

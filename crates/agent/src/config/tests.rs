@@ -52,6 +52,11 @@ fn says_what_is_wrong_with_a_value() {
         ("[tls]", "[raft]\nelection_timeout_min = \"10ms\"\n[tls]", "two heartbeats"),
         ("[tls]", "[probe]\nallow = [\"10.0.0.0/33\"]\n[tls]", "prefix is longer"),
         ("[tls]", "[secrets]\nkeys = [\"seal.key\"]\n[tls]", "file:/path"),
+        (
+            "[tls]",
+            "[dns]\nquery_log = { file = \"q.jsonl\", one_in = 0 }\n[tls]",
+            "logs every query",
+        ),
         ("[tls]", "[telemetry]\nlog = \"xml\"\n[tls]", "neither json nor pretty"),
     ] {
         assert!(GOOD.contains(from), "{from}");
