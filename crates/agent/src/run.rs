@@ -84,7 +84,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
     let dns_stop = CancellationToken::new();
     let _dns_guard = dns_stop.clone().drop_guard();
     tokio::spawn(telemetry::keep_metrics(dns_stop.clone()));
-    let dns = start_dns(&config, &answers, dns_stop.clone()).await?;
+    let dns = start_dns(&config, &answers, clock.clone(), dns_stop.clone()).await?;
     let inside = Inside {
         config,
         publisher,
@@ -209,6 +209,7 @@ async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, S
 async fn start_dns(
     config: &Config,
     answers: &holdfast_dns::AnswersSource,
+    clock: Arc<SystemClock>,
     stop: CancellationToken,
 ) -> Result<Option<DnsServer>, StartError> {
     if config.listen.dns.is_empty() {
@@ -230,7 +231,7 @@ async fn start_dns(
         query_log: config.dns.query_log.clone(),
         ..DnsConfig::default()
     };
-    DnsServer::start(dns, answers.clone(), stop).await.map(Some).map_err(StartError::Dns)
+    DnsServer::start(dns, answers.clone(), clock, stop).await.map(Some).map_err(StartError::Dns)
 }
 
 /// Serves other agents until told to stop; its own task, so that a slow client of the API costs it nothing.

@@ -10,16 +10,19 @@
 //!
 //! What it deliberately does not do: rotate, compress or delete files.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use hickory_proto::op::{Message, ResponseCode};
+use holdfast_core::Timestamp;
+use holdfast_core::seam::Clock;
 use metrics::{Counter, counter};
 use rand::Rng as _;
 use serde::Serialize;
@@ -45,7 +48,7 @@ pub struct QueryLogConfig {
 /// A query and what became of it.
 #[derive(Debug)]
 struct Sample {
-    at: SystemTime,
+    at: Timestamp,
     peer: Peer,
     query: Vec<u8>,
     /// Empty for silence.
@@ -53,25 +56,31 @@ struct Sample {
 }
 
 /// Takes samples on the side of a responder.
-#[derive(Debug)]
 pub(crate) struct Sampler {
     one_in: u32,
     until_next: u32,
     queue: SyncSender<Sample>,
     lost: Counter,
+    clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Sampler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sampler").field("one_in", &self.one_in).finish_non_exhaustive()
+    }
 }
 
 impl Clone for Sampler {
     /// A sampler of the same log, with gaps of its own.
     fn clone(&self) -> Self {
-        Self::new(self.one_in, self.queue.clone())
+        Self::new(self.one_in, self.queue.clone(), Arc::clone(&self.clock))
     }
 }
 
 impl Sampler {
-    fn new(one_in: u32, queue: SyncSender<Sample>) -> Self {
+    fn new(one_in: u32, queue: SyncSender<Sample>, clock: Arc<dyn Clock>) -> Self {
         let until_next = rand::rng().random_range(0..one_in);
-        Self { one_in, until_next, queue, lost: counter!(metric::QUERY_LOG_LOST) }
+        Self { one_in, until_next, queue, lost: counter!(metric::QUERY_LOG_LOST), clock }
     }
 
     /// Logs a message and its reply, empty for silence, if its turn has come.
@@ -83,7 +92,7 @@ impl Sampler {
         // On average `one_in` from here to the next.
         self.until_next = rand::rng().random_range(0..=(self.one_in - 1).saturating_mul(2));
         let sample =
-            Sample { at: SystemTime::now(), peer, query: query.to_vec(), reply: reply.to_vec() };
+            Sample { at: self.clock.now(), peer, query: query.to_vec(), reply: reply.to_vec() };
         if self.queue.try_send(sample).is_err() {
             self.lost.increment(1);
         }
@@ -92,9 +101,9 @@ impl Sampler {
 
 /// Starts the thread that writes; it ends with the last clone of the sampler, and has flushed what it took. Errors: no
 /// thread can be had.
-pub(crate) fn start(config: QueryLogConfig) -> Result<Sampler, DnsError> {
+pub(crate) fn start(config: QueryLogConfig, clock: Arc<dyn Clock>) -> Result<Sampler, DnsError> {
     let (queue, samples) = sync_channel(QUEUE);
-    let sampler = Sampler::new(config.one_in, queue);
+    let sampler = Sampler::new(config.one_in, queue, clock);
     let name = "dns-query-log".to_owned();
     thread::Builder::new()
         .name(name.clone())
@@ -179,10 +188,9 @@ impl Line {
         let asked = Message::from_vec(&sample.query).ok();
         let told = Message::from_vec(&sample.reply).ok();
         let question = asked.as_ref().and_then(|asked| asked.queries.first());
-        let since = sample.at.duration_since(UNIX_EPOCH).unwrap_or_default();
         let client = sample.peer.address.ip().to_canonical();
         Self {
-            at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+            at_ms: sample.at.0,
             client: if whole_addresses { client } else { prefix(client) },
             port: sample.peer.address.port(),
             transport: sample.peer.transport.name(),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::thread;
 
+use holdfast_core::seam::Clock;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::sync::CancellationToken;
@@ -39,17 +40,18 @@ pub struct DnsServer {
 }
 
 impl DnsServer {
-    /// Starts to answer from `source` until `shutdown`. Errors: the configuration is not possible, or a socket or
+    /// Starts to answer from `source` until `shutdown`; `clock` stamps what is logged. Errors: the configuration is not possible, or a socket or
     /// thread cannot be had; nothing is left open then.
     pub async fn start(
         config: DnsConfig,
         source: AnswersSource,
+        clock: Arc<dyn Clock>,
         shutdown: CancellationToken,
     ) -> Result<Self, DnsError> {
         config.validate()?;
         // Reads a file, and may have to drop runtimes that it made: neither belongs on a runtime's own thread.
         let started = tokio::task::spawn_blocking(move || {
-            let start = Start::new(config, source, shutdown)?;
+            let start = Start::new(config, source, clock, shutdown)?;
             start.run().inspect_err(|_| start.shutdown.cancel())
         })
         .await;
@@ -92,6 +94,7 @@ impl Start {
     fn new(
         config: DnsConfig,
         source: AnswersSource,
+        clock: Arc<dyn Clock>,
         shutdown: CancellationToken,
     ) -> Result<Self, DnsError> {
         let settings = Arc::new(Settings {
@@ -101,7 +104,8 @@ impl Start {
             streams: config.streams.clone(),
         });
         let shutdown = shutdown.child_token();
-        let query_log = config.query_log.clone().map(query_log::start).transpose()?;
+        let query_log = config.query_log.clone();
+        let query_log = query_log.map(|log| query_log::start(log, clock)).transpose()?;
         let tasks = TaskTracker::new();
         Ok(Self { config, source, shutdown, settings, tasks, query_log })
     }

@@ -4,6 +4,14 @@ use std::sync::mpsc::sync_channel;
 use super::*;
 use crate::respond::Transport;
 
+struct Stopped;
+
+impl Clock for Stopped {
+    fn now(&self) -> Timestamp {
+        Timestamp(12)
+    }
+}
+
 fn peer() -> Peer {
     Peer { address: ([192, 0, 2, 77], 4711).into(), transport: Transport::Udp }
 }
@@ -21,7 +29,7 @@ fn reply() -> Vec<u8> {
 }
 
 fn sample() -> Sample {
-    Sample { at: UNIX_EPOCH, peer: peer(), query: query(), reply: reply() }
+    Sample { at: Timestamp(12), peer: peer(), query: query(), reply: reply() }
 }
 
 fn writer(file: &Path) -> Writer {
@@ -40,7 +48,7 @@ fn a_line_says_who_asked_what_and_what_was_told() {
     let file = folder.path().join("log");
     writer(&file).write(&[sample()]).expect("written");
     let expected = serde_json::json!({
-        "at_ms": 0, "client": "192.0.2.0", "port": 4711, "transport": "udp",
+        "at_ms": 12, "client": "192.0.2.0", "port": 4711, "transport": "udp",
         "name": "shop.example.test.", "type": "A", "query_bytes": 35,
         "rcode": "NOERROR", "answers": 1, "truncated": false, "reply_bytes": 51,
     });
@@ -90,7 +98,7 @@ fn a_file_that_cannot_be_written_loses_samples_and_takes_later_ones() {
 #[test]
 fn one_in_so_many_is_sampled_and_a_full_queue_holds_nobody_up() {
     let (queue, samples) = sync_channel(64);
-    let mut sampler = Sampler::new(10, queue);
+    let mut sampler = Sampler::new(10, queue, Arc::new(Stopped));
     for _ in 0..600 {
         sampler.note(&query(), peer(), &reply());
     }

@@ -9,6 +9,8 @@ use std::time::Duration;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{RData, RecordType};
 use holdfast_core::GroupId;
+use holdfast_core::Timestamp;
+use holdfast_core::seam::Clock;
 use holdfast_dns::{
     DnsConfig, DnsError, DnsServer, LastKnownGood, Publisher, TcpConfig, channel, lkg,
 };
@@ -39,6 +41,15 @@ impl Running {
     }
 }
 
+/// A clock that nothing of these tests reads.
+struct Stopped;
+
+impl Clock for Stopped {
+    fn now(&self) -> Timestamp {
+        Timestamp(0)
+    }
+}
+
 pub(crate) fn loopback() -> DnsConfig {
     DnsConfig { listen: vec!["127.0.0.1:0".parse().expect("an address")], ..DnsConfig::default() }
 }
@@ -46,7 +57,7 @@ pub(crate) fn loopback() -> DnsConfig {
 pub(crate) async fn start(config: DnsConfig) -> Result<Running, DnsError> {
     let (publisher, source) = channel();
     let shutdown = CancellationToken::new();
-    let server = DnsServer::start(config, source, shutdown.clone()).await?;
+    let server = DnsServer::start(config, source, Arc::new(Stopped), shutdown.clone()).await?;
     Ok(Running { server, publisher, shutdown })
 }
 
