@@ -110,7 +110,7 @@ pub(crate) fn endpoint(name: &str, at: SocketAddr) -> pb::Endpoint {
 pub(crate) fn service(id: &str, pools: Vec<pb::Pool>, check: pb::Check) -> pb::Service {
     pb::Service {
         id: id.into(),
-        dns: Some(pb::ServiceDns { name: name_of(id), ttl_ms: 5_000, txt: Vec::new() }),
+        dns: Some(pb::ServiceDns { name: name_of(id), ttl_ms: 5_000, ..pb::ServiceDns::default() }),
         policy: Some(pb::Policy {
             policy: Some(pb::policy::Policy::Failover(pb::FailoverPolicy {})),
         }),

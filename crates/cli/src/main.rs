@@ -12,6 +12,7 @@ mod demo;
 mod events;
 mod exit;
 mod failure;
+mod known_types;
 mod manifest;
 mod options;
 mod output;

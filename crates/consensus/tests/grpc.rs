@@ -134,7 +134,7 @@ impl Cluster {
         let record = |number: u32| Record {
             name: name(&format!("r{number}.{apex}")),
             ttl: Duration::from_secs(60),
-            data: RecordData::Txt(vec!["x".repeat(200)]),
+            data: RecordData::Txt(vec!["x".repeat(200).into()]),
         };
         let zone = Zone {
             records: (0..records).map(record).collect(),

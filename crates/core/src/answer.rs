@@ -19,41 +19,7 @@ use crate::spec::{RecordData, Soa};
 use crate::steer::{self, Client};
 use crate::view::{Answers, NameAnswers, RecordSet, ZoneAnswers};
 
-/// A record type that we hold data of, or any other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// An IPv4 address.
-    A,
-    /// An IPv6 address.
-    Aaaa,
-    /// A canonical name.
-    Cname,
-    /// A server and its port.
-    Srv,
-    /// Texts.
-    Txt,
-    /// A name server.
-    Ns,
-    /// The start of authority.
-    Soa,
-    /// ANY (RFC 8482: one record set is enough).
-    Any,
-    /// A type of which we hold no data.
-    Other,
-}
-
-impl Kind {
-    fn of(data: &RecordData) -> Self {
-        match data {
-            RecordData::A(_) => Self::A,
-            RecordData::Aaaa(_) => Self::Aaaa,
-            RecordData::Cname(_) => Self::Cname,
-            RecordData::Srv { .. } => Self::Srv,
-            RecordData::Txt(_) => Self::Txt,
-            RecordData::Ns(_) => Self::Ns,
-        }
-    }
-}
+pub use crate::spec::Kind;
 
 /// The response code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,7 +166,7 @@ impl Walk<'_> {
             let scope = push_set(owner, set, self.client, &mut self.result.answers);
             self.result.scope = self.result.scope.max(scope);
             return match &set.records[0].0 {
-                RecordData::Cname(target) if !matches!(self.kind, Kind::Cname | Kind::Any) => {
+                RecordData::Cname(target) if !matches!(self.kind, Kind::CNAME | Kind::ANY) => {
                     Next::Chase(target.clone())
                 }
                 _ => Next::Done,
@@ -216,8 +182,8 @@ impl Walk<'_> {
     fn push_apex(&mut self, zone: &ZoneAnswers) -> bool {
         let apex = &zone.zone;
         match self.kind {
-            Kind::Soa | Kind::Any => self.result.answers.push(soa_record(zone, apex.ttl)),
-            Kind::Ns => {
+            Kind::SOA | Kind::ANY => self.result.answers.push(soa_record(zone, apex.ttl)),
+            Kind::NS => {
                 self.result.answers.extend(apex.name_servers.iter().map(|server| AnswerRecord {
                     name: apex.name.clone(),
                     ttl: apex.ttl,
@@ -245,7 +211,7 @@ impl Walk<'_> {
             let Some(here) = self.view.names.get(target).filter(|here| !here.refused) else {
                 continue;
             };
-            for kind in [Kind::A, Kind::Aaaa] {
+            for kind in [Kind::A, Kind::AAAA] {
                 if let Some(set) = set_of_exactly(here, kind) {
                     let scope = push_set(target, set, self.client, &mut self.result.additional);
                     self.result.scope = self.result.scope.max(scope);
@@ -277,13 +243,13 @@ fn soa_record(zone: &ZoneAnswers, ttl: Duration) -> AnswerRecord {
 /// The set that answers a type: its own, or the CNAME.
 fn set_of(here: &NameAnswers, kind: Kind) -> Option<&RecordSet> {
     match kind {
-        Kind::Any => here.sets.iter().find(|set| !set.records.is_empty()),
-        _ => set_of_exactly(here, kind).or_else(|| set_of_exactly(here, Kind::Cname)),
+        Kind::ANY => here.sets.iter().find(|set| !set.records.is_empty()),
+        _ => set_of_exactly(here, kind).or_else(|| set_of_exactly(here, Kind::CNAME)),
     }
 }
 
 fn set_of_exactly(here: &NameAnswers, kind: Kind) -> Option<&RecordSet> {
-    here.sets.iter().find(|set| set.records.first().is_some_and(|(data, _)| Kind::of(data) == kind))
+    here.sets.iter().find(|set| set.records.first().is_some_and(|(data, _)| data.kind() == kind))
 }
 
 /// Whether there is data at a name or below it; a name that has it below only is an empty non-terminal (RFC 8020).

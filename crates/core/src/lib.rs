@@ -30,6 +30,7 @@ pub mod membership;
 pub mod name;
 pub mod observation;
 pub mod overrides;
+pub mod presentation;
 pub mod quorum;
 pub mod sample;
 pub mod sampler;

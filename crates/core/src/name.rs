@@ -16,21 +16,24 @@ use crate::id::{NameError, name_error};
 /// Characters of a name at the most, without the final dot.
 const MAX_LENGTH: usize = 253;
 
-/// A fully qualified domain name, lower case, without the final dot; the root is the empty text.
+/// A fully qualified domain name, lower case, without the final dot; the root is the empty text, and shown as `.`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct DnsName(Arc<str>);
 
 impl Serialize for DnsName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        serializer.serialize_str(if self.0.is_empty() { "." } else { &self.0 })
     }
 }
 
 impl DnsName {
     /// Parses a host-style name: labels of `a-z`, `0-9`, `-`, `_` (and `*` as the first label), 1–63 octets each,
-    /// at most 253 in all. Case is folded, a final dot is dropped. Errors: anything else.
+    /// at most 253 in all. Case is folded, a final dot is dropped; `.` is the root. Errors: anything else.
     pub fn new(text: &str) -> Result<Self, NameError> {
+        if text == "." {
+            return Ok(Self::root());
+        }
         let lower = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
         let fail = |why| Err(name_error("domain name", text, why));
         if lower.is_empty() || lower.len() > MAX_LENGTH {
@@ -52,6 +55,22 @@ impl DnsName {
     /// never to store them.
     pub fn from_query(lower: String) -> Self {
         Self(lower.into())
+    }
+
+    /// The root: as a target, "none" or "the owner itself", as its record says.
+    pub fn root() -> Self {
+        Self("".into())
+    }
+
+    /// Whether this is the root.
+    pub fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many bytes the name takes on the wire, uncompressed. Escapes (`\046`) count as the byte they stand for.
+    pub fn wire_len(&self) -> usize {
+        let escapes = self.0.bytes().filter(|byte| *byte == b'\\').count();
+        if self.0.is_empty() { 1 } else { self.0.len() + 2 - 3 * escapes }
     }
 
     /// The name as text, without the final dot.
@@ -143,7 +162,7 @@ impl PartialOrd for DnsName {
 }
 impl fmt::Display for DnsName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(if self.0.is_empty() { "." } else { &self.0 })
     }
 }
 impl FromStr for DnsName {
@@ -217,7 +236,7 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_host_name() {
-        for bad in ["", ".", "a..b", "a b.test", &"x".repeat(64), "a.*.test"] {
+        for bad in ["", "..", "a..b", "a b.test", &"x".repeat(64), "a.*.test"] {
             assert!(DnsName::new(bad).is_err(), "{bad:?}");
         }
     }

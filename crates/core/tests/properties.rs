@@ -100,7 +100,7 @@ fn ask(server: AgentId, view: &View, status: &ServiceStatus, turn: u64) -> Obser
     let name = &status.spec.dns.name;
     let family = status.selection.served.first().map(|one| &one.address);
     let kind = match family {
-        Some(Address::Ip(IpAddr::V6(_))) => Kind::Aaaa,
+        Some(Address::Ip(IpAddr::V6(_))) => Kind::AAAA,
         _ => Kind::A,
     };
     let given = answer(&view.answers, name, kind, &Client::anybody(turn));

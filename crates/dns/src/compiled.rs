@@ -98,7 +98,7 @@ impl Addresses {
 fn kind_of(data: &RecordData) -> Option<Kind> {
     match data {
         RecordData::A(_) => Some(Kind::A),
-        RecordData::Aaaa(_) => Some(Kind::Aaaa),
+        RecordData::Aaaa(_) => Some(Kind::AAAA),
         _ => None,
     }
 }
@@ -113,7 +113,7 @@ fn push_address(data: &RecordData, kind: Kind, ttl: u32, out: &mut Vec<u8>) -> O
     };
     match (data, kind) {
         (RecordData::A(address), Kind::A) => push(1, &address.octets()),
-        (RecordData::Aaaa(address), Kind::Aaaa) => push(28, &address.octets()),
+        (RecordData::Aaaa(address), Kind::AAAA) => push(28, &address.octets()),
         _ => return None,
     }
     Some(())
@@ -175,7 +175,7 @@ impl Node {
 
 impl Data {
     fn compile(here: Arc<NameAnswers>) -> Self {
-        let compiled = [Kind::A, Kind::Aaaa].map(|kind| Addresses::compile(&here, kind));
+        let compiled = [Kind::A, Kind::AAAA].map(|kind| Addresses::compile(&here, kind));
         let opaque = compiled.iter().any(Result::is_err);
         let [a, aaaa] = compiled.map(Result::unwrap_or_default);
         let holds = |test: fn(&RecordData) -> bool| {

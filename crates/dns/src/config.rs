@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use holdfast_core::GroupId;
 
-use crate::streams::Streams;
 use crate::query_log::QueryLogConfig;
+use crate::streams::Streams;
 
 /// The DNS server of an agent.
 #[derive(Debug, Clone, Default)]

@@ -211,7 +211,7 @@ impl Handler {
         let mut decided = answer::answer(
             published.answers(),
             &asked,
-            core_kind(query.query_type()),
+            Kind(query.query_type().into()),
             &self.next_client(request.src().ip()),
         );
         trim(&mut decided, &asked, self.room(request));
@@ -297,7 +297,7 @@ fn decide_status(
     zone: &ZoneAnswers,
 ) -> Decision {
     let apex = &zone.zone.name;
-    let mut decided = answer::answer(published.answers(), apex, Kind::Soa, &Client::anybody(0));
+    let mut decided = answer::answer(published.answers(), apex, Kind::SOA, &Client::anybody(0));
     decided.authority = std::mem::take(&mut decided.answers);
     for soa in &mut decided.authority {
         soa.ttl = soa.ttl.min(zone.negative_ttl);
@@ -357,20 +357,6 @@ fn status_record(query: &LowerQuery, published: &Published) -> Record {
 
 fn txt(query: &LowerQuery, text: &[u8]) -> Record {
     Record::from_rdata(Name::from(query.name()), 0, RData::TXT(TXT::from_bytes(vec![text])))
-}
-
-fn core_kind(kind: RecordType) -> Kind {
-    match kind {
-        RecordType::A => Kind::A,
-        RecordType::AAAA => Kind::Aaaa,
-        RecordType::CNAME => Kind::Cname,
-        RecordType::SRV => Kind::Srv,
-        RecordType::TXT => Kind::Txt,
-        RecordType::NS => Kind::Ns,
-        RecordType::SOA => Kind::Soa,
-        RecordType::ANY => Kind::Any,
-        _ => Kind::Other,
-    }
 }
 
 fn response_code(code: Code) -> ResponseCode {

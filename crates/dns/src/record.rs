@@ -6,11 +6,14 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, SOA, SRV, TXT};
-use hickory_proto::rr::{LowerName, Name, RData, Record};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, NS, NULL, PTR, SOA, SRV, TXT};
+use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
 use holdfast_core::DnsName;
 use holdfast_core::answer::{AnswerData, AnswerRecord};
-use holdfast_core::spec::RecordData;
+use holdfast_core::presentation::unescaped;
+use holdfast_core::spec::{Binding, RecordData};
+
+use crate::compiled::wire_of;
 
 /// The largest TTL (RFC 2181, 8), and the largest time that hickory's SOA holds.
 const MAX_SECONDS: u32 = i32::MAX as u32;
@@ -32,11 +35,14 @@ pub(crate) fn core_name(name: &LowerName) -> DnsName {
     DnsName::from_query(text)
 }
 
-/// A name of our own data as hickory's.
+/// A name of our own data, or one made of a question's, as hickory's.
 pub(crate) fn wire_name(name: &DnsName) -> Option<Name> {
     let mut wire = Name::new();
     for label in name.as_str().split('.').filter(|label| !label.is_empty()) {
-        wire = wire.append_label(label.as_bytes()).ok()?;
+        wire = match label.contains('\\') {
+            true => wire.append_label(&*unescaped(label.as_bytes()).ok()?).ok()?,
+            false => wire.append_label(label.as_bytes()).ok()?,
+        };
     }
     wire.set_fqdn(true);
     Some(wire)
@@ -72,16 +78,7 @@ impl Records<'_> {
 
 fn data(data: &AnswerData) -> Option<RData> {
     Some(match data {
-        AnswerData::Record(RecordData::A(address)) => RData::A(A(*address)),
-        AnswerData::Record(RecordData::Aaaa(address)) => RData::AAAA(AAAA(*address)),
-        AnswerData::Record(RecordData::Cname(target)) => RData::CNAME(CNAME(wire_name(target)?)),
-        AnswerData::Record(RecordData::Ns(server)) => RData::NS(NS(wire_name(server)?)),
-        AnswerData::Record(RecordData::Txt(texts)) => {
-            RData::TXT(TXT::from_bytes(texts.iter().map(String::as_bytes).collect()))
-        }
-        AnswerData::Record(RecordData::Srv { priority, weight, port, target }) => {
-            RData::SRV(SRV::new(*priority, *weight, *port, wire_name(target)?))
-        }
+        AnswerData::Record(data) => declared(data)?,
         AnswerData::Soa { primary, soa, serial, minimum } => RData::SOA(SOA::new(
             wire_name(primary)?,
             wire_name(&soa.mailbox)?,
@@ -92,6 +89,62 @@ fn data(data: &AnswerData) -> Option<RData> {
             seconds(*minimum),
         )),
     })
+}
+
+fn declared(data: &RecordData) -> Option<RData> {
+    Some(match data {
+        RecordData::A(address) => RData::A(A(*address)),
+        RecordData::Aaaa(address) => RData::AAAA(AAAA(*address)),
+        RecordData::Cname(target) => RData::CNAME(CNAME(wire_name(target)?)),
+        RecordData::Ns(server) => RData::NS(NS(wire_name(server)?)),
+        RecordData::Ptr(name) => RData::PTR(PTR(wire_name(name)?)),
+        RecordData::Mx { preference, exchange } => {
+            RData::MX(MX::new(*preference, wire_name(exchange)?))
+        }
+        RecordData::Txt(texts) => {
+            RData::TXT(TXT::from_bytes(texts.iter().map(Vec::as_slice).collect()))
+        }
+        RecordData::Srv { priority, weight, port, target } => {
+            RData::SRV(SRV::new(*priority, *weight, *port, wire_name(target)?))
+        }
+        other => {
+            let rdata = NULL::with(uncompressed(other)?);
+            RData::Unknown { code: RecordType::from(other.kind().0), rdata }
+        }
+    })
+}
+
+/// The data of types in which no name is compressed (RFC 3597, 4). `None` for an alias, which never goes out.
+fn uncompressed(data: &RecordData) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(data.wire_len());
+    match data {
+        RecordData::Caa { flags, tag, value } => {
+            out.extend([*flags, u8::try_from(tag.len()).ok()?]);
+            out.extend_from_slice(tag.as_bytes());
+            out.extend_from_slice(value);
+        }
+        RecordData::Svcb(binding) | RecordData::Https(binding) => push_binding(binding, &mut out)?,
+        RecordData::Dname(target) => out = wire_of(target),
+        RecordData::Ds { key_tag, algorithm, digest_type, digest } => {
+            out.extend(key_tag.to_be_bytes());
+            out.extend([*algorithm, *digest_type]);
+            out.extend_from_slice(digest);
+        }
+        RecordData::Other { data, .. } => out.extend_from_slice(data),
+        _ => return None,
+    }
+    Some(out)
+}
+
+fn push_binding(binding: &Binding, out: &mut Vec<u8>) -> Option<()> {
+    out.extend(binding.priority.to_be_bytes());
+    out.extend(wire_of(&binding.target));
+    for (key, value) in &binding.params.0 {
+        out.extend(key.0.to_be_bytes());
+        out.extend(u16::try_from(value.len()).ok()?.to_be_bytes());
+        out.extend_from_slice(value);
+    }
+    Some(())
 }
 
 /// A time on the wire.
@@ -112,11 +165,7 @@ fn room_of_one(record: &AnswerRecord, asked: &DnsName) -> usize {
     let name = |name: &DnsName| name.as_str().len() + 2;
     let owner = if record.name == *asked { 2 } else { name(&record.name) };
     let data = match &record.data {
-        AnswerData::Record(RecordData::A(_)) => 4,
-        AnswerData::Record(RecordData::Aaaa(_)) => 16,
-        AnswerData::Record(RecordData::Cname(target) | RecordData::Ns(target)) => name(target),
-        AnswerData::Record(RecordData::Srv { target, .. }) => 6 + name(target),
-        AnswerData::Record(RecordData::Txt(texts)) => texts.iter().map(|text| text.len() + 1).sum(),
+        AnswerData::Record(data) => data.wire_len(),
         AnswerData::Soa { primary, soa, .. } => 20 + name(primary) + name(&soa.mailbox),
     };
     owner + 10 + data

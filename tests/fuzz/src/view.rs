@@ -42,7 +42,7 @@ fn view() -> Answers {
     let a = |last| RecordData::A(Ipv4Addr::new(192, 0, 2, last));
     let aaaa = |last: u16| RecordData::Aaaa(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last));
     let cname = |target: &str| vec![RecordData::Cname(name(target))];
-    let text = |length| RecordData::Txt(vec!["x".repeat(length)]);
+    let text = |length| RecordData::Txt(vec!["x".repeat(length).into()]);
     let srv =
         |target: &str| RecordData::Srv { priority: 1, weight: 2, port: 443, target: name(target) };
     let names: [(&str, Pick, Vec<Vec<RecordData>>); 11] = [

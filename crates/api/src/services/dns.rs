@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use holdfast_core::answer::{self, AnswerData, AnswerRecord, Code, Kind};
 use holdfast_core::name::DnsName;
-use holdfast_core::spec::RecordData;
+use holdfast_core::presentation::absolute;
 use holdfast_core::steer::Client;
 use holdfast_core::time::millis;
 use holdfast_core::view::{Answers, NameAnswers};
@@ -105,17 +105,9 @@ fn dumped(name: &DnsName, here: &NameAnswers) -> pb::NameAnswers {
 }
 
 fn kind_of(text: &str) -> Result<Kind, Refusal> {
-    match text.to_ascii_uppercase().as_str() {
-        "" | "A" => Ok(Kind::A),
-        "AAAA" => Ok(Kind::Aaaa),
-        "CNAME" => Ok(Kind::Cname),
-        "SRV" => Ok(Kind::Srv),
-        "TXT" => Ok(Kind::Txt),
-        "NS" => Ok(Kind::Ns),
-        "SOA" => Ok(Kind::Soa),
-        "ANY" => Ok(Kind::Any),
-        "CAA" | "DS" | "HTTPS" | "MX" | "NAPTR" | "PTR" | "SVCB" => Ok(Kind::Other),
-        _ => Err(Refusal::field("type", format!("{text:.20?} is no record type that we know"))),
+    match text {
+        "" => Ok(Kind::A),
+        text => text.parse().map_err(|problem: String| Refusal::field("type", problem)),
     }
 }
 
@@ -131,40 +123,25 @@ fn rcode(code: Code) -> &'static str {
 /// A record in presentation form (RFC 1035, 5.1).
 fn presented(record: &AnswerRecord) -> pb::AnswerRecord {
     let (kind, data) = match &record.data {
-        AnswerData::Record(data) => data_text(data),
+        AnswerData::Record(data) => (data.kind().to_string(), data.to_string()),
         AnswerData::Soa { primary, soa, serial, minimum } => {
             let seconds = |duration: &std::time::Duration| duration.as_secs();
             let text = format!(
-                "{primary}. {}. {serial} {} {} {} {}",
-                soa.mailbox,
+                "{} {} {serial} {} {} {} {}",
+                absolute(primary),
+                absolute(&soa.mailbox),
                 seconds(&soa.refresh),
                 seconds(&soa.retry),
                 seconds(&soa.expire),
                 seconds(minimum),
             );
-            ("SOA", text)
+            ("SOA".to_owned(), text)
         }
     };
     pb::AnswerRecord {
-        name: format!("{}.", record.name),
+        name: absolute(&record.name),
         ttl_ms: millis(record.ttl),
-        r#type: kind.to_owned(),
+        r#type: kind,
         data,
-    }
-}
-
-fn data_text(data: &RecordData) -> (&'static str, String) {
-    match data {
-        RecordData::A(ip) => ("A", ip.to_string()),
-        RecordData::Aaaa(ip) => ("AAAA", ip.to_string()),
-        RecordData::Cname(name) => ("CNAME", format!("{name}.")),
-        RecordData::Srv { priority, weight, port, target } => {
-            ("SRV", format!("{priority} {weight} {port} {target}."))
-        }
-        RecordData::Txt(texts) => {
-            let quoted = texts.iter().map(|text| format!("{text:?}"));
-            ("TXT", quoted.collect::<Vec<_>>().join(" "))
-        }
-        RecordData::Ns(name) => ("NS", format!("{name}.")),
     }
 }

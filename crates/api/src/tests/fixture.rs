@@ -388,6 +388,7 @@ pub(super) fn service(name: &str) -> pb::Service {
             name: format!("{name}.example.test"),
             ttl_ms: 5000,
             txt: Vec::new(),
+            ..pb::ServiceDns::default()
         }),
         policy: Some(pb::Policy {
             policy: Some(pb::policy::Policy::Failover(pb::FailoverPolicy {})),

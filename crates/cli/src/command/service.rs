@@ -386,6 +386,7 @@ mod tests {
                 name: "shop.example.test".into(),
                 ttl_ms: 5000,
                 txt: vec![],
+                ..pb::ServiceDns::default()
             }),
             policy: Some(pb::Policy {
                 policy: Some(pb::policy::Policy::Failover(pb::FailoverPolicy {})),

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 
 use holdfast_core::DnsName;
+use holdfast_core::spec::RecordData;
+use holdfast_wire::Convert as _;
 use holdfast_wire::pb::v1 as pb;
 
 use crate::client::{Client, registry};
@@ -162,20 +164,11 @@ fn get_page(answer: &pb::GetZoneResponse) -> Page {
     if table.is_empty() { page } else { page.table(table) }
 }
 
-fn record_data(data: Option<&pb::RecordData>) -> (&'static str, String) {
-    use pb::record_data::Data;
-    match data.and_then(|data| data.data.as_ref()) {
-        Some(Data::A(ip)) => ("A", ip.clone()),
-        Some(Data::Aaaa(ip)) => ("AAAA", ip.clone()),
-        Some(Data::Cname(name)) => ("CNAME", name.clone()),
-        Some(Data::Srv(srv)) => {
-            ("SRV", format!("{} {} {} {}", srv.priority, srv.weight, srv.port, srv.target))
-        }
-        Some(Data::Txt(txt)) => {
-            ("TXT", txt.texts.iter().map(|text| format!("{text:?}")).collect::<Vec<_>>().join(" "))
-        }
-        Some(Data::Ns(name)) => ("NS", name.clone()),
-        None => ("-", "-".to_owned()),
+/// Type and data in presentation form; dashes for a kind of record that only a newer version knows.
+fn record_data(data: Option<&pb::RecordData>) -> (String, String) {
+    match data.cloned().map(RecordData::from_proto) {
+        Some(Ok(data)) => (data.kind().to_string(), data.to_string()),
+        _ => ("-".to_owned(), "-".to_owned()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use holdfast_core::spec::{
     AllDown, Endpoint, Failback, FailoverRules, Mode, Policy, Pool, Quorum, RegionRule, Service,
-    ServiceDns, SpecError,
+    ServiceBinding, ServiceDns, SpecError,
 };
 use holdfast_core::{DnsName, EndpointName, PoolName, RegionName, ServiceId};
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -48,6 +48,21 @@ struct DnsForm {
     ttl: Span,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     txt: Vec<String>,
+    /// The parameters of an HTTPS record, such as `alpn=h2,h3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    https: Option<String>,
+}
+
+impl DnsForm {
+    fn into_dns(self) -> Result<ServiceDns, SpecError> {
+        let https = self
+            .https
+            .map(|text| text.parse())
+            .transpose()
+            .map_err(|problem| SpecError { field: "dns.https".to_owned(), problem })?;
+        let https = https.map(|params| ServiceBinding { params });
+        Ok(ServiceDns { txt: self.txt, https, ..ServiceDns::new(self.name, self.ttl.0) })
+    }
 }
 
 fn default_ttl() -> Span {
@@ -220,7 +235,7 @@ impl ServiceForm {
             self.checks.into_iter().map(|c| c.into_check(base)).collect();
         let service = Service {
             id,
-            dns: ServiceDns { txt: self.dns.txt, ..ServiceDns::new(self.dns.name, self.dns.ttl.0) },
+            dns: self.dns.into_dns()?,
             policy: match self.policy {
                 PolicyForm::Failover => Policy::Failover,
                 PolicyForm::Weighted => Policy::Weighted,
@@ -306,6 +321,7 @@ impl From<&Service> for ServiceForm {
                 name: service.dns.name.clone(),
                 ttl: Span(service.dns.ttl),
                 txt: service.dns.txt.clone(),
+                https: service.dns.https.as_ref().map(|https| https.params.to_string()),
             },
             policy: match service.policy {
                 Policy::Failover => PolicyForm::Failover,

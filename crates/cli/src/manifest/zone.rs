@@ -1,16 +1,19 @@
 //! `kind: Zone`: the shape of its manifest, the defaults, and the way there and back.
 //!
-//! Names are absolute everywhere, with or without the final dot; `@` is the apex. Data are in presentation form.
+//! Names are absolute everywhere, with or without the final dot; `@` is the apex. Data are in presentation form,
+//! with TXT as one text, or a list of them.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use holdfast_core::DnsName;
-use holdfast_core::spec::{NameServer, Record, RecordData, Soa, SpecError, Zone};
+use holdfast_core::presentation::{escaped, parse_data, unescaped};
+use holdfast_core::spec::{Kind, NameServer, Record, RecordData, Soa, SpecError, Zone};
 use serde::{Deserialize, Serialize};
 
 use super::duration::Span;
 use super::transfer::{PrimariesForm, TransferForm, UpdateForm};
+use crate::known_types::KnownTypes;
 
 const TTL: Duration = Duration::from_secs(300);
 const REFRESH: Duration = Duration::from_secs(3600);
@@ -89,19 +92,8 @@ struct FlatRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     ttl: Option<Span>,
     #[serde(rename = "type")]
-    kind: Type,
+    kind: String,
     data: Texts,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-enum Type {
-    A,
-    Aaaa,
-    Cname,
-    Srv,
-    Txt,
-    Ns,
 }
 
 /// One text, or a list of them for TXT.
@@ -119,52 +111,30 @@ impl TryFrom<FlatRecord> for RecordForm {
         if flat.name != "@" {
             DnsName::new(&flat.name).map_err(|e| e.to_string())?;
         }
-        let text = match flat.data {
-            Texts::Many(texts) if flat.kind == Type::Txt => {
-                let data = RecordData::Txt(texts);
-                return Ok(Self { name: flat.name, ttl: flat.ttl, data });
+        let kind: Kind = flat.kind.parse()?;
+        let bytes = |text: &String| unescaped(text.as_bytes());
+        let data = match flat.data {
+            Texts::Many(texts) if kind == Kind::TXT => {
+                RecordData::Txt(texts.iter().map(bytes).collect::<Result<_, _>>()?)
             }
             Texts::Many(_) => {
                 return Err("only TXT has a list of data; write one record for each".into());
             }
-            Texts::One(text) => text,
-        };
-        let name = |text: &str| DnsName::new(text).map_err(|e| e.to_string());
-        let data = match flat.kind {
-            Type::A => RecordData::A(text.parse().map_err(|_| format!("{text:?} is no IPv4 address"))?),
-            Type::Aaaa => RecordData::Aaaa(text.parse().map_err(|_| format!("{text:?} is no IPv6 address"))?),
-            Type::Cname => RecordData::Cname(name(&text)?),
-            Type::Ns => RecordData::Ns(name(&text)?),
-            Type::Txt => RecordData::Txt(vec![text]),
-            Type::Srv => parse_srv(&text).ok_or_else(|| {
-                format!("{text:?} is no SRV data; write \"priority weight port target\", such as \"10 5 443 a.example\"")
-            })?,
+            Texts::One(text) if kind == Kind::TXT => RecordData::Txt(vec![bytes(&text)?]),
+            Texts::One(text) => parse_data(kind, &text, Some(&DnsName::root()), &KnownTypes)
+                .map_err(|problem| format!("{kind} data {text:?}: {problem}"))?,
         };
         Ok(Self { name: flat.name, ttl: flat.ttl, data })
     }
 }
 
-fn parse_srv(text: &str) -> Option<RecordData> {
-    let mut parts = text.split_ascii_whitespace();
-    let mut number = || parts.next()?.parse().ok();
-    let (priority, weight, port) = (number()?, number()?, number()?);
-    let target = DnsName::new(parts.next()?).ok()?;
-    parts.next().is_none().then_some(RecordData::Srv { priority, weight, port, target })
-}
-
 impl From<RecordForm> for FlatRecord {
     fn from(form: RecordForm) -> Self {
-        let (kind, data) = match form.data {
-            RecordData::A(ip) => (Type::A, Texts::One(ip.to_string())),
-            RecordData::Aaaa(ip) => (Type::Aaaa, Texts::One(ip.to_string())),
-            RecordData::Cname(name) => (Type::Cname, Texts::One(name.to_string())),
-            RecordData::Ns(name) => (Type::Ns, Texts::One(name.to_string())),
-            RecordData::Txt(texts) => (Type::Txt, Texts::Many(texts)),
-            RecordData::Srv { priority, weight, port, target } => {
-                (Type::Srv, Texts::One(format!("{priority} {weight} {port} {target}")))
-            }
+        let data = match &form.data {
+            RecordData::Txt(texts) => Texts::Many(texts.iter().map(|text| escaped(text)).collect()),
+            data => Texts::One(data.to_string()),
         };
-        Self { name: form.name, ttl: form.ttl, kind, data }
+        Self { name: form.name, ttl: form.ttl, kind: form.data.kind().to_string(), data }
     }
 }
 

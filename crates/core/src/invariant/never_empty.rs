@@ -27,7 +27,7 @@ pub fn check_never_empty(view: &View) -> Result<(), Violation> {
 
 fn check_service(view: &View, status: &ServiceStatus) -> Result<(), String> {
     let (spec, selection) = (&status.spec, &status.selection);
-    let answer = answer(&view.answers, &spec.dns.name, Kind::Any, &Client::anybody(0));
+    let answer = answer(&view.answers, &spec.dns.name, Kind::ANY, &Client::anybody(0));
     if selection.refused {
         return match (&spec.failover.all_down, answer.code) {
             (AllDown::FailClosed, Code::ServerFailure) => Ok(()),
@@ -57,8 +57,8 @@ fn check_endpoints(view: &View, id: &ServiceId, status: &ServiceStatus) -> Resul
         let Ok(name) = status.spec.dns.name.child(endpoint.name.as_str()) else { continue };
         let kind = match endpoint.address {
             Address::Ip(core::net::IpAddr::V4(_)) => Kind::A,
-            Address::Ip(core::net::IpAddr::V6(_)) => Kind::Aaaa,
-            Address::Name(_) => Kind::Cname,
+            Address::Ip(core::net::IpAddr::V6(_)) => Kind::AAAA,
+            Address::Name(_) => Kind::CNAME,
         };
         let answer = answer(&view.answers, &name, kind, &Client::anybody(0));
         let found = check_found(&name, &answer).and_then(|()| {

@@ -6,9 +6,12 @@
 mod bounds;
 mod check;
 mod endpoint;
+mod owners;
 mod policy;
+mod record;
 mod service;
 mod settings;
+mod svcb;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transfer;
@@ -20,12 +23,14 @@ pub use check::{
 };
 pub use endpoint::{Address, Endpoint, Pool};
 pub use policy::{AllDown, Failback, FailoverRules, Mode, Policy, Quorum, RegionRule};
+pub use record::{Kind, Record, RecordData, ServiceBinding};
 pub use service::{Service, ServiceDns};
 pub use settings::Settings;
+pub use svcb::{Binding, SvcKey, SvcParams};
 pub use transfer::{
     EndpointRule, NotifyTarget, Prefix, PrefixError, Primaries, Transfer, UpdateRule,
 };
-pub use zone::{NameServer, Record, RecordData, Soa, Zone};
+pub use zone::{NameServer, Soa, Zone};
 
 use alloc::string::String;
 

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::bounds::{LONGEST_RULE, LONGEST_TTL, within};
 use super::{
-    Address, AllDown, Check, Endpoint, FailoverRules, Policy, Pool, Quorum, RegionRule, SpecError,
-    spec_error,
+    Address, AllDown, Check, Endpoint, FailoverRules, Policy, Pool, Quorum, RegionRule,
+    ServiceBinding, SpecError, spec_error,
 };
 use crate::id::{EndpointName, ServiceId};
 use crate::name::DnsName;
@@ -25,12 +25,14 @@ pub struct ServiceDns {
     pub ttl: Duration,
     /// Answered to TXT queries for the name, one record each.
     pub txt: Vec<String>,
+    /// The HTTPS record beside the addresses; none where absent. Its hints follow what is served.
+    pub https: Option<ServiceBinding>,
 }
 
 impl ServiceDns {
     /// A name with addresses alone.
     pub fn new(name: DnsName, ttl: Duration) -> Self {
-        Self { name, ttl, txt: Vec::new() }
+        Self { name, ttl, txt: Vec::new(), https: None }
     }
 }
 
@@ -85,6 +87,9 @@ impl Service {
         within("dns.ttl", self.dns.ttl, (Duration::from_secs(1), LONGEST_TTL))?;
         if self.dns.name.as_str().starts_with("*.") {
             return Err(spec_error("dns.name", "a service has a name of its own, not a wildcard"));
+        }
+        if let Some(https) = &self.dns.https {
+            https.params.validate().map_err(|problem| spec_error("dns.https", problem))?;
         }
         if self.dns.txt.len() > 16 || self.dns.txt.iter().any(|text| text.len() > 255) {
             return Err(spec_error("dns.txt", "at most 16 texts of at most 255 bytes"));

@@ -292,8 +292,16 @@ fn zones() {
         ("www.example.test", cname()),
         ("ns1.example.test", cname()),
         ("t.example.test", RecordData::Txt(Vec::new())),
-        ("t.example.test", RecordData::Txt(vec!["x".repeat(256)])),
-        ("sub.example.test", RecordData::Ns(name("ns.example.net"))),
+        ("t.example.test", RecordData::Txt(vec![vec![b'x'; 256]])),
+        ("example.test", RecordData::Ns(name("ns.example.net"))),
+        ("*.example.test", RecordData::Ns(name("ns.example.net"))),
+        ("sub.example.test", RecordData::Ns(name("ns.sub.example.test"))),
+        ("www.example.test", RecordData::Ns(name("ns.example.net"))),
+        ("www.example.test", RecordData::Alias(name("shop.example.test"))),
+        ("mx.example.test", RecordData::Other { kind: Kind::MX, data: vec![0] }),
+        ("any.example.test", RecordData::Other { kind: Kind::ANY, data: vec![0] }),
+        ("sig.example.test", RecordData::Other { kind: Kind(46), data: vec![0] }),
+        ("big.example.test", RecordData::Other { kind: Kind(52), data: vec![0; 9000] }),
     ] {
         let bad = record(owner, data);
         let field = alloc::format!("records[{owner}]");

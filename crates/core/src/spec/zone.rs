@@ -1,15 +1,15 @@
 //! A zone: the part of the name space that the agents answer for, with its own static records.
 
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::IpAddr;
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::bounds::{LONGEST_TTL, within};
-use super::{Primaries, SpecError, Transfer, UpdateRule, spec_error, transfer};
+use super::owners::Owners;
+use super::{Primaries, Record, SpecError, Transfer, UpdateRule, spec_error, transfer};
 use crate::name::DnsName;
 
 /// The timing fields of a zone's SOA record (RFC 1035, 3.3.13). The serial is the log index of the last change.
@@ -34,43 +34,6 @@ pub struct NameServer {
     pub name: DnsName,
     /// Its addresses; needed when the name lies in the zone.
     pub addresses: Vec<IpAddr>,
-}
-
-/// The data of one record.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum RecordData {
-    /// An IPv4 address.
-    A(Ipv4Addr),
-    /// An IPv6 address.
-    Aaaa(Ipv6Addr),
-    /// The canonical name.
-    Cname(DnsName),
-    /// A server and its port (RFC 2782).
-    Srv {
-        /// Lowest first.
-        priority: u16,
-        /// Share among equal priorities.
-        weight: u16,
-        /// The port.
-        port: u16,
-        /// The host.
-        target: DnsName,
-    },
-    /// Texts of up to 255 bytes each.
-    Txt(Vec<String>),
-    /// A name server.
-    Ns(DnsName),
-}
-
-/// A static record of a zone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    /// Its owner, inside the zone.
-    pub name: DnsName,
-    /// Its TTL; 0 s – 1 day.
-    pub ttl: Duration,
-    /// Its data.
-    pub data: RecordData,
 }
 
 /// A zone that the agents answer for.
@@ -120,6 +83,9 @@ impl Zone {
         if self.name.as_str().starts_with('*') {
             return Err(spec_error("name", "a zone has a name of its own, not a wildcard"));
         }
+        if self.name.is_root() {
+            return Err(spec_error("name", "the root is not ours to serve"));
+        }
         self.validate_times()?;
         transfer::validate(self)?;
         for server in &self.name_servers {
@@ -133,7 +99,7 @@ impl Zone {
         if self.records.len() > Self::MAX_RECORDS {
             return Err(spec_error("records", format!("at most {}", Self::MAX_RECORDS)));
         }
-        self.records.iter().try_for_each(|record| self.validate_record(record))
+        Owners::of(self)?.validate()
     }
 
     fn validate_times(&self) -> Result<(), SpecError> {
@@ -148,34 +114,5 @@ impl Zone {
             within(field, time, (Duration::from_secs(1), year))?;
         }
         Ok(())
-    }
-
-    fn validate_record(&self, record: &Record) -> Result<(), SpecError> {
-        let field = format!("records[{}]", record.name);
-        if !record.name.is_within(&self.name) {
-            return Err(spec_error(field, format!("lies outside the zone {}", self.name)));
-        }
-        within(format!("{field}.ttl"), record.ttl, (Duration::ZERO, LONGEST_TTL))?;
-        match &record.data {
-            RecordData::Cname(_) if record.name == self.name => {
-                Err(spec_error(field, "a CNAME cannot stand at the apex (RFC 1034, 3.6.2)"))
-            }
-            RecordData::Cname(_) if self.clashes(record) => {
-                Err(spec_error(field, "a CNAME cannot stand beside other data (RFC 1034, 3.6.2)"))
-            }
-            RecordData::Txt(texts) if texts.is_empty() || texts.iter().any(|t| t.len() > 255) => {
-                Err(spec_error(field, "a TXT record has one or more texts of at most 255 bytes"))
-            }
-            RecordData::Ns(_) => Err(spec_error(
-                field,
-                "NS records are made from name_servers; delegations are not supported in static records",
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    fn clashes(&self, cname: &Record) -> bool {
-        self.records.iter().filter(|other| other.name == cname.name).count() > 1
-            || self.name_servers.iter().any(|server| server.name == cname.name)
     }
 }

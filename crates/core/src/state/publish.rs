@@ -1,7 +1,6 @@
 //! Makes the view of the state: copies what changed since the last publication, shares the rest.
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -260,8 +259,8 @@ fn static_names(zone: &Zone) -> Vec<(DnsName, NameAnswers)> {
 
 /// Adds a record to the set of its type; the set's TTL is the smallest of its records (RFC 2181, 5.2).
 fn add(sets: &mut Vec<RecordSet>, ttl: Duration, data: RecordData) {
-    let kind = core::mem::discriminant(&data);
-    let same = sets.iter_mut().find(|set| core::mem::discriminant(&set.records[0].0) == kind);
+    let kind = data.kind();
+    let same = sets.iter_mut().find(|set| set.records[0].0.kind() == kind);
     match same {
         Some(set) => {
             set.ttl = set.ttl.min(ttl);
@@ -327,8 +326,9 @@ fn service_sets(spec: &Service, served: &[Served]) -> Vec<RecordSet> {
         sets.push(set(Pick::All, records));
     }
     if !spec.dns.txt.is_empty() {
-        let text =
-            |text: &alloc::string::String| (RecordData::Txt(Vec::from([text.to_string()])), 1);
+        let text = |text: &alloc::string::String| {
+            (RecordData::Txt(Vec::from([text.as_bytes().into()])), 1)
+        };
         sets.push(set(Pick::All, spec.dns.txt.iter().map(text).collect()));
     }
     sets

@@ -155,8 +155,8 @@ pub(crate) fn answer(answer: &Answer) -> Vec<String> {
             AnswerData::Record(RecordData::Srv { weight, port, target, .. }) => {
                 format!("SRV {weight} {port} {target}")
             }
-            AnswerData::Record(RecordData::Txt(texts)) => format!("TXT {texts:?}"),
             AnswerData::Record(RecordData::Ns(name)) => format!("NS {name}"),
+            AnswerData::Record(data) => format!("{} {data}", data.kind()),
             AnswerData::Soa { serial, minimum, .. } => format!("SOA {serial} {}", span(*minimum)),
         };
         lines.push(format!("  {} {} {data}", record.name, span(record.ttl)));

@@ -392,9 +392,9 @@ impl World {
             "answer" => {
                 let kind = match words.plain.get(1).map_or("A", String::as_str) {
                     "A" => Kind::A,
-                    "AAAA" => Kind::Aaaa,
-                    "SRV" => Kind::Srv,
-                    "CNAME" => Kind::Cname,
+                    "AAAA" => Kind::AAAA,
+                    "SRV" => Kind::SRV,
+                    "CNAME" => Kind::CNAME,
                     other => panic!("{other:?} is not asked for here"),
                 };
                 let turn = words.number("turn").unwrap_or(0);

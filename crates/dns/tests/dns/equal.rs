@@ -186,7 +186,7 @@ fn set() -> impl Strategy<Value = RecordSet> {
                 "A" => a(place as u8),
                 "AAAA" => v6(place as u16),
                 "CNAME" => RecordData::Cname(target.clone()),
-                "TXT" => RecordData::Txt(vec![format!("text {place}")]),
+                "TXT" => RecordData::Txt(vec![format!("text {place}").into()]),
                 _ => RecordData::Srv { priority: 0, weight: 1, port: 1, target: target.clone() },
             };
             let count = if kind == "CNAME" { 1 } else { count };

@@ -44,7 +44,7 @@ pub(crate) fn sets(pick: Pick, sets: &[Vec<RecordData>]) -> Arc<NameAnswers> {
 }
 
 fn text(length: usize) -> RecordData {
-    RecordData::Txt(vec!["x".repeat(length)])
+    RecordData::Txt(vec![vec![b'x'; length]])
 }
 
 /// A view of the zone example.test at a log index.
@@ -72,7 +72,7 @@ pub(crate) fn view(index: u64) -> Answers {
         (name("*.wild.example.test"), sets(Pick::All, &[vec![a(42)]])),
         (
             name("at.index.example.test"),
-            sets(Pick::All, &[vec![RecordData::Txt(vec![index.to_string()])]]),
+            sets(Pick::All, &[vec![RecordData::Txt(vec![index.to_string().into()])]]),
         ),
     ]);
     for number in 0..8 {

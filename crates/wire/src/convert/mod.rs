@@ -13,6 +13,7 @@ mod orders;
 mod outcome;
 mod primitive;
 mod reason;
+mod record;
 mod sealed;
 mod service;
 mod snapshot;

@@ -7,7 +7,8 @@ use holdfast_core::spec::{
 
 use super::Convert;
 use super::primitive::{
-    enumerated, enumeration, from_list, from_ms, list, ms, narrow, parse, parse_option, required,
+    enumerated, enumeration, from_list, from_ms, list, ms, narrow, optional, parse, parse_option,
+    required,
 };
 use crate::error::DecodeError;
 use crate::pb::internal::v1 as internal;
@@ -48,11 +49,21 @@ impl Convert for ServiceDns {
     type Proto = pb::ServiceDns;
 
     fn to_proto(&self) -> pb::ServiceDns {
-        pb::ServiceDns { name: self.name.to_string(), ttl_ms: ms(self.ttl), txt: self.txt.clone() }
+        pb::ServiceDns {
+            name: self.name.to_string(),
+            ttl_ms: ms(self.ttl),
+            txt: self.txt.clone(),
+            https: self.https.as_ref().map(Convert::to_proto),
+        }
     }
 
     fn from_proto(proto: pb::ServiceDns) -> Result<Self, DecodeError> {
-        Ok(Self { name: parse("name", &proto.name)?, ttl: from_ms(proto.ttl_ms), txt: proto.txt })
+        Ok(Self {
+            name: parse("name", &proto.name)?,
+            ttl: from_ms(proto.ttl_ms),
+            txt: proto.txt,
+            https: optional("https", proto.https)?,
+        })
     }
 }
 

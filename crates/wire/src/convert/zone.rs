@@ -1,9 +1,9 @@
 //! Zones and their records.
 
-use holdfast_core::spec::{NameServer, Record, RecordData, Soa, Transfer, Zone};
+use holdfast_core::spec::{NameServer, Record, Soa, Transfer, Zone};
 
 use super::Convert;
-use super::primitive::{from_list, from_ms, list, ms, narrow, optional, parse, required};
+use super::primitive::{from_list, from_ms, list, ms, optional, parse, required};
 use crate::error::DecodeError;
 use crate::pb::v1 as pb;
 
@@ -77,45 +77,6 @@ impl Convert for NameServer {
             name: parse("name", &proto.name)?,
             addresses: addresses.collect::<Result<_, _>>()?,
         })
-    }
-}
-
-impl Convert for RecordData {
-    type Proto = pb::RecordData;
-
-    fn to_proto(&self) -> pb::RecordData {
-        use pb::record_data::Data;
-        let data = match self {
-            Self::A(ip) => Data::A(ip.to_string()),
-            Self::Aaaa(ip) => Data::Aaaa(ip.to_string()),
-            Self::Cname(name) => Data::Cname(name.to_string()),
-            Self::Srv { priority, weight, port, target } => Data::Srv(pb::Srv {
-                priority: (*priority).into(),
-                weight: (*weight).into(),
-                port: (*port).into(),
-                target: target.to_string(),
-            }),
-            Self::Txt(texts) => Data::Txt(pb::Txt { texts: texts.clone() }),
-            Self::Ns(name) => Data::Ns(name.to_string()),
-        };
-        pb::RecordData { data: Some(data) }
-    }
-
-    fn from_proto(proto: pb::RecordData) -> Result<Self, DecodeError> {
-        use pb::record_data::Data;
-        match proto.data.ok_or_else(|| DecodeError::missing(""))? {
-            Data::A(ip) => Ok(Self::A(parse("a", &ip)?)),
-            Data::Aaaa(ip) => Ok(Self::Aaaa(parse("aaaa", &ip)?)),
-            Data::Cname(name) => Ok(Self::Cname(parse("cname", &name)?)),
-            Data::Srv(srv) => Ok(Self::Srv {
-                priority: narrow("srv.priority", srv.priority)?,
-                weight: narrow("srv.weight", srv.weight)?,
-                port: narrow("srv.port", srv.port)?,
-                target: parse("srv.target", &srv.target)?,
-            }),
-            Data::Txt(txt) => Ok(Self::Txt(txt.texts)),
-            Data::Ns(name) => Ok(Self::Ns(parse("ns", &name)?)),
-        }
     }
 }
 

@@ -190,7 +190,7 @@ fn quorum() -> impl Strategy<Value = Quorum> {
 prop_compose! {
     pub(super) fn service()(
         id in service_id(),
-        (name, ttl, txt) in (dns_name(), ms(), vec(text(), 0..3)),
+        (name, ttl, txt, https) in (dns_name(), ms(), vec(text(), 0..3), of(params().boxed())),
         policy in prop_oneof![
             Just(Policy::Failover),
             Just(Policy::Weighted),
@@ -199,7 +199,7 @@ prop_compose! {
         pools in vec(pool().boxed(), 0..3), checks in vec(check().boxed(), 0..3),
         quorum in quorum().boxed(), failover in rules().boxed(),
     ) -> Service {
-        Service { id, dns: ServiceDns { txt, ..ServiceDns::new(name, ttl) }, policy, pools, checks, quorum, failover }
+        Service { id, dns: ServiceDns { txt, https: https.map(|params| ServiceBinding { params }), ..ServiceDns::new(name, ttl) }, policy, pools, checks, quorum, failover }
     }
 }
 
@@ -211,8 +211,30 @@ fn record_data() -> impl Strategy<Value = RecordData> {
         (any::<u16>(), any::<u16>(), any::<u16>(), dns_name()).prop_map(
             |(priority, weight, port, target)| RecordData::Srv { priority, weight, port, target }
         ),
-        vec(text(), 0..3).prop_map(RecordData::Txt),
-        dns_name().prop_map(RecordData::Ns),
+        vec(bytes(), 0..3).prop_map(RecordData::Txt),
+        host().prop_map(RecordData::Ns),
+        (any::<u16>(), host())
+            .prop_map(|(preference, exchange)| RecordData::Mx { preference, exchange }),
+        (any::<u8>(), text(), bytes()).prop_map(|(flags, tag, value)| RecordData::Caa {
+            flags,
+            tag,
+            value
+        }),
+        host().prop_map(RecordData::Ptr),
+        binding().prop_map(RecordData::Svcb),
+        binding().prop_map(RecordData::Https),
+        dns_name().prop_map(RecordData::Alias),
+        dns_name().prop_map(RecordData::Dname),
+        (any::<(u16, u8, u8)>(), bytes()).prop_map(
+            |((key_tag, algorithm, digest_type), digest)| RecordData::Ds {
+                key_tag,
+                algorithm,
+                digest_type,
+                digest
+            }
+        ),
+        (any::<u16>(), bytes())
+            .prop_map(|(kind, data)| RecordData::Other { kind: Kind(kind), data }),
     ]
 }
 
@@ -251,6 +273,25 @@ prop_compose! {
 prop_compose! {
     fn primaries()(addresses in vec(socket_addr(), 0..3), key in of(dns_name())) -> Primaries {
         Primaries { addresses, key }
+    }
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    vec(any::<u8>(), 0..20)
+}
+
+/// A name that a record leads to: the root too.
+fn host() -> impl Strategy<Value = DnsName> {
+    prop_oneof![4 => dns_name(), 1 => Just(DnsName::root())]
+}
+
+fn params() -> impl Strategy<Value = SvcParams> {
+    vec((any::<u16>().prop_map(SvcKey), bytes()), 0..4).prop_map(SvcParams)
+}
+
+prop_compose! {
+    fn binding()(priority: u16, target in host(), params in params()) -> Binding {
+        Binding { priority, target, params }
     }
 }
 
