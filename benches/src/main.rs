@@ -4,7 +4,7 @@
 //! holdfast-bench failover --peer gdnsd      fault ─▶ new answer, one fault seen by both
 //! holdfast-bench leader-failover            the same with the leader killed at that moment
 //! holdfast-bench mass                       thousands of services whose region dies
-//! holdfast-bench dns --peer nsd,gdnsd       queries per second, one core each
+//! holdfast-bench dns --peer nsd,gdnsd       answers per second, their cost and their time, one core each
 //! holdfast-bench registrations --peer etcd  durable writes, three nodes each
 //! ```
 //!
@@ -17,6 +17,7 @@ mod api;
 mod ask;
 mod bench;
 mod cluster;
+mod load;
 mod peer;
 mod port;
 mod process;
@@ -80,7 +81,7 @@ enum Bench {
     LeaderFailover(bench::leader::Args),
     /// Many services whose first pools die together.
     Mass(bench::mass::Args),
-    /// DNS queries per second over UDP.
+    /// DNS answers per second, their cost, and how long they take.
     Dns(bench::dns::Args),
     /// Durable registrations per second.
     Registrations(bench::registrations::Args),

@@ -148,10 +148,26 @@ fn thread_us(task: &Path) -> f64 {
         .next()
         .and_then(|ns| ns.parse::<f64>().ok())
         .unwrap_or_default();
-    let children = std::fs::read_to_string(task.join("children")).unwrap_or_default();
-    let children: f64 =
-        children.split_whitespace().filter_map(|pid| pid.parse().ok()).map(cpu_us).sum();
-    own / 1000.0 + children
+    own / 1000.0 + children_of_thread(task).into_iter().map(cpu_us).sum::<f64>()
+}
+
+/// Memory of a process and its children in bytes, each page that they share counted once.
+pub(crate) fn proportional_bytes(pid: u32) -> Result<f64> {
+    let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()).context("no Pss")?;
+    let children = children(pid).into_iter().map(proportional_bytes);
+    Ok(kib.parse::<f64>()? * 1024.0 + children.sum::<Result<f64>>()?)
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    tasks.flatten().flat_map(|task| children_of_thread(&task.path())).collect()
+}
+
+fn children_of_thread(task: &Path) -> Vec<u32> {
+    let text = std::fs::read_to_string(task.join("children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// Errors: programs that are not installed, with what installs them.
@@ -166,9 +182,62 @@ pub(crate) fn require(programs: &[&str]) -> Result<()> {
     bail!("{} not installed; install with: sudo benches/install", missing.join(", "))
 }
 
+/// Looks at how much of the machine others take: whatever is neither this process nor its children.
+#[derive(Debug)]
+pub(crate) struct Others {
+    began: Instant,
+    busy_us: f64,
+    ours_us: f64,
+}
+
+impl Others {
+    /// From this moment on.
+    pub(crate) fn watch() -> Self {
+        Self { began: Instant::now(), busy_us: busy_us(), ours_us: cpu_us(std::process::id()) }
+    }
+
+    /// The processors that others have used since, on average; children that have ended count as others.
+    pub(crate) fn processors(&self) -> f64 {
+        let others = busy_us() - self.busy_us - (cpu_us(std::process::id()) - self.ours_us);
+        (others / 1e6 / self.began.elapsed().as_secs_f64()).max(0.0)
+    }
+}
+
+/// What all processors have spent on processes so far, interrupts left out: those of datagrams on loopback fall on
+/// whoever sends.
+fn busy_us() -> f64 {
+    /// `USER_HZ` is 100 on all of Linux.
+    const TICK_US: f64 = 10_000.0;
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = stat.lines().next().unwrap_or_default();
+    let fields: Vec<f64> =
+        line.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
+    // user, nice, system, and steal.
+    [0, 1, 2, 7].iter().filter_map(|place| fields.get(*place)).sum::<f64>() * TICK_US
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_and_processor_time_are_those_of_the_whole_family() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let process = Launch::new("sh", "sh", &dir.path().join("log"))
+            .args(&["-c", "sleep 60 & wait"])
+            .start()
+            .expect("it starts");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while children(process.id()).is_empty() {
+            assert!(Instant::now() < deadline, "the shell has no child");
+            std::thread::yield_now();
+        }
+        let child = children(process.id())[0];
+        let family = proportional_bytes(process.id()).expect("it runs");
+        assert!(family > proportional_bytes(child).expect("it runs"));
+        assert!(cpu_us(process.id()) > cpu_us(child));
+        assert!(busy_us() > 0.0 && Others::watch().processors().is_finite());
+    }
 
     #[test]
     fn a_dropped_process_is_gone() {

@@ -10,6 +10,7 @@ pub(crate) struct Report {
     bench: &'static str,
     lines: Vec<String>,
     facts: Map<String, Value>,
+    headlines: Map<String, Value>,
     goals: Vec<Goal>,
 }
 
@@ -41,7 +42,13 @@ impl Goal {
 impl Report {
     /// An empty one.
     pub(crate) fn new(bench: &'static str) -> Self {
-        Self { bench, lines: Vec::new(), facts: Map::new(), goals: Vec::new() }
+        Self {
+            bench,
+            lines: Vec::new(),
+            facts: Map::new(),
+            headlines: Map::new(),
+            goals: Vec::new(),
+        }
     }
 
     /// A series in milliseconds or whatever `name` says.
@@ -54,6 +61,12 @@ impl Report {
     pub(crate) fn number(&mut self, name: &str, value: f64) {
         self.lines.push(format!("{name:<34} {:.3}", value));
         self.facts.insert(name.into(), json!(round(value)));
+    }
+
+    /// One of the few numbers that stand at the top of the JSON, and among the facts as well.
+    pub(crate) fn headline(&mut self, name: &str, value: f64) {
+        self.number(name, value);
+        self.headlines.insert(name.into(), json!(round(value)));
     }
 
     /// Something to compare with what was aimed at.
@@ -88,7 +101,10 @@ impl Report {
             json!({ "what": goal.what, side: limit, "got": round(goal.got), "met": goal.met() })
         };
         let goals: Vec<Value> = self.goals.iter().map(goal).collect();
-        json!({ "bench": self.bench, "facts": self.facts, "goals": goals })
+        let mut whole = Map::from_iter([("bench".to_owned(), json!(self.bench))]);
+        whole.extend(self.headlines.clone());
+        whole.extend([("facts".to_owned(), json!(self.facts)), ("goals".to_owned(), json!(goals))]);
+        Value::Object(whole)
     }
 }
 
@@ -109,5 +125,15 @@ mod tests {
             .collect();
         assert_eq!(met, [json!(false), json!(true)]);
         assert!(report.text().contains("MISSED time"));
+    }
+
+    #[test]
+    fn headlines_stand_at_the_top() {
+        let mut report = Report::new("x");
+        report.number("fact", 1.0);
+        report.headline("ratio", 1.5);
+        let json = report.json();
+        assert_eq!((&json["ratio"], &json["facts"]["ratio"]), (&json!(1.5), &json!(1.5)));
+        assert_eq!(json.get("fact"), None);
     }
 }

@@ -5,23 +5,33 @@ use std::time::Duration;
 
 use holdfast_wire::pb::v1 as pb;
 
+use crate::peer::zones::{Host, ZoneData};
+
 /// The zone of every benchmark.
 pub(crate) const ZONE: &str = "bench.test";
 
-/// The zone, with these static IPv4 records.
-pub(crate) fn zone(records: &[(String, Ipv4Addr)]) -> pb::Zone {
-    zone_at(ZONE, records)
+/// The zone of every benchmark, without records.
+pub(crate) fn zone() -> pb::Zone {
+    zone_of(&ZoneData::bare(ZONE))
 }
 
-/// A zone at this apex, with these static IPv4 records.
-pub(crate) fn zone_at(apex: &str, records: &[(String, Ipv4Addr)]) -> pb::Zone {
-    let record = |(name, address): &(String, Ipv4Addr)| pb::Record {
-        name: name.clone(),
+/// A zone with static records, as its peers have it.
+pub(crate) fn zone_of(zone: &ZoneData) -> pb::Zone {
+    use pb::record_data::Data;
+    let record = |name: &str, data: Data| pb::Record {
+        name: name.into(),
         ttl_ms: 300_000,
-        data: Some(pb::RecordData { data: Some(pb::record_data::Data::A(address.to_string())) }),
+        data: Some(pb::RecordData { data: Some(data) }),
     };
+    let records = |host: &Host| {
+        [
+            record(&host.name, Data::A(host.v4.to_string())),
+            record(&host.name, Data::Aaaa(host.v6.to_string())),
+        ]
+    };
+    let apex = &zone.apex;
     pb::Zone {
-        name: apex.into(),
+        name: apex.clone(),
         soa: Some(pb::Soa {
             mailbox: format!("hostmaster.{apex}"),
             refresh_ms: 3_600_000,
@@ -34,7 +44,7 @@ pub(crate) fn zone_at(apex: &str, records: &[(String, Ipv4Addr)]) -> pb::Zone {
             addresses: vec!["127.0.0.1".into()],
         }],
         ttl_ms: 300_000,
-        records: records.iter().map(record).collect(),
+        records: zone.hosts.iter().flat_map(records).collect(),
         ..pb::Zone::default()
     }
 }

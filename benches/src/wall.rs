@@ -1,8 +1,15 @@
-//! The wall clock, read in one place: only to compare an observed moment with the time that an audit record carries.
+//! The wall clock, read in one place: only to compare an observed moment with the time that something else carries, an
+//! audit record or a datagram that the kernel received.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
+
+/// Time since the epoch.
+#[expect(clippy::disallowed_methods, reason = "the kernel stamps datagrams with wall time")]
+pub(crate) fn now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
 
 /// A moment on both clocks, to translate monotonic moments into wall time.
 #[derive(Debug, Clone, Copy)]
@@ -13,13 +20,8 @@ pub(crate) struct Anchor {
 
 impl Anchor {
     /// The present moment.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "audit records carry wall time, and a benchmark has no seam"
-    )]
     pub(crate) fn take() -> Self {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { wall, mono: Instant::now() }
+        Self { wall: now(), mono: Instant::now() }
     }
 
     /// Milliseconds since the epoch at a later moment.

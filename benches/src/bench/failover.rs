@@ -8,11 +8,13 @@ use tokio::time::Instant;
 
 use super::stage::{A, B, SERVICE, Stage, Trials, anywhere_within, watch};
 use crate::Place;
-use crate::peer::gdnsd::{Failover, Gdnsd};
+use crate::peer::Served;
+use crate::peer::gdnsd::{self, Failover};
+use crate::peer::zones::ZoneData;
 use crate::port;
 use crate::process::Process;
 use crate::report::{Bound, Report};
-use crate::spec::{Probing, name_of};
+use crate::spec::{Probing, ZONE};
 use crate::stat::{Series, ms};
 use crate::wall::Anchor;
 
@@ -89,8 +91,9 @@ async fn start_gdnsd(args: &Args, stage: &Stage) -> Result<(std::net::SocketAddr
     let listen = port::local()?;
     let failover =
         Failover { label: SERVICE, a: A, b: B, port: stage.port, interval, threshold: FALL };
-    let gdnsd = Gdnsd { listen, records: &[], failover: Some(failover), cpu: None };
-    let process = gdnsd.start(stage.cluster.dir(), &name_of(SERVICE)).await?;
+    let zones = [ZoneData::bare(ZONE)];
+    let served = Served { dir: stage.cluster.dir(), listen, zones: &zones, cpu: None };
+    let process = gdnsd::start(&served, &failover).await?;
     Ok((listen, process))
 }
 

@@ -122,7 +122,7 @@ async fn declare(
     cluster: &Cluster,
     (a, b): (&[SocketAddr], &[SocketAddr]),
 ) -> Result<()> {
-    cluster.api.apply_zone(spec::zone(&[])).await?;
+    cluster.api.apply_zone(spec::zone()).await?;
     let timeout = (args.interval / 2).min(Duration::from_secs(1));
     let probing = Probing { interval: args.interval, timeout, confirm: args.confirm, fall: 3 };
     let services = |first: usize| (first..args.services).step_by(DECLARERS);

@@ -111,7 +111,7 @@ fn tell(report: &mut Report, name: &str, clients: u64, written: &Written) {
 }
 
 async fn declare(cluster: &Cluster, clients: u64, endpoints: u32) -> Result<()> {
-    cluster.api.apply_zone(spec::zone(&[])).await?;
+    cluster.api.apply_zone(spec::zone()).await?;
     for client in 0..clients {
         let pools = vec![pool("a", 10, (0..endpoints).map(|place| endpoint(place, 1)).collect())];
         cluster

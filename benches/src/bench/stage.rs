@@ -60,7 +60,7 @@ impl Stage {
         let cluster = Cluster::start(place, &Shape::three()).await?;
         let a = site::start("site-a", &[(A, port).into()], cluster.dir()).await?;
         let b = site::start("site-b", &[(B, port).into()], cluster.dir()).await?;
-        cluster.api.apply_zone(spec::zone(&[])).await?;
+        cluster.api.apply_zone(spec::zone()).await?;
         let pools = spec::two_pools((A, port).into(), (B, port).into());
         cluster.api.apply_service(spec::service(SERVICE, pools, spec::http(probing))).await?;
         let name = Name::from_ascii(format!("{}.", spec::name_of(SERVICE)))?;

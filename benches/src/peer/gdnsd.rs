@@ -2,31 +2,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Result;
-use hickory_proto::rr::Name;
 
-use super::zone_file;
-use crate::ask;
+use super::Served;
 use crate::process::{Launch, Process, require};
 use crate::spec::ZONE;
-
-/// How long it may take to answer.
-const START_LIMIT: Duration = Duration::from_secs(20);
-
-/// What it serves.
-#[derive(Debug)]
-pub(crate) struct Gdnsd<'a> {
-    /// Where it listens.
-    pub listen: SocketAddr,
-    /// Static records.
-    pub records: &'a [(String, Ipv4Addr)],
-    /// The name with a failover, and how it is probed.
-    pub failover: Option<Failover<'a>>,
-    /// The processor that it is pinned to.
-    pub cpu: Option<usize>,
-}
 
 /// A name that moves from one address to another.
 #[derive(Debug)]
@@ -45,43 +26,44 @@ pub(crate) struct Failover<'a> {
     pub threshold: u32,
 }
 
-impl Gdnsd<'_> {
-    /// Starts it and waits until it answers `known`.
-    pub(crate) async fn start(&self, dir: &Path, known: &str) -> Result<Process> {
-        require(&["gdnsd"])?;
-        let home = dir.join("gdnsd");
-        for folder in ["zones", "run", "state"] {
-            std::fs::create_dir_all(home.join(folder))?;
-        }
-        std::fs::write(home.join("config"), self.config(&home))?;
-        let more = self
-            .failover
-            .as_ref()
-            .map(|f| format!("{} 5 DYNA simplefo!moving\n", f.label))
-            .unwrap_or_default();
-        std::fs::write(home.join("zones").join(ZONE), zone_file(self.records, &more))?;
-        let launch =
-            Launch::new("gdnsd", "gdnsd", &dir.join("gdnsd.log")).arg("-c").arg(&home).arg("start");
-        let mut process = launch.pinned(self.cpu).start()?;
-        let name = Name::from_ascii(format!("{known}."))?;
-        process.ready(START_LIMIT, async || ask::answers(self.listen, &name).await).await?;
-        Ok(process)
-    }
+/// Starts it with a name that fails over, and waits until it answers that name.
+pub(crate) async fn start(served: &Served<'_>, failover: &Failover<'_>) -> Result<Process> {
+    let known = format!("{}.{ZONE}", failover.label);
+    super::ready(launch(served, Some(failover))?, served, &known).await
+}
 
-    fn config(&self, home: &Path) -> String {
-        let (listen, home) = (self.listen, home.display());
-        let options = format!(
-            "options => {{\n  listen => {{ {listen} => {{ udp_threads = 1, tcp_threads = 1 }} }},\n  \
-             run_dir => {home}/run,\n  state_dir => {home}/state,\n}}\n"
-        );
-        let Some(Failover { a, b, port, interval, threshold, .. }) = &self.failover else {
-            return options;
-        };
-        format!(
-            "{options}service_types => {{\n  web => {{\n    plugin => http_status, port => {port}, url_path => /healthz,\n    \
-             interval => {interval}, timeout => 1,\n    \
-             up_thresh => {threshold}, ok_thresh => {threshold}, down_thresh => {threshold},\n  }}\n}}\n\
-             plugins => {{\n  simplefo => {{\n    moving => {{ service_types => web, primary => {a}, secondary => {b} }}\n  }}\n}}\n"
-        )
+/// What starts it: one thread for each transport, and perhaps a name that fails over in the first zone.
+pub(crate) fn launch(served: &Served<'_>, failover: Option<&Failover<'_>>) -> Result<Launch> {
+    require(&["gdnsd"])?;
+    let home = served.dir.join("gdnsd");
+    for folder in ["run", "state"] {
+        std::fs::create_dir_all(home.join(folder))?;
     }
+    std::fs::write(home.join("config"), config(served.listen, &home, failover))?;
+    let mut more =
+        failover.map(|f| format!("{} 5 DYNA simplefo!moving\n", f.label)).unwrap_or_default();
+    for zone in served.zones {
+        zone.write(&home.join("zones"), &more)?;
+        more.clear();
+    }
+    let log = served.dir.join("gdnsd.log");
+    Ok(Launch::new("gdnsd", "gdnsd", &log).arg("-c").arg(&home).arg("start"))
+}
+
+fn config(listen: SocketAddr, home: &Path, failover: Option<&Failover<'_>>) -> String {
+    let home = home.display();
+    let options = format!(
+        "options => {{\n  listen => {{ {listen} => {{ udp_threads = 1, tcp_threads = 1, \
+         udp_rcvbuf = 4194304, udp_sndbuf = 4194304 }} }},\n  \
+         run_dir => {home}/run,\n  state_dir => {home}/state,\n}}\n"
+    );
+    let Some(Failover { a, b, port, interval, threshold, .. }) = failover else {
+        return options;
+    };
+    format!(
+        "{options}service_types => {{\n  web => {{\n    plugin => http_status, port => {port}, url_path => /healthz,\n    \
+         interval => {interval}, timeout => 1,\n    \
+         up_thresh => {threshold}, ok_thresh => {threshold}, down_thresh => {threshold},\n  }}\n}}\n\
+         plugins => {{\n  simplefo => {{\n    moving => {{ service_types => web, primary => {a}, secondary => {b} }}\n  }}\n}}\n"
+    )
 }

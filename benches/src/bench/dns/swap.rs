@@ -1,0 +1,141 @@
+//! What publications cost those who ask: waits at a fixed pace, quiet and while services change.
+//!
+//! The changes are real ones: each replaces the address of a service's endpoint through the API, is durable before it
+//! is acknowledged, and publishes a view with another answer. After each spell a service must answer its last address.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use hickory_proto::rr::Name;
+use holdfast_wire::pb::v1 as pb;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::figures::Waits;
+use super::kind::Kind;
+use super::server::{Field, OWN};
+use super::{Args, pace};
+use crate::api::Api;
+use crate::ask::Asker;
+use crate::load::Question;
+use crate::report::{Bound, Report};
+use crate::spec;
+use crate::stat::Series;
+
+/// Services that change.
+const SERVICES: u32 = 100;
+/// Changes under way at the most.
+const UNDER_WAY: usize = 64;
+/// How long a change may take to be answered.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Waits with and without changes, in pairs.
+#[derive(Debug)]
+pub(super) struct Swap {
+    quiet: Vec<Waits>,
+    changing: Vec<Waits>,
+    /// Changes per second that were acknowledged.
+    updates: Vec<f64>,
+}
+
+/// Measures.
+pub(super) async fn run(args: &Args, field: &Field, names: usize) -> Result<Swap> {
+    let api = &field.cluster.api;
+    api.apply_zone(spec::zone()).await?;
+    for number in 0..SERVICES {
+        api.apply_service(service(number, 0)).await?;
+    }
+    let questions = Arc::new(Kind::A.questions(names)?);
+    let mut swap = Swap { quiet: Vec::new(), changing: Vec::new(), updates: Vec::new() };
+    for round in 0..args.rounds {
+        // Which comes first changes from pair to pair.
+        for changing in [round % 2 == 0, round % 2 != 0] {
+            if changing {
+                let (waits, updates) = while_changing(args, field, &questions).await?;
+                swap.changing.push(waits);
+                swap.updates.push(updates);
+            } else {
+                swap.quiet.push(pace(own(field)?, &questions, args.span()).await?);
+            }
+        }
+    }
+    Ok(swap)
+}
+
+fn own(field: &Field) -> Result<&super::server::Server> {
+    field.servers.iter().find(|server| server.name == OWN).context("Holdfast is measured")
+}
+
+/// Waits while services change, and the changes per second.
+async fn while_changing(
+    args: &Args,
+    field: &Field,
+    questions: &Arc<Vec<Question>>,
+) -> Result<(Waits, f64)> {
+    let (api, rate, span) = (field.cluster.api.clone(), args.updates, args.span());
+    let began = Instant::now();
+    let changes = tokio::spawn(change(api, rate, span));
+    let waits = pace(own(field)?, questions, span).await?;
+    let done = changes.await??;
+    let each = f64::from(done) / began.elapsed().as_secs_f64().max(span.as_secs_f64());
+    if done < SERVICES {
+        bail!("only {done} changes in {span:?}: measure for longer");
+    }
+    let last = (done - 1) / SERVICES;
+    let name = Name::from_ascii(format!("{}.", spec::name_of(&id(0))))?;
+    let mut asker = Asker::new(own(field)?.address).await?;
+    asker.await_answer(&name, address(0, last + 1), LIMIT).await?;
+    Ok((waits, each))
+}
+
+/// Changes one service after the other at this rate; returns how many changes were acknowledged.
+async fn change(api: Api, rate: u32, span: Duration) -> Result<u32> {
+    let mut ticks = interval(Duration::from_secs(1) / rate);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (began, mut number, mut under_way) = (Instant::now(), 0, JoinSet::new());
+    while began.elapsed() < span {
+        ticks.tick().await;
+        if under_way.len() >= UNDER_WAY {
+            under_way.join_next().await.context("one is under way")???;
+        }
+        let (api, service) = (api.clone(), service(number % SERVICES, number / SERVICES + 1));
+        under_way.spawn(async move { api.apply_service(service).await });
+        number += 1;
+    }
+    while let Some(changed) = under_way.join_next().await {
+        changed??;
+    }
+    Ok(number)
+}
+
+fn id(number: u32) -> String {
+    format!("c{number:03}")
+}
+
+/// The address of a service after so many changes.
+fn address(number: u32, change: u32) -> Ipv4Addr {
+    Ipv4Addr::from(0x0a80_0000 | (change % 0xff) << 8 | number)
+}
+
+/// A service of one endpoint that nobody probes: its address is answered whatever its verdict.
+fn service(number: u32, change: u32) -> pb::Service {
+    let at = SocketAddr::new(IpAddr::V4(address(number, change)), 80);
+    let pools = vec![spec::pool("a", 10, vec![spec::endpoint("a-1", at)])];
+    spec::service(&id(number), pools, spec::heartbeat())
+}
+
+impl Swap {
+    pub(super) fn tell(&self, report: &mut Report) {
+        let of = |waits: &[Waits]| Series::of(waits.iter().map(|one| one.p999).collect());
+        let ratios = self.changing.iter().zip(&self.quiet);
+        let ratios = Series::of(ratios.map(|(one, quiet)| one.p999 / quiet.p999).collect());
+        report.series("updates_per_second", &Series::of(self.updates.clone()));
+        report.series("p999_us_quiet", &of(&self.quiet));
+        report.series("p999_us_during_updates", &of(&self.changing));
+        report.series("ratio_p999_updates_quiet", &ratios);
+        report.headline("ratio_p999_updates", ratios.median());
+        report.goal("p99.9 during updates over quiet", Bound::AtMost(2.0), ratios.median());
+    }
+}
