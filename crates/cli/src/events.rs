@@ -96,6 +96,7 @@ fn detail(event: &Event) -> String {
             format!("by {} until {until}: {}", pause.actor, pause.reason)
         }
         Event::AutomationResumed(e) => with_reason(format!("by {}", e.by), &e.reason),
+        Event::TtlChanged(e) => ttl_changed(e),
         _ => cluster_detail(event),
     }
 }
@@ -123,7 +124,8 @@ fn cluster_detail(event: &Event) -> String {
         | Event::OverrideSet(_)
         | Event::OverrideEnded(_)
         | Event::AutomationPaused(_)
-        | Event::AutomationResumed(_) => unreachable!("detail handles these"),
+        | Event::AutomationResumed(_)
+        | Event::TtlChanged(_) => unreachable!("detail handles these"),
     }
 }
 
@@ -178,6 +180,19 @@ fn verdict_changed(e: &pb::VerdictChanged) -> String {
 pub(crate) fn failure(failure: &pb::Failure) -> String {
     let (phase, kind) = (words::phase(failure.phase), words::failure_kind(failure.kind));
     with_reason(format!("{phase} {kind}"), &failure.detail)
+}
+
+fn ttl_changed(e: &pb::TtlChanged) -> String {
+    let told = format!(
+        "{} → {} cause {}",
+        words::seconds(e.before_ms),
+        words::seconds(e.after_ms),
+        words::ttl_cause(e.cause)
+    );
+    if e.after_ms >= e.before_ms {
+        return told;
+    }
+    format!("{told}, longer answers are forgotten at {}", words::time_of_day(e.forgotten_at_ms))
 }
 
 fn selection_changed(e: &pb::SelectionChanged) -> String {

@@ -81,6 +81,8 @@ words! {
     mode: Mode, "MODE_";
     /// Whether the answer goes back by itself.
     failback: Failback, "FAILBACK_";
+    /// Why a TTL is what it is.
+    ttl_cause: TtlCause, "TTL_CAUSE_";
     /// The part of a probe in which it failed.
     phase: Phase, "PHASE_";
     /// Why a probe failed.
@@ -109,6 +111,7 @@ pub(crate) fn order(order: Option<&pb::Order>) -> String {
         Some(Order::ForceUp(of)) => format!("force_up {}", scope(of)),
         Some(Order::ForceDown(of)) => format!("force_down {}", scope(of)),
         Some(Order::Drain(of)) => format!("drain {}", scope(of)),
+        Some(Order::LowerTtlMs(to)) => format!("lower_ttl {}", seconds(*to)),
         None => "an order that this version does not know".to_owned(),
     }
 }

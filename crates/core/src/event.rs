@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,7 @@ use crate::name::DnsName;
 use crate::overrides::{Override, Pause};
 use crate::quorum::{Evidence, Verdict};
 use crate::time::Timestamp;
+use crate::ttl::TtlCause;
 
 /// A fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,6 +154,17 @@ pub enum Event {
     },
     /// A change of membership was accepted; the leader carries it out.
     MembershipRequested(MembershipChange),
+    /// The TTL of a service's answers changed.
+    TtlChanged {
+        /// Before.
+        from: Duration,
+        /// After.
+        to: Duration,
+        /// Why.
+        cause: TtlCause,
+        /// When the last answer with a longer TTL has left every cache that keeps to TTLs.
+        forgotten_at: Timestamp,
+    },
 }
 
 impl Event {
@@ -181,6 +194,7 @@ impl Event {
             Self::LogicVersionRaised { .. } => "logic_version.raised",
             Self::CommandRefused { .. } => "command.refused",
             Self::MembershipRequested(_) => "membership.requested",
+            Self::TtlChanged { .. } => "ttl.changed",
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::observation::ObserverState;
 use crate::quorum::Evidence;
 use crate::spec::AllDown;
 use crate::time::Timestamp;
+use crate::ttl::{Ttl, TtlCause};
 use crate::view::{CheckStatus, EndpointStatus, ServiceStatus, View};
 
 /// One node of the reasoning.
@@ -65,7 +66,8 @@ pub fn explain(view: &View, id: &ServiceId, now: Timestamp) -> Option<Reason> {
         .fact("decided_at", status.decided_at)
         .fact("revision", status.revision)
         .fact("name", &status.spec.dns.name)
-        .fact("ttl_ms", status.spec.dns.ttl.as_millis())
+        .fact("ttl_ms", status.ttl.served.as_millis())
+        .with(ttl(status, now))
         .with(orders(view, id, now))
         .with(status.steps.iter().map(|step| step_reason(step, now)))
         .with(status.endpoints.iter().map(|endpoint| endpoint_reason(view, endpoint, now)))
@@ -99,6 +101,23 @@ pub fn describe(selection: &Selection) -> String {
         Some(pool) => format!("pool {pool} ({listed}){footing}"),
         None => format!("{listed}{footing}"),
     }
+}
+
+/// Why answers are told for a shorter time than is declared, where they are.
+fn ttl(status: &ServiceStatus, now: Timestamp) -> Option<Reason> {
+    let Ttl { served, cause, forgotten_at, next, .. } = &status.ttl;
+    if *cause == TtlCause::Declared {
+        return None;
+    }
+    let (told, declared) = (seconds(served.as_millis()), status.spec.dns.ttl.as_millis());
+    let ends = next.map_or(String::new(), |at| format!(", for another {}", remaining(now, at)));
+    let text = format!(
+        "answers are told for {told} instead of {}: {}{ends}",
+        seconds(declared),
+        cause.meaning()
+    );
+    let reason = Reason::new("ttl", cause.label(), text).fact("ttl_ms", served.as_millis());
+    Some(reason.fact("declared_ms", declared).fact("forgotten_at", forgotten_at))
 }
 
 fn orders(view: &View, id: &ServiceId, now: Timestamp) -> Vec<Reason> {

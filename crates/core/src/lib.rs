@@ -42,6 +42,7 @@ pub mod spec;
 pub mod state;
 pub mod steer;
 pub mod time;
+pub mod ttl;
 pub mod view;
 
 pub use command::{Actor, ActorKind, Command, Entry, Outcome, Rejection, Reply};

@@ -3,6 +3,7 @@
 
 use alloc::string::String;
 use core::fmt;
+use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -38,16 +39,19 @@ pub enum Order {
     ForceDown(Scope),
     /// Take out of the answers as long as anything else is left; the verdict stays as it is.
     Drain(Scope),
+    /// Tell this TTL at the most; the answer itself stays as it is.
+    LowerTtl(Duration),
 }
 
 impl Order {
-    /// `pin`, `force_up`, `force_down` or `drain`.
+    /// `pin`, `force_up`, `force_down`, `drain` or `lower_ttl`.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Pin(_) => "pin",
             Self::ForceUp(_) => "force_up",
             Self::ForceDown(_) => "force_down",
             Self::Drain(_) => "drain",
+            Self::LowerTtl(_) => "lower_ttl",
         }
     }
 }
@@ -59,6 +63,7 @@ impl fmt::Display for Order {
             Self::ForceUp(scope) => write!(f, "force {scope} up"),
             Self::ForceDown(scope) => write!(f, "force {scope} down"),
             Self::Drain(scope) => write!(f, "drain {scope}"),
+            Self::LowerTtl(ttl) => write!(f, "lower the TTL to {ttl:?}"),
         }
     }
 }

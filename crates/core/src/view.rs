@@ -25,6 +25,7 @@ use crate::selection::Blocked;
 use crate::shared_map::SharedMap;
 use crate::spec::{RecordData, Service, Settings, Zone};
 use crate::time::Timestamp;
+use crate::ttl::Ttl;
 
 /// What DNS serves: zones and names, with where in the log they come from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +143,8 @@ pub struct ServiceStatus {
     pub moves: Vec<Timestamp>,
     /// The endpoints.
     pub endpoints: Vec<EndpointStatus>,
+    /// The TTL of its answers.
+    pub ttl: Ttl,
 }
 
 /// An agent as the group knows it.

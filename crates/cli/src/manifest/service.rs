@@ -7,6 +7,7 @@ use holdfast_core::spec::{
     AllDown, Endpoint, Failback, FailoverRules, Mode, Policy, Pool, Quorum, RegionRule, Service,
     ServiceBinding, ServiceDns, SpecError,
 };
+use holdfast_core::ttl::{Tier, default_ttl};
 use holdfast_core::{DnsName, EndpointName, PoolName, RegionName, ServiceId};
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,6 @@ use super::check::CheckForm;
 use super::duration::Span;
 use super::text::Place;
 
-const TTL: Duration = Duration::from_secs(30);
 const HOLD_DOWN: Duration = Duration::from_secs(300);
 const COOLDOWN: Duration = Duration::from_secs(300);
 const MAX_MOVES: u16 = 6;
@@ -29,6 +29,8 @@ const PRIORITY_STEP: u16 = 10;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ServiceForm {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tier: Option<u8>,
     dns: DnsForm,
     #[serde(default)]
     policy: PolicyForm,
@@ -44,8 +46,10 @@ pub(super) struct ServiceForm {
 #[serde(deny_unknown_fields)]
 struct DnsForm {
     name: DnsName,
-    #[serde(default = "default_ttl")]
-    ttl: Span,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ttl: Option<Span>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ttl_min: Option<Span>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     txt: Vec<String>,
     /// The parameters of an HTTPS record, such as `alpn=h2,h3`.
@@ -54,19 +58,17 @@ struct DnsForm {
 }
 
 impl DnsForm {
-    fn into_dns(self) -> Result<ServiceDns, SpecError> {
+    fn into_dns(self, tier: Option<Tier>) -> Result<ServiceDns, SpecError> {
         let https = self
             .https
             .map(|text| text.parse())
             .transpose()
             .map_err(|problem| SpecError { field: "dns.https".to_owned(), problem })?;
         let https = https.map(|params| ServiceBinding { params });
-        Ok(ServiceDns { txt: self.txt, https, ..ServiceDns::new(self.name, self.ttl.0) })
+        let ttl = self.ttl.map_or(default_ttl(tier), |span| span.0);
+        let ttl_min = self.ttl_min.map(|span| span.0);
+        Ok(ServiceDns { txt: self.txt, https, ttl_min, tier, ..ServiceDns::new(self.name, ttl) })
     }
-}
-
-fn default_ttl() -> Span {
-    Span(TTL)
 }
 
 const POLICIES: &[&str] = &["failover", "weighted", "multivalue"];
@@ -235,7 +237,7 @@ impl ServiceForm {
             self.checks.into_iter().map(|c| c.into_check(base)).collect();
         let service = Service {
             id,
-            dns: self.dns.into_dns()?,
+            dns: self.dns.into_dns(tier(self.tier)?)?,
             policy: match self.policy {
                 PolicyForm::Failover => Policy::Failover,
                 PolicyForm::Weighted => Policy::Weighted,
@@ -254,6 +256,14 @@ impl ServiceForm {
         service.validate()?;
         Ok(service)
     }
+}
+
+fn tier(number: Option<u8>) -> Result<Option<Tier>, SpecError> {
+    let known = |number| {
+        let problem = format!("{number} is not 0 (critical to safety) to 4 (best effort)");
+        Tier::new(number).ok_or(SpecError { field: "tier".into(), problem })
+    };
+    number.map(known).transpose()
 }
 
 impl PoolForm {
@@ -317,9 +327,11 @@ impl From<FailoverForm> for FailoverRules {
 impl From<&Service> for ServiceForm {
     fn from(service: &Service) -> Self {
         Self {
+            tier: service.dns.tier.map(Tier::number),
             dns: DnsForm {
                 name: service.dns.name.clone(),
-                ttl: Span(service.dns.ttl),
+                ttl: Some(Span(service.dns.ttl)),
+                ttl_min: service.dns.ttl_min.map(Span),
                 txt: service.dns.txt.clone(),
                 https: service.dns.https.as_ref().map(|https| https.params.to_string()),
             },

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::id::{EndpointName, ServiceId};
 use crate::name::DnsName;
+use crate::ttl::Tier;
 
 /// How a service appears in DNS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,10 @@ pub struct ServiceDns {
     pub name: DnsName,
     /// TTL of its answers; 1 s – 1 day, 30 s by default. Below 5 s resolvers do not follow dependably.
     pub ttl: Duration,
+    /// TTL while the answer may change soon, and the least that may be ordered; 1 s – `ttl`, 5 s by default.
+    pub ttl_min: Option<Duration>,
+    /// How much depends on it.
+    pub tier: Option<Tier>,
     /// Answered to TXT queries for the name, one record each.
     pub txt: Vec<String>,
     /// The HTTPS record beside the addresses; none where absent. Its hints follow what is served.
@@ -32,7 +37,7 @@ pub struct ServiceDns {
 impl ServiceDns {
     /// A name with addresses alone.
     pub fn new(name: DnsName, ttl: Duration) -> Self {
-        Self { name, ttl, txt: Vec::new(), https: None }
+        Self { name, ttl, ttl_min: None, tier: None, txt: Vec::new(), https: None }
     }
 }
 
@@ -84,7 +89,11 @@ impl Service {
     }
 
     fn validate_dns(&self) -> Result<(), SpecError> {
-        within("dns.ttl", self.dns.ttl, (Duration::from_secs(1), LONGEST_TTL))?;
+        let second = Duration::from_secs(1);
+        within("dns.ttl", self.dns.ttl, (second, LONGEST_TTL))?;
+        if let Some(least) = self.dns.ttl_min {
+            within("dns.ttl_min", least, (second, self.dns.ttl))?;
+        }
         if self.dns.name.as_str().starts_with("*.") {
             return Err(spec_error("dns.name", "a service has a name of its own, not a wildcard"));
         }

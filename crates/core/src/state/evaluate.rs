@@ -16,9 +16,10 @@ use crate::selection::{Blocked, Brakes, Decision, Inputs, decide};
 use crate::spec::{Service, Settings};
 use crate::time::Timestamp;
 
-/// When a service has something due: the end of what holds its move back.
+/// When a service has something due: the end of what holds its move back, or a change of its TTL.
 pub(super) fn due(service: &ServiceState) -> Option<Timestamp> {
-    service.blocked.as_ref().and_then(|blocked| blocked.until)
+    let held = service.blocked.as_ref().and_then(|blocked| blocked.until);
+    held.into_iter().chain(service.ttl.next).min()
 }
 
 impl State {
@@ -26,6 +27,7 @@ impl State {
         for (id, touch) in core::mem::take(&mut work.touched) {
             let stale = self.judge(work, &id);
             self.decide(work, &id, touch, &stale);
+            self.settle_ttl(work, &id);
             self.published.mark(&id);
         }
     }
@@ -111,7 +113,7 @@ impl State {
         self.reschedule(id, due_before, due_after);
     }
 
-    fn reschedule(&mut self, id: &ServiceId, before: Option<Timestamp>, after: Option<Timestamp>) {
+    pub(super) fn reschedule(&mut self, id: &ServiceId, before: Option<Timestamp>, after: Option<Timestamp>) {
         if let Some(before) = before {
             self.due.remove(&(before, id.clone()));
         }
@@ -187,7 +189,11 @@ fn footings_of(
                     footing.forced = Some(Verdict::Down);
                 }
                 Order::Drain(scope) if covers(scope, name, pool) => footing.drained = true,
-                Order::Pin(_) | Order::ForceUp(_) | Order::ForceDown(_) | Order::Drain(_) => {}
+                Order::Pin(_)
+                | Order::ForceUp(_)
+                | Order::ForceDown(_)
+                | Order::Drain(_)
+                | Order::LowerTtl(_) => {}
             }
         }
         (name.clone(), footing)
@@ -208,7 +214,7 @@ fn pin_of<'a>(spec: &Service, orders: &'a [Override]) -> Option<(&'a PoolName, O
         |name: &PoolName| spec.pools.iter().any(|p| p.name == *name && !p.endpoints.is_empty());
     orders.iter().rev().find_map(|order| match &order.order {
         Order::Pin(pool) => populated(pool).then_some((pool, order.id)),
-        Order::ForceUp(_) | Order::ForceDown(_) | Order::Drain(_) => None,
+        Order::ForceUp(_) | Order::ForceDown(_) | Order::Drain(_) | Order::LowerTtl(_) => None,
     })
 }
 

@@ -177,7 +177,7 @@ impl Published {
     fn count_ttl(&mut self, data: &Snapshot, id: &ServiceId, state: Option<&ServiceState>) {
         let now = state.and_then(|state| {
             let apex = zone_of(data, &state.spec.dns.name)?;
-            Some((apex, state.spec.dns.ttl))
+            Some((apex, state.ttl.served))
         });
         let before = self.counted.get(id).cloned();
         if before == now {
@@ -280,26 +280,25 @@ fn names_of_service(id: &ServiceId, state: &ServiceState) -> Vec<(DnsName, NameA
         refused,
         sets,
     };
-    let sets = service_sets(spec, &state.selection.served);
+    let sets = service_sets(spec, &state.selection.served, state.ttl.served);
     let mut names = Vec::from([(spec.dns.name.clone(), answers(sets, state.selection.refused))]);
     for (_, endpoint) in spec.endpoints() {
         let name = spec.dns.name.child(endpoint.name.as_str()).expect("checked by validate");
         let record = (address_data(&endpoint.address), 1);
-        let set = RecordSet { ttl: spec.dns.ttl, pick: Pick::All, records: [record].into() };
+        let set = RecordSet { ttl: state.ttl.served, pick: Pick::All, records: [record].into() };
         names.push((name, answers(Vec::from([set]), false)));
     }
     names.sort_by(|(a, _), (b, _)| a.cmp(b));
     names
 }
 
-fn service_sets(spec: &Service, served: &[Served]) -> Vec<RecordSet> {
+fn service_sets(spec: &Service, served: &[Served], ttl: Duration) -> Vec<RecordSet> {
     let pick = match spec.policy {
         Policy::Failover => Pick::All,
         Policy::Weighted => Pick::Weighted,
         Policy::Multivalue { max } => Pick::Rotate(max),
     };
-    let set =
-        |pick, records: Vec<(RecordData, u32)>| RecordSet { ttl: spec.dns.ttl, pick, records };
+    let set = |pick, records: Vec<(RecordData, u32)>| RecordSet { ttl, pick, records };
     let aliases: Vec<&Served> =
         served.iter().filter(|s| matches!(s.address, Address::Name(_))).collect();
     if served.first().is_some_and(|first| matches!(first.address, Address::Name(_))) {
@@ -386,6 +385,7 @@ fn status_of(data: &Snapshot, state: &ServiceState) -> ServiceStatus {
         blocked: state.blocked.clone(),
         moves: state.moves.clone(),
         endpoints: endpoints.collect(),
+        ttl: state.ttl.clone(),
     }
 }
 

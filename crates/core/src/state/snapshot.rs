@@ -26,6 +26,7 @@ use crate::selection::{Automatic, Blocked};
 use crate::shared_map::SharedMap;
 use crate::spec::{Service, Settings, Zone};
 use crate::time::Timestamp;
+use crate::ttl::Ttl;
 use crate::view::Agent;
 
 /// Everything that is replicated.
@@ -120,6 +121,8 @@ pub struct ServiceState {
     pub decided_at: Timestamp,
     /// The endpoints.
     pub endpoints: BTreeMap<EndpointName, EndpointState>,
+    /// The TTL of its answers.
+    pub ttl: Ttl,
 }
 
 /// An endpoint.

@@ -257,7 +257,7 @@ fn said() -> impl Strategy<Value = Said> {
 }
 
 fn ordered() -> impl Strategy<Value = Ordered> {
-    (0u8..3, 0u8..4, prop::option::of(0u8..3), 0u8..6, lasting()).prop_map(
+    (0u8..3, 0u8..5, prop::option::of(0u8..3), 0u8..6, lasting()).prop_map(
         |(service, order, pool, endpoint, lasting)| Ordered {
             service,
             order,

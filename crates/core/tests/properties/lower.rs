@@ -135,6 +135,7 @@ fn order(what: &What, state: &State) -> Command {
         0 => Order::Pin(pool_name(pool.unwrap_or_default())),
         1 => Order::ForceUp(scope),
         2 => Order::ForceDown(scope),
+        3 => Order::LowerTtl(Duration::from_secs(7)),
         _ => Order::Drain(scope),
     };
     Command::SetOverride { service: service_id(service), order, reason: "because".into(), lasting }

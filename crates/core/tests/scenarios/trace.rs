@@ -120,6 +120,7 @@ pub(crate) fn record(view: &View, record: &Record) -> Option<String> {
         | Event::EndpointDeregistered { .. }
         | Event::AgentAdmitted { .. }
         | Event::SettingsChanged
+        | Event::TtlChanged { .. }
         | Event::CommandRefused { .. } => return None,
     })
 }

@@ -99,9 +99,8 @@ impl World {
             "zone" | "delete_zone" | "service" | "delete" | "register" | "deregister" => {
                 self.declare(words)
             }
-            "pin" | "force_up" | "force_down" | "drain" | "clear" | "pause" | "resume" => {
-                self.order(words)
-            }
+            "pin" | "force_up" | "force_down" | "drain" | "lower_ttl" | "clear" | "pause"
+            | "resume" => self.order(words),
             "agents" => self.admit(words),
             "members" => self.members(words),
             "carry_out" => self.carry_out(words),
@@ -189,6 +188,7 @@ impl World {
                 return self.apply_as_person(Command::ClearOverride { id, reason });
             }
             "pin" => Order::Pin(parse::parse(words.nth(1))),
+            "lower_ttl" => Order::LowerTtl(parse::duration(words.nth(1))),
             "force_up" => Order::ForceUp(scope()),
             "force_down" => Order::ForceDown(scope()),
             _ => Order::Drain(scope()),

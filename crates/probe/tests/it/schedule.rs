@@ -14,6 +14,7 @@ use holdfast_core::spec::{
     AllDown, Check, CheckKind, Endpoint, Failback, FailoverRules, HeartbeatCheck, Mode, Policy,
     Pool, Quorum, RegionRule, Service, ServiceDns,
 };
+use holdfast_core::ttl::Ttl;
 use holdfast_core::view::{Agent, ServiceStatus, View};
 use holdfast_core::{
     AgentId, AgentName, CheckName, DnsName, EndpointName, Epoch, PoolName, RegionName, ServiceId,
@@ -214,6 +215,7 @@ fn view(services: &[Service]) -> View {
             blocked: None,
             moves: vec![],
             endpoints: vec![],
+            ttl: Ttl::declared(spec.dns.ttl),
         })
     };
     let services = services.iter().map(|spec| (spec.id.clone(), status(spec))).collect();

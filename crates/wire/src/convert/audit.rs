@@ -7,7 +7,7 @@ use holdfast_core::overrides::{Override, Pause};
 use holdfast_core::{AgentId, Epoch, Timestamp};
 
 use super::Convert;
-use super::primitive::{enumerated, from_list, list, parse, request_id, required};
+use super::primitive::{enumerated, from_list, from_ms, list, ms, parse, request_id, required};
 use crate::error::DecodeError;
 use crate::pb::v1 as pb;
 use crate::pb::v1::event::Event as Kind;
@@ -141,6 +141,12 @@ fn to_kind(event: &Event) -> Kind {
             by: by.clone(),
             reason: reason.clone(),
         }),
+        Event::TtlChanged { from, to, cause, forgotten_at } => Kind::TtlChanged(pb::TtlChanged {
+            before_ms: ms(*from),
+            after_ms: ms(*to),
+            cause: cause.to_proto(),
+            forgotten_at_ms: forgotten_at.0,
+        }),
         _ => to_group_kind(event),
     }
 }
@@ -191,7 +197,8 @@ fn to_group_kind(event: &Event) -> Kind {
         | Event::MoveBlocked { .. }
         | Event::MoveWithheld { .. }
         | Event::OverrideSet(_)
-        | Event::OverrideEnded { .. } => unreachable!("to_kind handles facts about services"),
+        | Event::OverrideEnded { .. }
+        | Event::TtlChanged { .. } => unreachable!("to_kind handles facts about services"),
     }
 }
 
@@ -232,6 +239,12 @@ fn from_kind(kind: Kind) -> Result<Event, DecodeError> {
             by: e.by,
             reason: e.reason,
         }),
+        Kind::TtlChanged(e) => Ok(Event::TtlChanged {
+            from: from_ms(e.before_ms),
+            to: from_ms(e.after_ms),
+            cause: enumerated("cause", e.cause)?,
+            forgotten_at: Timestamp(e.forgotten_at_ms),
+        }),
         other => from_group_kind(other),
     }
 }
@@ -268,6 +281,7 @@ fn from_group_kind(kind: Kind) -> Result<Event, DecodeError> {
         | Kind::MoveBlocked(_)
         | Kind::MoveWithheld(_)
         | Kind::OverrideSet(_)
-        | Kind::OverrideEnded(_) => unreachable!("from_kind handles facts about services"),
+        | Kind::OverrideEnded(_)
+        | Kind::TtlChanged(_) => unreachable!("from_kind handles facts about services"),
     }
 }

@@ -19,6 +19,7 @@ mod service;
 mod snapshot;
 mod status;
 mod transfer;
+mod ttl;
 mod zone;
 
 pub use primitive::request_id;

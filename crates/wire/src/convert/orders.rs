@@ -4,7 +4,7 @@ use holdfast_core::overrides::{Order, Override, Pause, Scope};
 use holdfast_core::{Actor, ActorKind, OverrideId, Timestamp};
 
 use super::Convert;
-use super::primitive::{enumerated, enumeration, parse, required};
+use super::primitive::{enumerated, enumeration, from_ms, ms, parse, required};
 use crate::error::DecodeError;
 use crate::pb::v1 as pb;
 
@@ -53,6 +53,7 @@ impl Convert for Order {
             Self::ForceUp(scope) => Kind::ForceUp(scope.to_proto()),
             Self::ForceDown(scope) => Kind::ForceDown(scope.to_proto()),
             Self::Drain(scope) => Kind::Drain(scope.to_proto()),
+            Self::LowerTtl(ttl) => Kind::LowerTtlMs(ms(*ttl)),
         };
         pb::Order { order: Some(order) }
     }
@@ -66,6 +67,7 @@ impl Convert for Order {
             Kind::ForceUp(proto) => Ok(Self::ForceUp(scope("force_up", proto)?)),
             Kind::ForceDown(proto) => Ok(Self::ForceDown(scope("force_down", proto)?)),
             Kind::Drain(proto) => Ok(Self::Drain(scope("drain", proto)?)),
+            Kind::LowerTtlMs(ttl) => Ok(Self::LowerTtl(from_ms(ttl))),
         }
     }
 }

@@ -5,6 +5,8 @@ use holdfast_core::spec::{
     Service, ServiceDns, Settings,
 };
 
+use holdfast_core::ttl::{Tier, default_ttl};
+
 use super::Convert;
 use super::primitive::{
     enumerated, enumeration, from_list, from_ms, list, ms, narrow, optional, parse, parse_option,
@@ -52,19 +54,29 @@ impl Convert for ServiceDns {
         pb::ServiceDns {
             name: self.name.to_string(),
             ttl_ms: ms(self.ttl),
+            ttl_min_ms: self.ttl_min.map(ms),
+            tier: self.tier.map(|tier| tier.number().into()),
             txt: self.txt.clone(),
             https: self.https.as_ref().map(Convert::to_proto),
         }
     }
 
     fn from_proto(proto: pb::ServiceDns) -> Result<Self, DecodeError> {
+        let tier = proto.tier.map(tier).transpose()?;
         Ok(Self {
             name: parse("name", &proto.name)?,
-            ttl: from_ms(proto.ttl_ms),
+            ttl: if proto.ttl_ms == 0 { default_ttl(tier) } else { from_ms(proto.ttl_ms) },
+            ttl_min: proto.ttl_min_ms.map(from_ms),
+            tier,
             txt: proto.txt,
             https: optional("https", proto.https)?,
         })
     }
+}
+
+fn tier(number: u32) -> Result<Tier, DecodeError> {
+    let tier = u8::try_from(number).ok().and_then(Tier::new);
+    tier.ok_or_else(|| DecodeError::invalid("tier", format!("{number} is not 0 to 4")))
 }
 
 impl Convert for Policy {

@@ -155,6 +155,7 @@ fn service(state: &ServiceState) -> pb::ServiceState {
         steps: list(&state.steps),
         decided_at_ms: state.decided_at.0,
         endpoints: state.endpoints.iter().map(endpoint).collect(),
+        ttl: Some(state.ttl.to_proto()),
     }
 }
 
@@ -174,6 +175,7 @@ fn from_service(
         steps: from_list("steps", proto.steps)?,
         decided_at: Timestamp(proto.decided_at_ms),
         endpoints: each("endpoints", proto.endpoints, from_endpoint)?,
+        ttl: required("ttl", proto.ttl)?,
         spec: Arc::new(spec),
     };
     Ok((state.spec.id.clone(), Arc::new(state)))

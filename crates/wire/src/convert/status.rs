@@ -256,5 +256,6 @@ pub fn service_status(status: &ServiceStatus) -> pb::ServiceStatus {
         moves_ms: stamps(&status.moves),
         endpoints: status.endpoints.iter().map(endpoint_status).collect(),
         blocked: status.blocked.as_ref().map(Convert::to_proto),
+        ttl: Some(status.ttl.to_proto()),
     }
 }

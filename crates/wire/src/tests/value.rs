@@ -13,6 +13,7 @@ use holdfast_core::quorum::{Evidence, Verdict};
 use holdfast_core::sample::{Failure, FailureKind, Phase};
 use holdfast_core::sealed::SealingKeyId;
 use holdfast_core::spec::*;
+use holdfast_core::ttl::{Tier, TtlCause};
 use holdfast_core::{
     Actor, ActorKind, AgentId, AgentName, BootId, CheckName, Command, DnsName, EndpointName, Entry,
     Epoch, Outcome, OverrideId, PoolName, RegionName, Rejection, Reply, RequestId, Sealed,
@@ -65,6 +66,11 @@ pub(crate) fn sealed() -> impl Strategy<Value = Sealed> {
 
 fn ms() -> impl Strategy<Value = Duration> {
     (0..=u64::MAX).prop_map(Duration::from_millis)
+}
+
+/// A TTL of zero stands for that of the tier.
+fn some_ms() -> impl Strategy<Value = Duration> {
+    (1..=u64::MAX).prop_map(Duration::from_millis)
 }
 
 fn stamp() -> impl Strategy<Value = Timestamp> {
@@ -190,7 +196,8 @@ fn quorum() -> impl Strategy<Value = Quorum> {
 prop_compose! {
     pub(super) fn service()(
         id in service_id(),
-        (name, ttl, txt, https) in (dns_name(), ms(), vec(text(), 0..3), of(params().boxed())),
+        (name, ttl, txt, https) in (dns_name(), some_ms(), vec(text(), 0..3), of(params().boxed())),
+        (ttl_min, tier) in (of(ms()), of((0_u8..5).prop_map(|n| Tier::new(n).expect("0 to 4")))),
         policy in prop_oneof![
             Just(Policy::Failover),
             Just(Policy::Weighted),
@@ -199,7 +206,7 @@ prop_compose! {
         pools in vec(pool().boxed(), 0..3), checks in vec(check().boxed(), 0..3),
         quorum in quorum().boxed(), failover in rules().boxed(),
     ) -> Service {
-        Service { id, dns: ServiceDns { txt, https: https.map(|params| ServiceBinding { params }), ..ServiceDns::new(name, ttl) }, policy, pools, checks, quorum, failover }
+        Service { id, dns: ServiceDns { txt, ttl_min, tier, https: https.map(|params| ServiceBinding { params }), ..ServiceDns::new(name, ttl) }, policy, pools, checks, quorum, failover }
     }
 }
 
@@ -399,6 +406,7 @@ fn order() -> impl Strategy<Value = Order> {
         scope().prop_map(Order::ForceUp),
         scope().prop_map(Order::ForceDown),
         scope().prop_map(Order::Drain),
+        ms().prop_map(Order::LowerTtl),
     ]
 }
 
@@ -596,6 +604,18 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+fn ttl_cause() -> impl Strategy<Value = TtlCause> {
+    select(vec![
+        TtlCause::Declared,
+        TtlCause::Ordered,
+        TtlCause::Doubted,
+        TtlCause::AllDown,
+        TtlCause::HoldEnds,
+        TtlCause::OrderEnds,
+        TtlCause::Settling,
+    ])
+}
+
 fn small_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         Just(Event::ServiceDeleted),
@@ -611,6 +631,9 @@ fn small_event() -> impl Strategy<Value = Event> {
             .prop_map(|(term, leader)| Event::TermBegan { term, leader: AgentId(leader) }),
         any::<u32>().prop_map(|version| Event::LogicVersionRaised { version }),
         membership_change().prop_map(Event::MembershipRequested),
+        (ms(), ms(), ttl_cause(), stamp()).prop_map(|(from, to, cause, forgotten_at)| {
+            Event::TtlChanged { from, to, cause, forgotten_at }
+        }),
         (text(), text(), text()).prop_map(|(command, reason, message)| Event::CommandRefused {
             command,
             reason,

@@ -17,6 +17,7 @@ use crate::selection::Automatic;
 use crate::spec::{Endpoint, Service};
 use crate::state::{CheckState, EndpointState, ServiceState, State, Touch, Work};
 use crate::time::Timestamp;
+use crate::ttl::Ttl;
 
 /// The most services of a group.
 const MAX_SERVICES: usize = 100_000;
@@ -78,6 +79,7 @@ impl State {
                 steps: Vec::new(),
                 decided_at: at,
                 endpoints: BTreeMap::new(),
+                ttl: Ttl::declared(spec.dns.ttl),
             };
             self.data.services.insert(id.clone(), Arc::new(state));
         }

@@ -10,6 +10,7 @@ use crate::id::{OverrideId, ServiceId};
 use crate::overrides::{Order, Override, Scope};
 use crate::spec::Service;
 use crate::state::{State, Touch, Work};
+use crate::ttl::short_ttl;
 
 /// The most overrides in force in a group.
 const MAX_OVERRIDES: usize = 10_000;
@@ -24,6 +25,7 @@ impl State {
     ) -> Result<Reply, Rejection> {
         let spec = &self.service(service)?.spec;
         check_scope(spec, order)?;
+        check_ttl(spec, order)?;
         check_order(reason, lasting)?;
         if self.data.overrides.len() >= MAX_OVERRIDES {
             return Err(Rejection::LimitReached {
@@ -49,6 +51,26 @@ impl State {
     }
 }
 
+/// A TTL is lowered within what the declaration allows.
+fn check_ttl(spec: &Service, order: &Order) -> Result<(), Rejection> {
+    let Order::LowerTtl(to) = order else { return Ok(()) };
+    let (least, declared) = (short_ttl(&spec.dns), spec.dns.ttl);
+    if (least..declared).contains(to) {
+        return Ok(());
+    }
+    Err(Rejection::InvalidOrder(if least < declared {
+        format!(
+            "a TTL of {to:?} is not possible for service {}: at least {least:?} (dns.ttl_min), less than {declared:?} (dns.ttl)",
+            spec.id
+        )
+    } else {
+        format!(
+            "the TTL of service {} is {declared:?}, which is the least that it may have (dns.ttl_min)",
+            spec.id
+        )
+    }))
+}
+
 fn check_scope(spec: &Service, order: &Order) -> Result<(), Rejection> {
     let has_pool = |name: &crate::id::PoolName| spec.pools.iter().any(|pool| pool.name == *name);
     match order {
@@ -62,6 +84,7 @@ fn check_scope(spec: &Service, order: &Order) -> Result<(), Rejection> {
                 Err(not_found("pool", format!("{pool} of service {}", spec.id)))
             }
         }
+        Order::LowerTtl(_) => Ok(()),
         Order::ForceUp(Scope::Endpoint(name))
         | Order::ForceDown(Scope::Endpoint(name))
         | Order::Drain(Scope::Endpoint(name)) => match spec.endpoint(name) {
