@@ -13,6 +13,7 @@ use holdfast_core::audit::{Head, Record};
 use holdfast_core::decision::Selection;
 use holdfast_core::invariant::{Budget, Evidence, Observed, OneSelection, Served, check_chain};
 use holdfast_core::spec::{Address, Service};
+use holdfast_core::ttl::Ttl;
 use holdfast_core::view::{Agent, Answers, ServiceStatus, View};
 use holdfast_core::{AgentId, Epoch, GroupId, ServiceId, SharedMap, Timestamp};
 use holdfast_wire::Convert as _;
@@ -222,6 +223,7 @@ fn status(entry: &pb::ServiceEntry) -> Result<ServiceStatus> {
     let spec = entry.spec.clone().ok_or_else(|| anyhow!("a service without its declaration"))?;
     let status = entry.status.clone().ok_or_else(|| anyhow!("a service without its status"))?;
     let selection = status.selection.ok_or_else(|| anyhow!("a status without a selection"))?;
+    let ttl = status.ttl.ok_or_else(|| anyhow!("a status without a TTL"))?;
     Ok(ServiceStatus {
         spec: Arc::new(Service::from_proto(spec)?),
         revision: entry.revision,
@@ -233,6 +235,7 @@ fn status(entry: &pb::ServiceEntry) -> Result<ServiceStatus> {
         blocked: None,
         moves: Vec::new(),
         endpoints: Vec::new(),
+        ttl: Ttl::from_proto(ttl)?,
     })
 }
 

@@ -13,6 +13,7 @@ use holdfast_api::{ApiConfig, Deps};
 use holdfast_consensus::{Fatal, Storage};
 use holdfast_core::Timestamp;
 use holdfast_core::observation::Target;
+use holdfast_core::recovery::GroupTimes;
 use holdfast_core::seam::Clock;
 use holdfast_dns::{ChaosConfig, DnsConfig, DnsError, DnsServer, LastKnownGood};
 use holdfast_probe::NetProber;
@@ -336,5 +337,16 @@ impl NodeFacts for Facts {
 
     fn certificate_expires(&self) -> Option<Timestamp> {
         Facts::certificate_expires(self)
+    }
+
+    /// A round trip is shorter than a heartbeat interval, or there would be no leader; and whoever missed a commit
+    /// learns of it with the next heartbeat.
+    fn group_times(&self) -> GroupTimes {
+        let raft = &self.config().raft;
+        GroupTimes {
+            election: raft.election_max,
+            round_trip: raft.heartbeat,
+            publish: raft.heartbeat,
+        }
     }
 }

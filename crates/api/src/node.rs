@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use holdfast_core::observation::Target;
+use holdfast_core::recovery::GroupTimes;
 use holdfast_core::{AgentId, Timestamp};
 
 /// A supervised task.
@@ -70,6 +71,8 @@ pub trait NodeFacts: Send + Sync + 'static {
     fn readiness(&self) -> Vec<ReadinessPart>;
     /// When its certificate ends; `None` without TLS.
     fn certificate_expires(&self) -> Option<Timestamp>;
+    /// What the group adds to every failover.
+    fn group_times(&self) -> GroupTimes;
 }
 
 /// Takes the beats of endpoints with a heartbeat check.

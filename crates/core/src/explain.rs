@@ -4,6 +4,10 @@
 //! verdicts with the opinions they were counted from, the orders in force and what holds a move back. Every node
 //! names its rule, so that a reader can find it in the documentation, and the blocked ones name the next command.
 
+mod recovery;
+
+pub use recovery::predicted_recovery;
+
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

@@ -32,6 +32,7 @@ pub mod observation;
 pub mod overrides;
 pub mod presentation;
 pub mod quorum;
+pub mod recovery;
 pub mod sample;
 pub mod sampler;
 pub mod sealed;

@@ -3,7 +3,7 @@
 use holdfast_audit::{Filter, Order, Query};
 use holdfast_core::ServiceId;
 use holdfast_core::audit::Record;
-use holdfast_core::explain::explain;
+use holdfast_core::explain::{explain, predicted_recovery};
 use holdfast_core::history::recount;
 use holdfast_wire::Convert as _;
 use holdfast_wire::pb::v1 as pb;
@@ -63,6 +63,10 @@ impl ExplainService for Explain {
         let last_change = recount(&view, &self.last_change(&id));
         if let Some(change) = last_change {
             reason.children.insert(0, change);
+        }
+        if let Some(status) = view.services.get(&id) {
+            let times = self.0.deps.facts.group_times();
+            reason.children.push(predicted_recovery(status, times, now));
         }
         let index = view.answers.index;
         let reason = Some(reason.to_proto());

@@ -12,6 +12,7 @@ use holdfast_audit::{AuditLog, Config, MemoryStore};
 use holdfast_core::audit::{Hash, Head, Record};
 use holdfast_core::membership::{self as joining, MembershipChange};
 use holdfast_core::observation::Target;
+use holdfast_core::recovery::GroupTimes;
 use holdfast_core::seam::Clock;
 use holdfast_core::{AgentId, Entry, GroupId, Outcome, State, Timestamp, View};
 use holdfast_seal::{Sealer, SealingKeys};
@@ -232,6 +233,11 @@ impl NodeFacts for Replica {
 
     fn certificate_expires(&self) -> Option<Timestamp> {
         None
+    }
+
+    fn group_times(&self) -> GroupTimes {
+        let second = Duration::from_secs(1);
+        GroupTimes { election: second, round_trip: second, publish: second }
     }
 }
 

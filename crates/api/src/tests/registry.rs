@@ -37,6 +37,9 @@ async fn what_is_applied_is_read_back() {
     let why = explain.explain_service(why).await.expect("it is there").into_inner();
     let reason = why.reason.expect("there is a decision");
     assert!(reason.text.contains("shop"), "{}", reason.text);
+    let recovery = reason.children.iter().find(|child| child.rule == "recovery");
+    let recovery = recovery.expect("it says how long clients would be without it");
+    assert_eq!(recovery.children.len(), 4, "{recovery:?}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use holdfast_core::DnsName;
 use holdfast_wire::pb::v1 as pb;
 
 use crate::client::{Client, dns};
+use crate::command::dns_ttl;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Cell, Column, Page, Table, json};
@@ -22,6 +23,9 @@ pub(crate) enum Args {
     Answer(AnswerArgs),
     /// Show every name with data.
     Dump(DumpArgs),
+    /// Lower TTLs for a while.
+    #[command(subcommand)]
+    Ttl(dns_ttl::Args),
 }
 
 /// Arguments of `dns answer`.
@@ -53,6 +57,7 @@ pub(crate) async fn run(args: Args, session: &Session) -> Outcome {
             let answer = preview(&session.client()?, args.name.as_str(), &kind, args.turn).await?;
             answer_page(&answer, args.name.as_str(), &kind)
         }
+        Args::Ttl(args) => return dns_ttl::run(args, session).await,
         Args::Dump(args) => {
             let zone = args.zone.map(|zone| zone.to_string()).unwrap_or_default();
             dump_page(&dump(&mut session.client()?, &zone).await?)

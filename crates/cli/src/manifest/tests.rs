@@ -8,6 +8,7 @@ use holdfast_core::spec::{
 };
 
 use super::*;
+use holdfast_core::ttl::Tier;
 
 const SMALL: &str = "\
 apiVersion: holdfast/v1
@@ -33,7 +34,8 @@ apiVersion: holdfast/v1
 kind: Service
 metadata: { name: checkout, namespace: pay }
 spec:
-  dns: { name: Checkout.Example.Test., ttl: 20s, txt: ["v=1", "two words"] }
+  tier: 3
+  dns: { name: Checkout.Example.Test., ttl: 20s, ttl_min: 10s, txt: ["v=1", "two words"] }
   policy: { multivalue: { max: 3 } }
   pools:
     - name: eu
@@ -151,11 +153,27 @@ fn timing_follows_the_interval() {
 }
 
 #[test]
+fn a_tier_gives_the_ttl_unless_there_is_one() {
+    for (tier, ttl) in [(0, 20), (1, 30), (2, 60), (3, 300), (4, 300)] {
+        let text = SMALL.replace("spec:\n", &format!("spec:\n  tier: {tier}\n"));
+        assert_eq!(service(&text).dns.ttl, seconds(ttl), "tier {tier}");
+        let explicit = text.replace("test\n  pools", "test\n    ttl: 45s\n  pools");
+        assert_eq!(service(&explicit).dns.ttl, seconds(45));
+    }
+    let wrong = yaml(&SMALL.replace("spec:\n", "spec:\n  tier: 5\n")).expect_err("no such tier");
+    assert!(wrong.to_string().contains("tier: 5 is not 0"), "{wrong}");
+}
+
+#[test]
 fn every_key_arrives() {
     let service = service(FULL);
     assert_eq!((service.id.namespace(), service.id.name()), ("pay", "checkout"));
     assert_eq!(service.dns.name.as_str(), "checkout.example.test");
     assert_eq!((service.dns.ttl, service.dns.txt.len()), (seconds(20), 2));
+    assert_eq!(
+        (service.dns.ttl_min, service.dns.tier.map(Tier::number)),
+        (Some(seconds(10)), Some(3))
+    );
     assert_eq!(service.policy, Policy::Multivalue { max: 3 });
     let eu = &service.pools[0];
     assert_eq!((eu.priority, eu.weight, eu.min_up, service.pools[1].priority), (5, 80, 2, 20));

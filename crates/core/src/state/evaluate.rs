@@ -113,7 +113,12 @@ impl State {
         self.reschedule(id, due_before, due_after);
     }
 
-    pub(super) fn reschedule(&mut self, id: &ServiceId, before: Option<Timestamp>, after: Option<Timestamp>) {
+    pub(super) fn reschedule(
+        &mut self,
+        id: &ServiceId,
+        before: Option<Timestamp>,
+        after: Option<Timestamp>,
+    ) {
         if let Some(before) = before {
             self.due.remove(&(before, id.clone()));
         }

@@ -165,8 +165,10 @@ impl State {
 
     /// The next moment at which something falls due, with its reason: the leader then proposes `AdvanceTime`.
     pub fn next_deadline(&self) -> Option<Deadline> {
-        let service =
-            self.due.first().map(|(at, _)| Deadline { at: *at, reason: "a held move or a TTL is due" });
+        let service = self
+            .due
+            .first()
+            .map(|(at, _)| Deadline { at: *at, reason: "a held move or a TTL is due" });
         let order = self.orders.first();
         let order = order.map(|(at, _)| Deadline { at, reason: "an override expires" });
         let pause = self

@@ -75,10 +75,7 @@ fn hold_end(service: &ServiceState) -> Option<Timestamp> {
 }
 
 /// What may change the answer at any moment. In observe mode nothing does.
-fn suspicion(
-    service: &ServiceState,
-    agents: &BTreeMap<AgentId, AgentState>,
-) -> Option<TtlCause> {
+fn suspicion(service: &ServiceState, agents: &BTreeMap<AgentId, AgentState>) -> Option<TtlCause> {
     if service.spec.failover.mode == Mode::Observe {
         return None;
     }

@@ -125,8 +125,7 @@ fn a_new_declaration_counts_at_once() {
 
 #[test]
 fn tiers_have_their_ttls() {
-    let ttls: Vec<u64> =
-        (0..=4).filter_map(Tier::new).map(|tier| tier.ttl().as_secs()).collect();
+    let ttls: Vec<u64> = (0..=4).filter_map(Tier::new).map(|tier| tier.ttl().as_secs()).collect();
     assert_eq!(ttls, [20, 30, 60, 300, 300]);
     assert_eq!(Tier::new(5), None);
 }
