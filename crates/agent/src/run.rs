@@ -15,7 +15,7 @@ use holdfast_core::Timestamp;
 use holdfast_core::observation::Target;
 use holdfast_core::recovery::GroupTimes;
 use holdfast_core::seam::Clock;
-use holdfast_dns::{ChaosConfig, DnsConfig, DnsError, DnsServer, LastKnownGood};
+use holdfast_dns::{ChaosConfig, DnsConfig, DnsError, DnsServer, EncryptedConfig, LastKnownGood};
 use holdfast_probe::NetProber;
 use holdfast_seal::{KeyFileError, Sealer, SealingKeys};
 use holdfast_wire::peer::{GrpcWire, GrpcWireConfig};
@@ -25,15 +25,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::{Agent, AgentSeams, AuditStorage};
 use crate::certificate::{CertificateError, certificate};
-use crate::config::Config;
+use crate::config::{Config, DnsTls};
 use crate::facts::{Facts, Sources};
 use crate::http;
 use crate::observe::heartbeats::Heartbeats;
+use crate::privileges::{Account, PrivilegeError};
 use crate::seams::{SystemClock, SystemEntropy};
 use crate::telemetry;
 
 /// A last-known-good view that answers as the one before is written at most this often.
 const LKG_EVERY: Duration = Duration::from_millis(500);
+/// A new certificate of encrypted DNS is seen after this time at most.
+const CERTIFICATE_EVERY: Duration = Duration::from_secs(10);
 
 /// Why an agent does not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +49,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The account cannot be assumed.
+    #[error("{0}")]
+    Privileges(#[source] PrivilegeError),
     /// An address cannot be listened on.
     #[error("{key}: cannot listen on {address}: {source}; is another process using it? (ss -ltnp)")]
     Listen {
@@ -85,7 +91,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
     let dns_stop = CancellationToken::new();
     let _dns_guard = dns_stop.clone().drop_guard();
     tokio::spawn(telemetry::keep_metrics(dns_stop.clone()));
+    let account = account_of(&config)?;
     let dns = start_dns(&config, &answers, clock.clone(), dns_stop.clone()).await?;
+    if let Some(account) = account {
+        account.assume().map_err(StartError::Privileges)?;
+    }
     let inside = Inside {
         config,
         publisher,
@@ -194,6 +204,15 @@ impl Inside<'_> {
     }
 }
 
+/// Whom the agent is to run as; its data directory is made while it can be given away.
+fn account_of(config: &Config) -> Result<Option<Account>, StartError> {
+    let Some(user) = &config.node.user else { return Ok(None) };
+    let account = Account::find(user, config.node.group.as_deref());
+    let account = account.map_err(StartError::Privileges)?;
+    account.make_dir(&config.node.data_dir).map_err(StartError::Privileges)?;
+    Ok(Some(account))
+}
+
 fn prepare_data_dir(config: &Config) -> Result<(), StartError> {
     let path = config.node.data_dir.clone();
     let probe = path.join(".writable");
@@ -230,9 +249,21 @@ async fn start_dns(
             min_interval: LKG_EVERY,
         }),
         query_log: config.dns.query_log.clone(),
+        encrypted: config.dns.tls.as_ref().map(encrypted_config),
         ..DnsConfig::default()
     };
     DnsServer::start(dns, answers.clone(), clock, stop).await.map(Some).map_err(StartError::Dns)
+}
+
+fn encrypted_config(tls: &DnsTls) -> EncryptedConfig {
+    EncryptedConfig {
+        cert: tls.cert.clone(),
+        key: tls.key.clone(),
+        tls: tls.listen.clone(),
+        https: tls.https.clone(),
+        quic: tls.quic.clone(),
+        look_every: CERTIFICATE_EVERY,
+    }
 }
 
 /// Serves other agents until told to stop; its own task, so that a slow client of the API costs it nothing.

@@ -116,6 +116,11 @@ impl Admission {
         Place { admission: Arc::clone(self), moment, leave }
     }
 
+    /// Whether half of the places are taken.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.lock().by_moment.len() * 2 >= self.config.max_connections
+    }
+
     /// Makes the longest idle connection leave for want of descriptors; false if there is none.
     pub(crate) fn dismiss_idlest(&self) -> bool {
         let mut taken = self.lock();

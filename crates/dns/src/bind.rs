@@ -26,6 +26,22 @@ pub(crate) struct Bound {
     pub(crate) udp: Vec<UdpSocket>,
 }
 
+/// Opens one listener.
+pub(crate) fn bind_listener(
+    address: SocketAddr,
+    transport: Transport,
+) -> Result<TcpListener, DnsError> {
+    open_tcp(address).map_err(|error| refused(address, transport, error))
+}
+
+/// Opens one socket for datagrams.
+pub(crate) fn bind_datagrams(
+    address: SocketAddr,
+    transport: Transport,
+) -> Result<UdpSocket, DnsError> {
+    open_udp(address, false).map_err(|error| refused(address, transport, error))
+}
+
 /// Opens the sockets of one address; `udp_sockets` is at least 1.
 pub(crate) fn bind(address: SocketAddr, udp_sockets: usize) -> Result<Bound, DnsError> {
     let mut attempt = 1;

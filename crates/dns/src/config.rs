@@ -30,6 +30,8 @@ pub struct DnsConfig {
     pub nsid: Option<String>,
     /// Where the last view is kept for a restart without quorum; `None` keeps none.
     pub last_known_good: Option<LastKnownGood>,
+    /// The encrypted transports; none without it.
+    pub encrypted: Option<EncryptedConfig>,
     /// What answers transfers and updates over streams.
     pub streams: Option<Arc<dyn Streams>>,
     /// The sampled query log; `None` keeps none.
@@ -61,6 +63,23 @@ impl Default for TcpConfig {
             write_timeout: Duration::from_secs(5),
         }
     }
+}
+
+/// The encrypted transports; an empty list leaves one out.
+#[derive(Debug, Clone)]
+pub struct EncryptedConfig {
+    /// PEM of the certificate chain.
+    pub cert: PathBuf,
+    /// PEM of its key.
+    pub key: PathBuf,
+    /// The addresses of DNS over TLS (RFC 7858).
+    pub tls: Vec<SocketAddr>,
+    /// The addresses of DNS over HTTPS (RFC 8484).
+    pub https: Vec<SocketAddr>,
+    /// The addresses of DNS over QUIC (RFC 9250).
+    pub quic: Vec<SocketAddr>,
+    /// How often the files are looked at for a new certificate.
+    pub look_every: Duration,
 }
 
 /// What is told in class CHAOS; what is not told is REFUSED.
@@ -96,6 +115,27 @@ pub enum DnsError {
         /// What is wrong, and what is allowed.
         problem: String,
     },
+    /// A file of encrypted DNS cannot be read.
+    #[error("cannot read {}: {source}; the user that the agent runs as needs to read it", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The files of encrypted DNS are not a certificate and its key.
+    #[error(
+        "cannot use {} with the key {}: {problem}; give a PEM chain, its own certificate first, and its key",
+        cert.display(), key.display()
+    )]
+    Certificate {
+        /// The certificate's file.
+        cert: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// An address is in use.
     #[error(
         "cannot answer at {address} over {transport}: the port is in use by another process; \
@@ -112,8 +152,9 @@ pub enum DnsError {
     },
     /// A privileged port without the privilege.
     #[error(
-        "cannot answer at {address} over {transport}: ports below 1024 need CAP_NET_BIND_SERVICE; \
-         grant it (systemd: AmbientCapabilities) or configure a higher port"
+        "cannot answer at {address} over {transport}: permission denied: ports below 1024 \
+         need root or CAP_NET_BIND_SERVICE; start as root with `node.user`, grant the capability (systemd: \
+         AmbientCapabilities), or configure a higher port"
     )]
     Denied {
         /// The address.
@@ -173,6 +214,9 @@ impl DnsConfig {
                 ),
             );
         }
+        if let Some(encrypted) = &self.encrypted {
+            encrypted.validate()?;
+        }
         if self.threads > MAX_THREADS {
             return config("threads", format!("at most {MAX_THREADS}; 0 uses the agent's own"));
         }
@@ -195,6 +239,28 @@ impl DnsConfig {
         }
         if self.nsid.as_ref().is_some_and(|nsid| nsid.is_empty() || nsid.len() > MAX_TEXT) {
             return config("nsid", format!("1 to {MAX_TEXT} bytes, or absent to tell none"));
+        }
+        Ok(())
+    }
+}
+
+impl EncryptedConfig {
+    fn validate(&self) -> Result<(), DnsError> {
+        let config = |field, problem: String| Err(DnsError::Config { field, problem });
+        let all = [&self.tls, &self.https, &self.quic];
+        let count = all.iter().map(|addresses| addresses.len()).sum::<usize>();
+        if count == 0 || count > MAX_ADDRESSES {
+            return config("encrypted", format!("list 1 to {MAX_ADDRESSES} addresses in all"));
+        }
+        // A datagram's reply has to leave from the address that was asked; a stream's does so by itself.
+        if let Some(wildcard) = self.quic.iter().find(|address| address.ip().is_unspecified()) {
+            return config(
+                "encrypted.quic",
+                format!("{wildcard} is a wildcard; list each address"),
+            );
+        }
+        if self.look_every.is_zero() {
+            return config("encrypted.look_every", "must be longer than 0".into());
         }
         Ok(())
     }

@@ -58,11 +58,13 @@ pub(crate) struct Context {
     /// The network that the client asks for.
     #[expect(dead_code, reason = "read by what tailors answers")]
     pub(crate) subnet: Option<Subnet>,
+    /// How it came.
+    pub(crate) transport: Transport,
 }
 
 impl Default for Context {
     fn default() -> Self {
-        Self { limit: MAX_TCP, subnet: None }
+        Self { limit: MAX_TCP, subnet: None, transport: Transport::Tcp }
     }
 }
 
@@ -252,7 +254,7 @@ impl RequestHandler for Handler {
     ) -> ResponseInfo {
         let decision = self.decide(request);
         let metadata = decision.metadata;
-        let transport = Transport::of(request.protocol());
+        let transport = self.context.transport;
         self.count(decision.zone.as_ref(), metadata.response_code, transport);
         *self.remarks.lock().unwrap_or_else(PoisonError::into_inner) = decision.remarks;
         let response = MessageResponseBuilder::new(&request.queries, None).build(

@@ -20,6 +20,7 @@ pub(crate) const VIEW_INDEX: &str = "holdfast_dns_view_index";
 pub(crate) const LKG_FAILURES: &str = "holdfast_dns_last_known_good_failures_total";
 pub(crate) const CONNECTIONS: &str = "holdfast_dns_connections";
 pub(crate) const DISMISSED: &str = "holdfast_dns_connections_dismissed_total";
+pub(crate) const CERTIFICATE_FAILURES: &str = "holdfast_dns_certificate_failures_total";
 pub(crate) const SOCKET_ERRORS: &str = "holdfast_dns_socket_errors_total";
 pub(crate) const PANICS: &str = "holdfast_dns_panics_total";
 pub(crate) const QUERY_LOG_LOST: &str = "holdfast_dns_query_log_lost_total";
@@ -38,6 +39,10 @@ pub(crate) fn describe() {
     describe_counter!(
         DISMISSED,
         "DNS connections closed because another one needed their place, by transport and reason"
+    );
+    describe_counter!(
+        CERTIFICATE_FAILURES,
+        "New certificates of encrypted DNS that could not be used"
     );
     describe_counter!(SOCKET_ERRORS, "Errors of DNS sockets, by transport and operation");
     describe_counter!(QUERY_LOG_LOST, "Samples of the query log that could not be written");
@@ -67,7 +72,7 @@ pub(crate) fn code_name(code: ResponseCode) -> Option<&'static str> {
 #[derive(Debug)]
 struct Counters {
     zone: String,
-    by_transport: [[OnceLock<Counter>; CODES.len()]; 2],
+    by_transport: [[OnceLock<Counter>; CODES.len()]; Transport::COUNT],
 }
 
 impl Counters {

@@ -111,8 +111,8 @@ impl Options {
                 let subnet = Subnet::parse(data)?;
                 self.subnet = self.subnet.or(subnet);
             }
-            // A client tells no time-out, and over UDP the option is ignored (RFC 7828, 3.2 and 3.3).
-            number::KEEPALIVE if transport != Transport::Udp => {
+            // A client tells no time-out, and but over TCP and TLS the option is ignored (RFC 7828, 3.2 and 3.3).
+            number::KEEPALIVE if matches!(transport, Transport::Tcp | Transport::Tls) => {
                 self.keepalive = data.is_empty().then_some(true)?;
             }
             _ => {}

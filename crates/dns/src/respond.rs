@@ -51,20 +51,23 @@ pub enum Transport {
     Udp,
     /// In a stream.
     Tcp,
+    /// In a stream over TLS (RFC 7858).
+    Tls,
+    /// In an HTTP request (RFC 8484).
+    Https,
+    /// In a QUIC stream (RFC 9250).
+    Quic,
 }
 
 impl Transport {
-    pub(crate) fn of(protocol: Protocol) -> Self {
-        match protocol {
-            Protocol::Udp => Self::Udp,
-            _ => Self::Tcp,
-        }
-    }
+    /// How many there are.
+    pub(crate) const COUNT: usize = 5;
 
+    /// What hickory is told: it knows of encryption only with its own servers.
     fn protocol(self) -> Protocol {
         match self {
             Self::Udp => Protocol::Udp,
-            Self::Tcp => Protocol::Tcp,
+            Self::Tcp | Self::Tls | Self::Https | Self::Quic => Protocol::Tcp,
         }
     }
 
@@ -72,6 +75,7 @@ impl Transport {
     pub(crate) fn encrypted(self) -> bool {
         match self {
             Self::Udp | Self::Tcp => false,
+            Self::Tls | Self::Https | Self::Quic => true,
         }
     }
 
@@ -79,6 +83,9 @@ impl Transport {
         match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Https => "https",
+            Self::Quic => "quic",
         }
     }
 }
@@ -189,7 +196,8 @@ impl Responder {
     fn write_answer(&mut self, wire: &[u8], query: &Query, peer: Peer, out: &mut Vec<u8>) {
         let most = limit(query, peer);
         let needed = query.opt.map_or(0, |opt| self.reply_opt(opt, peer).needed());
-        let context = Context { limit: most - needed, subnet: query.subnet() };
+        let context =
+            Context { limit: most - needed, subnet: query.subnet(), transport: peer.transport };
         let plain = self.write_plain(wire, query, (context, peer), out);
         let (code, mut remarks) =
             plain.unwrap_or_else(|| self.write_handled(wire, query, (context, peer), out));
@@ -285,7 +293,7 @@ impl Responder {
 fn limit(query: &Query, peer: Peer) -> u16 {
     match peer.transport {
         Transport::Udp => Opt::limit(query.opt),
-        Transport::Tcp => MAX_TCP,
+        _ => MAX_TCP,
     }
 }
 

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::admission::Admission;
 use crate::bind::{Bound, bind};
 use crate::config::{DnsConfig, DnsError, LastKnownGood};
+use crate::encrypted::{Encrypted, Serving};
 use crate::handler::Settings;
 use crate::lkg;
 use crate::lkg_writer::LkgWriter;
@@ -24,7 +25,7 @@ use crate::metric;
 use crate::publish::AnswersSource;
 use crate::query_log::{self, Sampler};
 use crate::respond::{Responder, Transport};
-use crate::tcp::TcpLoop;
+use crate::tcp::{Session, TcpLoop};
 use crate::udp::UdpLoop;
 use crate::udp_thread::{UdpThread, Wake};
 
@@ -35,6 +36,7 @@ const TURN_STRIDE: u32 = 0x9e37_79b9;
 #[derive(Debug)]
 pub struct DnsServer {
     addresses: Vec<SocketAddr>,
+    encrypted: Vec<(Transport, SocketAddr)>,
     tasks: TaskTracker,
     threads: Vec<thread::JoinHandle<()>>,
 }
@@ -61,6 +63,11 @@ impl DnsServer {
     /// The addresses that are answered at, over UDP and TCP both, in the order of the configuration.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The addresses of the encrypted transports: TLS, HTTPS, QUIC, each in the order of the configuration.
+    pub fn encrypted_addrs(&self) -> &[(Transport, SocketAddr)] {
+        &self.encrypted
     }
 
     /// Waits until everything has stopped after `shutdown`, the last write of the last-known-good file included.
@@ -119,18 +126,23 @@ impl Start {
         let bound: Vec<Bound> =
             self.config.listen.iter().map(|at| bind(*at, per_address)).collect::<Result<_, _>>()?;
         let addresses: Vec<SocketAddr> = bound.iter().map(|bound| bound.address).collect();
-        let threads = if self.config.threads == 0 {
+        let encrypted = self.config.encrypted.as_ref().map(Encrypted::bind).transpose()?;
+        let mut threads = if self.config.threads == 0 {
             self.serve_on(&Handle::current(), bound)?;
             Vec::new()
         } else {
             self.serve_on_threads(bound)?
         };
+        let encrypted = match encrypted {
+            Some(encrypted) => self.serve_encrypted(encrypted, &mut threads)?,
+            None => Vec::new(),
+        };
         if let Some(file) = self.config.last_known_good.clone() {
             let writer = LkgWriter::new(self.source.clone(), file);
             self.tasks.spawn(writer.run(self.shutdown.clone()));
         }
-        tracing::info!(?addresses, threads = self.config.threads, "answering dns");
-        Ok(DnsServer { addresses, tasks: self.tasks.clone(), threads })
+        tracing::info!(?addresses, ?encrypted, threads = self.config.threads, "answering dns");
+        Ok(DnsServer { addresses, encrypted, tasks: self.tasks.clone(), threads })
     }
 
     fn restore(&self, file: &LastKnownGood) {
@@ -198,6 +210,41 @@ impl Start {
         Ok(threads)
     }
 
+    /// Serves the encrypted transports on a thread of their own, or on the caller's runtime where DNS has no threads.
+    fn serve_encrypted(
+        &self,
+        encrypted: Encrypted,
+        threads: &mut Vec<thread::JoinHandle<()>>,
+    ) -> Result<Vec<(Transport, SocketAddr)>, DnsError> {
+        let name = "dns-encrypted";
+        let failed = |source| DnsError::Thread { name: name.to_owned(), source };
+        let addresses = encrypted.addresses().map_err(failed)?;
+        let part = if self.config.threads == 0 { None } else { Some(Part::new(name)?) };
+        let runtime =
+            part.as_ref().map_or_else(Handle::current, |part| part.runtime.handle().clone());
+        let _guard = runtime.enter();
+        let (limits, tasks, shutdown) = (&self.config.tcp, &self.tasks, &self.shutdown);
+        let responder = self.responders(turns(self.config.threads + 1));
+        encrypted.serve(&Serving { limits, responder, tasks, shutdown }).map_err(failed)?;
+        if let Some(part) = part {
+            threads.push(part.start(self.tasks.clone(), self.shutdown.clone())?);
+        }
+        Ok(addresses)
+    }
+
+    /// What makes a responder for each connection.
+    fn responders(
+        &self,
+        turns: Arc<AtomicU32>,
+    ) -> impl Fn() -> Responder + Clone + Send + Sync + 'static {
+        let (source, settings) = (self.source.clone(), Arc::clone(&self.settings));
+        let query_log = self.query_log.clone();
+        move || {
+            Responder::new(source.clone(), Arc::clone(&settings), Arc::clone(&turns))
+                .logging(query_log.clone())
+        }
+    }
+
     fn responder(&self, turns: Arc<AtomicU32>) -> Responder {
         Responder::new(self.source.clone(), Arc::clone(&self.settings), turns)
             .logging(self.query_log.clone())
@@ -235,16 +282,10 @@ impl Start {
             transport,
             source,
         })?;
-        let (source, settings, turns) =
-            (self.source.clone(), Arc::clone(&self.settings), turns(number));
-        let query_log = self.query_log.clone();
-        let responder = move || {
-            Responder::new(source.clone(), Arc::clone(&settings), Arc::clone(&turns))
-                .logging(query_log.clone())
-        };
+        let responder = self.responders(turns(number));
         let admission = Arc::clone(admission);
         let connections = self.tasks.clone();
-        let tcp = TcpLoop { listener, admission, responder, connections };
+        let tcp = TcpLoop { listener, admission, session: Session::Plain, responder, connections };
         self.tasks.spawn(tcp.run(self.shutdown.clone()));
         Ok(())
     }

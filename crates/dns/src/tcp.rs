@@ -1,4 +1,4 @@
-//! Accepts connections: TCP (RFC 7766), one task for each.
+//! Accepts connections: TCP (RFC 7766), and what TLS carries over it, one task for each.
 //!
 //! An `accept` that fails for want of descriptors is tried again with back-off: the pending connection keeps the
 //! listener readable, and a loop without a pause would take a whole core (hickory-server does). The longest idle
@@ -17,12 +17,16 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use metrics::counter;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::{Admission, Place};
 use crate::connection::Connection;
+use crate::desk::Desk;
+use crate::https;
 use crate::metric;
 use crate::respond::{Peer, Responder};
 
@@ -31,10 +35,22 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause after failed accepts.
 const LAST_PAUSE: Duration = Duration::from_secs(1);
 
+/// What is spoken on the connections of a listener.
+#[derive(Clone)]
+pub(crate) enum Session {
+    /// DNS.
+    Plain,
+    /// DNS over TLS.
+    Tls(TlsAcceptor),
+    /// DNS over HTTP over TLS.
+    Https(TlsAcceptor),
+}
+
 /// One listener.
 pub(crate) struct TcpLoop<F> {
     pub(crate) listener: TcpListener,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) session: Session,
     /// Makes the responder of a connection.
     pub(crate) responder: F,
     pub(crate) connections: TaskTracker,
@@ -92,8 +108,10 @@ impl<F: Fn() -> Responder> TcpLoop<F> {
         let place = self.admission.admit(address.ip());
         let peer = Peer { address, transport: self.admission.transport() };
         let (responder, shutdown) = ((self.responder)(), shutdown.clone());
+        let session = self.session.clone();
+        let accepted = Accepted { stream, peer, place };
         self.connections.spawn(async move {
-            let served = AssertUnwindSafe(converse(stream, peer, responder, place, &shutdown));
+            let served = AssertUnwindSafe(session.converse(accepted, responder, &shutdown));
             match served.catch_unwind().await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::trace!(from = %address, %error, "connection ended"),
@@ -103,15 +121,48 @@ impl<F: Fn() -> Responder> TcpLoop<F> {
     }
 }
 
-async fn converse(
+impl Session {
+    async fn converse(
+        self,
+        accepted: Accepted,
+        responder: Responder,
+        shutdown: &CancellationToken,
+    ) -> io::Result<()> {
+        let Accepted { stream, peer, place } = accepted;
+        stream.set_nodelay(true)?;
+        let acceptor = match &self {
+            Self::Plain => {
+                return Connection::new(stream, peer, responder, place).run(shutdown).await;
+            }
+            Self::Tls(acceptor) | Self::Https(acceptor) => acceptor.clone(),
+        };
+        let Some(stream) = shake_hands(acceptor, stream, &place).await? else { return Ok(()) };
+        if matches!(self, Self::Https(_)) {
+            return https::serve(stream, Desk::new(peer, responder, place), shutdown).await;
+        }
+        Connection::new(stream, peer, responder, place).run(shutdown).await
+    }
+}
+
+/// A connection that has a place.
+struct Accepted {
     stream: TcpStream,
     peer: Peer,
-    responder: Responder,
     place: Place,
-    shutdown: &CancellationToken,
-) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    Connection::new(stream, peer, responder, place).run(shutdown).await
+}
+
+/// Agrees on keys in the time that a first query may take; `None` if the place is needed by others.
+async fn shake_hands(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    place: &Place,
+) -> io::Result<Option<TlsStream<TcpStream>>> {
+    tokio::select! {
+        () = place.leave().cancelled() => Ok(None),
+        accepted = timeout(place.config().first_query_timeout, acceptor.accept(stream)) => {
+            accepted?.map(Some)
+        }
+    }
 }
 
 /// A descriptor to give up when there are none; without one, pending connections wait.

@@ -5,6 +5,7 @@
 //! the log.
 
 mod duration;
+mod encrypted;
 mod raw;
 
 use std::net::SocketAddr;
@@ -52,6 +53,10 @@ pub struct Node {
     pub region: RegionName,
     /// Where it keeps its data.
     pub data_dir: PathBuf,
+    /// Whom it runs as once its ports are open; as it was started without one.
+    pub user: Option<String>,
+    /// The group that it runs as; the user's own without one.
+    pub group: Option<String>,
 }
 
 /// Where an agent listens.
@@ -155,6 +160,23 @@ pub struct Dns {
     pub threads: usize,
     /// The sampled query log; none where absent.
     pub query_log: Option<QueryLogConfig>,
+    /// The encrypted transports.
+    pub tls: Option<DnsTls>,
+}
+
+/// DNS over TLS, HTTPS and QUIC; an empty list leaves one out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DnsTls {
+    /// PEM of the certificate chain that clients see; read again when it changes.
+    pub cert: PathBuf,
+    /// PEM of its key.
+    pub key: PathBuf,
+    /// For DNS over TLS; usually port 853.
+    pub listen: Vec<SocketAddr>,
+    /// For DNS over HTTPS, at `/dns-query`; usually port 443.
+    pub https: Vec<SocketAddr>,
+    /// For DNS over QUIC; usually port 853.
+    pub quic: Vec<SocketAddr>,
 }
 
 /// Which keys open the secrets that agents share.

@@ -9,6 +9,7 @@ use holdfast_dns::QueryLogConfig;
 use holdfast_probe::{AddressPolicy, Cidr, CidrError};
 use serde::Deserialize;
 
+use super::encrypted::RawDnsTls;
 use super::{
     Cluster, Config, Dns, InitialMember, Listen, Node, Probe, Raft, Secrets, Telemetry, Tls,
     parse_duration,
@@ -18,7 +19,7 @@ use super::{
 const MAX_SEALING_KEYS: usize = 16;
 
 /// The key and what is wrong with its value.
-type Problem = (String, String);
+pub(super) type Problem = (String, String);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +48,8 @@ struct RawNode {
     id: Option<u64>,
     region: Option<String>,
     data_dir: PathBuf,
+    user: Option<String>,
+    group: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -113,6 +116,7 @@ struct RawDns {
     hostname: Option<String>,
     threads: Option<usize>,
     query_log: Option<RawQueryLog>,
+    tls: Option<RawDnsTls>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -152,11 +156,11 @@ struct RawTelemetry {
     filter: Option<String>,
 }
 
-fn problem(key: &str, problem: impl ToString) -> Problem {
+pub(super) fn problem(key: &str, problem: impl ToString) -> Problem {
     (key.to_owned(), problem.to_string())
 }
 
-fn socket(key: &str, text: &str) -> Result<SocketAddr, Problem> {
+pub(super) fn socket(key: &str, text: &str) -> Result<SocketAddr, Problem> {
     text.parse().map_err(|_| {
         problem(key, format!("{text:?} is not an IP address and a port, such as \"10.1.0.4:7443\""))
     })
@@ -184,6 +188,7 @@ impl Raw {
                 hostname: self.dns.hostname,
                 threads: self.dns.threads.unwrap_or(1),
                 query_log: self.dns.query_log.map(|log| log.check(base)).transpose()?,
+                tls: self.dns.tls.map(|tls| tls.check(base)).transpose()?,
             },
             secrets: self.secrets.check(base)?,
             listen,
@@ -241,7 +246,11 @@ impl RawNode {
                 return Err(problem("node.region", "an agent that joins must say where it is"));
             }
         };
-        Ok(Node { id, name, region, data_dir: base.join(self.data_dir) })
+        if self.user.is_none() && self.group.is_some() {
+            return Err(problem("node.group", "stands beside node.user only; name the user too"));
+        }
+        let data_dir = base.join(self.data_dir);
+        Ok(Node { id, name, region, data_dir, user: self.user, group: self.group })
     }
 }
 

@@ -58,9 +58,32 @@ fn says_what_is_wrong_with_a_value() {
             "logs every query",
         ),
         ("[tls]", "[telemetry]\nlog = \"xml\"\n[tls]", "neither json nor pretty"),
+        ("[listen]", "group = \"holdfast\"\n[listen]", "name the user too"),
+        ("[tls]", "[dns.tls]\ncert = \"c\"\nkey = \"k\"\n[tls]", "has no address"),
+        (
+            "[tls]",
+            "[dns.tls]\ncert = \"c\"\nkey = \"k\"\nquic = [\"[::]:853\"]\n[tls]",
+            "dns.tls.quic",
+        ),
     ] {
         assert!(GOOD.contains(from), "{from}");
         let error = parse(&GOOD.replacen(from, to, 1)).expect_err(expected).to_string();
         assert!(error.contains(expected), "{expected}: {error}");
     }
+}
+
+#[test]
+fn encrypted_dns_and_the_account_are_read() {
+    let text = GOOD.replace("[listen]", "user = \"holdfast\"\ngroup = \"dns\"\n[listen]").replace(
+        "[tls]",
+        "[dns.tls]\ncert = \"dns.pem\"\nkey = \"/k\"\nlisten = [\"127.0.0.1:853\"]\n[tls]",
+    );
+    let config = parse(&text).expect("valid");
+    assert_eq!(config.node.user.as_deref(), Some("holdfast"));
+    assert_eq!(config.node.group.as_deref(), Some("dns"));
+    let tls = config.dns.tls.expect("declared");
+    assert_eq!(tls.cert, Path::new("/etc/holdfast/dns.pem"));
+    assert_eq!(tls.key, Path::new("/k"));
+    assert_eq!(tls.listen, ["127.0.0.1:853".parse().expect("an address")]);
+    assert!(tls.https.is_empty() && tls.quic.is_empty());
 }

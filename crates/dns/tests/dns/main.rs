@@ -2,6 +2,7 @@
 
 mod allocation;
 mod connections;
+mod encrypted;
 mod equal;
 mod file;
 mod fixture;
