@@ -13,6 +13,9 @@
 //! (`tests/dns/equal.rs`). What hickory-server 0.26.3 does not do, or does unsafely, stands in front of it: the sockets
 //! and accept loop are ours, and `Responder` looks at each message before anything else does.
 //!
+//! TCP, TLS, HTTPS and QUIC give the bytes of the same `Responder`; over streams, `Streams` may answer with many
+//! messages (transfers).
+//!
 //! What must never become true: an answer that mixes two snapshots; a query that waits for anything but its socket;
 //! a reply to a reply; an older snapshot that replaces a newer one; a wildcard or forgotten socket that replies from
 //! another address than it was asked at; two answers to one question
