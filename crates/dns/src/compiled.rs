@@ -126,6 +126,10 @@ pub(crate) struct Node {
     pub(crate) zone: usize,
     data: Option<Data>,
     apex: bool,
+    /// It is at a delegation, or below one or below a DNAME.
+    shade: bool,
+    /// What does not exist below it does not belong to its zone either.
+    pub(crate) covers: bool,
 }
 
 #[derive(Debug)]
@@ -133,8 +137,10 @@ struct Data {
     here: Arc<NameAnswers>,
     a: Option<Addresses>,
     aaaa: Option<Addresses>,
-    /// Holds a CNAME, which answers every type.
+    /// Holds a CNAME, which answers every type, or an ALIAS, which answers addresses.
     alias: bool,
+    /// Holds a DNAME.
+    renames: bool,
     /// Holds records that are no addresses.
     others: bool,
     /// Could not be compiled.
@@ -155,18 +161,25 @@ const TYPE_A: u16 = 1;
 const TYPE_NS: u16 = 2;
 const TYPE_SOA: u16 = 6;
 const TYPE_AAAA: u16 = 28;
+const TYPE_DS: u16 = 43;
 const TYPE_ANY: u16 = 255;
 
 impl Node {
     /// Makes the node of a name that exists in this view.
     pub(crate) fn compile(answers: &Answers, name: &DnsName, zone: usize) -> Self {
         let data = answers.names.get(name).map(|here| Data::compile(Arc::clone(here)));
-        Self { zone, data, apex: answers.zones.contains_key(name) }
+        let within = answer::zone_of(answers, name);
+        let shade =
+            within.is_some_and(|within| answer::cut_above(answers, within, (name, name)).is_some());
+        let renames = data.as_ref().is_some_and(|data| data.renames);
+        let apex = answers.zones.contains_key(name);
+        Self { zone, data, apex, shade, covers: shade || renames }
     }
 
     /// How a question of this type is answered here.
     pub(crate) fn plan(&self, kind: u16) -> Plan<'_> {
-        if self.apex && matches!(kind, TYPE_NS | TYPE_SOA | TYPE_ANY) {
+        let own = self.apex && matches!(kind, TYPE_NS | TYPE_SOA | TYPE_DS | TYPE_ANY);
+        if own || self.shade {
             return Plan::Handler;
         }
         self.data.as_ref().map_or(Plan::NoData, |data| data.plan(kind))
@@ -181,9 +194,10 @@ impl Data {
         let holds = |test: fn(&RecordData) -> bool| {
             here.sets.iter().filter_map(|set| set.records.first()).any(|(data, _)| test(data))
         };
-        let alias = holds(|data| matches!(data, RecordData::Cname(_)));
+        let alias = holds(|data| matches!(data, RecordData::Cname(_) | RecordData::Alias(_)));
+        let renames = holds(|data| matches!(data, RecordData::Dname(_)));
         let others = holds(|data| kind_of(data).is_none());
-        Self { here, a, aaaa, alias, others, opaque }
+        Self { here, a, aaaa, alias, renames, others, opaque }
     }
 
     fn plan(&self, kind: u16) -> Plan<'_> {

@@ -327,7 +327,7 @@ fn trim(decided: &mut Answer, asked: &DnsName, room: usize) {
         taken <= room
     };
     let fitting = decided.additional.iter().map(fit).take_while(|fits| *fits).count();
-    decided.additional.truncate(fitting);
+    decided.additional.truncate(fitting.max(decided.required));
 }
 
 /// Why there is no answer.
@@ -335,7 +335,7 @@ fn reason(code: Code) -> Option<ExtendedError> {
     match code {
         Code::Refused => Some(ExtendedError::NotAuthoritative),
         Code::ServerFailure => Some(ExtendedError::Closed),
-        Code::NoError | Code::NameError => None,
+        Code::NoError | Code::NameError | Code::NameTooLong => None,
     }
 }
 
@@ -367,5 +367,6 @@ fn response_code(code: Code) -> ResponseCode {
         Code::NameError => ResponseCode::NXDomain,
         Code::Refused => ResponseCode::Refused,
         Code::ServerFailure => ResponseCode::ServFail,
+        Code::NameTooLong => ResponseCode::YXDomain,
     }
 }

@@ -61,7 +61,7 @@ pub(crate) fn answer(
     out.extend_from_slice(&wire[HEADER..query.question_end()]);
     let mut remarks = Remarks::default();
     let told = match table.find(name) {
-        Found::Wildcard => return None,
+        Found::Uncompiled => return None,
         Found::Outside => {
             remarks = ExtendedError::NotAuthoritative.into();
             Told { zone: None, code: ResponseCode::Refused }

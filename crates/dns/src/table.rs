@@ -6,18 +6,20 @@
 //! ```
 //!
 //! A table is made from the one before by what differs between their views: it touches the names that changed and
-//! their parents, and shares all other shards. Names in wire form keep labels of any bytes apart.
+//! their parents, those of zones that came or went, and those below a delegation or DNAME that came or went, and
+//! shares all other shards. Names in wire form keep labels of any bytes apart.
 //!
 //! Invariant: the table holds exactly the names that `holdfast_core::answer` calls existing within the view's zones:
-//! those with data, the apexes, and those above names with data.
+//! those with data, the apexes, and those above either.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
+use std::ops::Bound;
 use std::sync::{Arc, OnceLock};
 
 use holdfast_core::DnsName;
-use holdfast_core::answer;
-use holdfast_core::view::Answers;
+use holdfast_core::answer::{self, Kind};
+use holdfast_core::view::{Answers, NameAnswers};
 
 use crate::compiled::{Node, Zone, labels, wire_of};
 
@@ -29,7 +31,9 @@ const SHARDS: usize = 1024;
 /// The compiled names of one view.
 #[derive(Debug)]
 pub(crate) struct Table {
+    /// A zone keeps its place for as long as it is there.
     zones: Vec<Arc<Zone>>,
+    places: Arc<BTreeMap<DnsName, usize>>,
     shards: Vec<Arc<Shard>>,
     /// Labels of the deepest name.
     depth: usize,
@@ -41,10 +45,25 @@ pub(crate) enum Found<'a> {
     Node(&'a Node),
     /// It does not exist in this zone, and no wildcard stands in for it.
     Missing(usize),
-    /// A wildcard may stand in for it.
-    Wildcard,
+    /// A wildcard may stand in for it, or it is cut off from its zone.
+    Uncompiled,
     /// It is in no zone.
     Outside,
+}
+
+/// The names with data and the apexes at a name or below it.
+fn names_within(answers: &Answers, top: &DnsName) -> Vec<DnsName> {
+    let from = Bound::Included(top);
+    let names = answers.names.iter_from(from).map(|(name, _)| name);
+    let zones = answers.zones.iter_from(from).map(|(apex, _)| apex);
+    let within = |name: &&DnsName| name.is_within(top);
+    names.take_while(within).chain(zones.take_while(within)).cloned().collect()
+}
+
+/// Whether data at a name cut off what is below it.
+fn cuts(here: &NameAnswers) -> bool {
+    let kinds = here.sets.iter().filter_map(|set| set.records.first());
+    kinds.into_iter().any(|(data, _)| matches!(data.kind(), Kind::NS | Kind::DNAME))
 }
 
 fn random() -> &'static RandomState {
@@ -60,33 +79,89 @@ fn shard_of(name: &[u8]) -> usize {
 impl Table {
     /// Makes the table of a view from the view and table before.
     pub(crate) fn of(before: Option<(&Answers, &Self)>, answers: &Answers) -> Self {
-        match before.filter(|(before, _)| before.zones.keys().eq(answers.zones.keys())) {
-            Some((before, table)) => table.next(before, answers),
-            None => Self::whole(answers),
-        }
+        let nothing = (Answers::default(), Self::empty());
+        let (before, table) = before.unwrap_or((&nothing.0, &nothing.1));
+        table.next(before, answers)
     }
 
-    fn whole(answers: &Answers) -> Self {
-        let zones = answers.zones.values().map(|zone| Zone::compile(zone, None)).collect();
+    fn empty() -> Self {
         let empty = Arc::new(Shard::with_hasher(random().clone()));
-        let mut table = Self { zones, shards: vec![empty; SHARDS], depth: 0 };
-        for name in answers.zones.keys().chain(answers.names.keys()) {
-            table.put(answers, name);
-        }
-        table
+        Self { zones: Vec::new(), places: Arc::default(), shards: vec![empty; SHARDS], depth: 0 }
     }
 
     fn next(&self, before: &Answers, answers: &Answers) -> Self {
-        let pairs = answers.zones.values().zip(&self.zones);
-        let zones = pairs.map(|(zone, before)| Zone::compile(zone, Some(before))).collect();
-        let mut next = Self { zones, shards: self.shards.clone(), depth: self.depth };
-        for (name, _, now) in before.names.differences(&answers.names) {
+        let mut next = Self {
+            zones: self.zones.clone(),
+            places: Arc::clone(&self.places),
+            shards: self.shards.clone(),
+            depth: self.depth,
+        };
+        let mut renewed = next.place_zones(before, answers);
+        for (name, was, now) in before.names.differences(&answers.names) {
+            if was.is_some_and(|was| cuts(was)) != now.is_some_and(|now| cuts(now)) {
+                renewed.insert(name.clone());
+            }
             match now {
                 Some(_) => next.put(answers, name),
                 None => next.withdraw(answers, name),
             }
         }
+        let mut last: Option<&DnsName> = None;
+        for name in &renewed {
+            // What is below a name that was renewed was renewed with it.
+            if last.is_none_or(|last| !name.is_within(last)) {
+                next.renew_within(before, answers, name);
+                last = Some(name);
+            }
+        }
         next
+    }
+
+    /// Takes over the zones of a view; returns the apexes that came or went.
+    fn place_zones(&mut self, before: &Answers, answers: &Answers) -> BTreeSet<DnsName> {
+        let mut changed = BTreeSet::new();
+        for (apex, _, now) in before.zones.differences(&answers.zones) {
+            if now.is_none() {
+                Arc::make_mut(&mut self.places).remove(apex);
+                changed.insert(apex.clone());
+            }
+        }
+        for (apex, _, now) in before.zones.differences(&answers.zones) {
+            let Some(zone) = now else { continue };
+            if let Some(place) = self.places.get(apex) {
+                self.zones[*place] = Zone::compile(zone, Some(&self.zones[*place]));
+                continue;
+            }
+            let taken: BTreeSet<usize> = self.places.values().copied().collect();
+            let place = (0..).find(|place| !taken.contains(place)).expect("zones are bounded");
+            let compiled = Zone::compile(zone, None);
+            match self.zones.get_mut(place) {
+                Some(free) => *free = compiled,
+                None => self.zones.push(compiled),
+            }
+            Arc::make_mut(&mut self.places).insert(apex.clone(), place);
+            changed.insert(apex.clone());
+        }
+        changed
+    }
+
+    /// Makes anew what is at a name and below it.
+    fn renew_within(&mut self, before: &Answers, answers: &Answers, top: &DnsName) {
+        for name in names_within(before, top) {
+            let mut at = Some(name);
+            while let Some(here) = at.filter(|here| here.is_within(top)) {
+                let wire = wire_of(&here);
+                if self.node(&wire).is_none() {
+                    break;
+                }
+                Arc::make_mut(&mut self.shards[shard_of(&wire)]).remove(&wire[..]);
+                at = here.parent();
+            }
+        }
+        self.withdraw(answers, top);
+        for name in names_within(answers, top) {
+            self.put(answers, &name);
+        }
     }
 
     /// Puts a name in, or in anew, and those above it that are not there yet.
@@ -95,9 +170,6 @@ impl Table {
         let wire = wire_of(name);
         self.depth = self.depth.max(labels(&wire).count());
         self.set(&wire, Node::compile(answers, name, zone));
-        if !answers.names.contains_key(name) {
-            return;
-        }
         let mut above = name.parent();
         while let Some(parent) = above {
             let Some(zone) = self.zone_number(answers, &parent) else { return };
@@ -115,7 +187,7 @@ impl Table {
         while let Some(here) = at {
             let Some(zone) = self.zone_number(answers, &here) else { return };
             let wire = wire_of(&here);
-            let below = answer::has_data_within(answers, &here);
+            let below = answer::exists_within(answers, &here);
             if !below && !answers.zones.contains_key(&here) {
                 Arc::make_mut(&mut self.shards[shard_of(&wire)]).remove(&wire[..]);
             } else if here == *name {
@@ -133,8 +205,7 @@ impl Table {
     }
 
     fn zone_number(&self, answers: &Answers, name: &DnsName) -> Option<usize> {
-        let apex = &answer::zone_of(answers, name)?.zone.name;
-        self.zones.binary_search_by(|zone| zone.name().cmp(apex)).ok()
+        self.places.get(&answer::zone_of(answers, name)?.zone.name).copied()
     }
 
     fn node(&self, name: &[u8]) -> Option<&Node> {
@@ -165,7 +236,10 @@ impl Table {
                 name[at - 2..at].copy_from_slice(&[1, b'*']);
                 let wild = self.node(&name[at - 2..]).is_some();
                 name[at - 2..at].copy_from_slice(&label_end);
-                return if wild { Found::Wildcard } else { Found::Missing(node.zone) };
+                return match wild || node.covers {
+                    true => Found::Uncompiled,
+                    false => Found::Missing(node.zone),
+                };
             }
         }
         Found::Outside

@@ -117,6 +117,7 @@ fn rcode(code: Code) -> &'static str {
         Code::NameError => "NXDOMAIN",
         Code::Refused => "REFUSED",
         Code::ServerFailure => "SERVFAIL",
+        Code::NameTooLong => "YXDOMAIN",
     }
 }
 

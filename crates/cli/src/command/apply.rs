@@ -236,8 +236,20 @@ async fn send_service(
     Ok(Applied { kind: "service", name: service.id.to_string(), changed, revision, index })
 }
 
+/// Declares one zone and says what came of it.
+pub(crate) async fn declare_zone(
+    client: &Client,
+    zone: &Zone,
+    validate_only: bool,
+    session: &Session,
+) -> Outcome {
+    let applied = send_zone(client, zone, 0, (None, validate_only)).await?;
+    session.out.page(&page(&[applied], validate_only))?;
+    Ok(Exit::Success)
+}
+
 /// What is stored, or nothing where there is nothing yet.
-fn existing<T>(stored: Result<T, Failure>) -> Result<Option<T>, Failure> {
+pub(crate) fn existing<T>(stored: Result<T, Failure>) -> Result<Option<T>, Failure> {
     match stored {
         Ok(stored) => Ok(Some(stored)),
         Err(failure) if failure.is_about_absence() => Ok(None),

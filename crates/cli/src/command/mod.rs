@@ -25,6 +25,7 @@ pub(crate) mod service;
 pub(crate) mod status;
 pub(crate) mod version;
 pub(crate) mod zone;
+mod zone_file;
 
 use std::process::ExitCode;
 

@@ -72,7 +72,7 @@ fn check_endpoints(view: &View, id: &ServiceId, status: &ServiceStatus) -> Resul
 fn check_found(name: &DnsName, answer: &Answer) -> Result<(), String> {
     match answer.code {
         Code::NoError => Ok(()),
-        code @ (Code::NameError | Code::Refused | Code::ServerFailure) => {
+        code @ (Code::NameError | Code::NameTooLong | Code::Refused | Code::ServerFailure) => {
             Err(format!("{name} is registered and answered with {code:?}"))
         }
     }

@@ -12,6 +12,7 @@ mod data;
 mod kind;
 mod svcb;
 mod words;
+mod zone_file;
 
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -20,6 +21,7 @@ use core::fmt::Write as _;
 
 pub use data::{NoOtherTypes, OtherTypes, parse_data};
 pub use words::Fault;
+pub use zone_file::{ZoneFile, parse_zone_file, write_zone_file};
 
 use crate::name::DnsName;
 

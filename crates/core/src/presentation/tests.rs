@@ -151,3 +151,95 @@ fn any_bytes_stand_in_a_text() {
     check("TXT", &data.to_string(), &data.to_string());
     assert!(data.to_string().is_ascii());
 }
+
+const FILE: &str = r#"
+$ORIGIN example.test.
+$TTL 1h
+@       IN SOA ns1 hostmaster (
+            2026010101 ; serial
+            1h 10m     ; refresh and retry
+            2w 60 )    ; expire and minimum
+        NS   ns2
+        NS   ns1
+ns1     A    192.0.2.53
+ns2     A    192.0.2.54
+        AAAA 2001:db8::54
+@   300 IN   MX 10 mail
+mail IN 300  A 192.0.2.25
+dkim TXT ( "v=DKIM1; k=rsa; "
+           "p=MIGf" )   ; a comment with ( and "
+$ORIGIN sub
+@       NS   ns
+ns      A    192.0.2.60
+host.example.test. 2d CAA 0 issue ";"
+"#;
+
+fn file(text: &[u8]) -> Result<ZoneFile, Fault> {
+    parse_zone_file(text, &origin(), &NoOtherTypes)
+}
+
+#[test]
+fn a_zone_file_is_read_as_other_servers_read_it() {
+    let (zone, notes) = file(FILE.as_bytes()).expect("right").into_zone(&origin()).expect("whole");
+    assert_eq!(zone.validate(), Ok(()));
+    assert_eq!(notes, ["TTLs of more than a day were cut to one day"]);
+    assert_eq!(
+        write_zone_file(&zone, 7),
+        r#"example.test. 3600 IN SOA ns1.example.test. hostmaster.example.test. 7 3600 600 1209600 60
+example.test. 3600 IN NS ns1.example.test.
+example.test. 3600 IN NS ns2.example.test.
+ns1.example.test. 3600 IN A 192.0.2.53
+ns2.example.test. 3600 IN A 192.0.2.54
+ns2.example.test. 3600 IN AAAA 2001:db8::54
+example.test. 300 IN MX 10 mail.example.test.
+mail.example.test. 300 IN A 192.0.2.25
+dkim.example.test. 3600 IN TXT "v=DKIM1; k=rsa; " "p=MIGf"
+sub.example.test. 3600 IN NS ns.sub.example.test.
+ns.sub.example.test. 3600 IN A 192.0.2.60
+host.example.test. 86400 IN CAA 0 issue ";"
+"#
+    );
+    let told = write_zone_file(&zone, 7);
+    let (again, _) = file(told.as_bytes()).expect("right").into_zone(&origin()).expect("whole");
+    assert_eq!(again, zone);
+}
+
+#[test]
+fn a_fault_of_a_file_names_its_line() {
+    for (text, line, part) in [
+        ("\n\n@ A 192.0.2.1", 3, "no TTL"),
+        ("$TTL x", 1, "$TTL"),
+        ("$INCLUDE /etc/passwd", 1, "not followed"),
+        ("$GENERATE 1-10 a A 192.0.2.$", 1, "not known"),
+        (" A 192.0.2.1", 1, "owner"),
+        ("@ 60 CH TXT x", 1, "class IN"),
+        ("@ 60 IN", 1, "type"),
+        ("@ 60 NONSENSE x", 1, "record type"),
+        ("@ 60 A 192.0.2.1\nother. 60 A 192.0.2.1", 2, "outside"),
+        ("@ 60 TXT (\n\n", 1, "not closed"),
+        ("@ 60 TXT )", 1, "closes"),
+        ("@ 60 SOA a b 1 2 3 4", 1, "serial"),
+        ("@ 60 SOA a b 1 2 3 4 5\n@ 60 SOA a b 1 2 3 4 5", 2, "one SOA"),
+        ("a 60 SOA a b 1 2 3 4 5", 1, "one SOA"),
+        ("@ 60 SOA a first\\.last 1 2 3 4 5", 1, "escaped"),
+        ("@ 99999999999999999999 A 192.0.2.1", 1, "TTL"),
+    ] {
+        let fault = file(text.as_bytes()).expect_err(text);
+        assert!(fault.line == line && fault.problem.contains(part), "{text:?}: {fault}");
+    }
+    assert!(file(b"").expect("empty").into_zone(&origin()).is_err(), "there is no SOA");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_do_harm(bytes: Vec<u8>, at in 0usize..900, cut in 0usize..900) {
+        let _ = file(&bytes);
+        let mut damaged = FILE.as_bytes().to_vec();
+        let at = at.min(damaged.len());
+        damaged.splice(at..(at + bytes.len()).min(damaged.len()), bytes);
+        damaged.truncate(cut);
+        if let Ok(read) = file(&damaged) {
+            let _ = read.into_zone(&origin());
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use core::time::Duration;
 
 use super::judge::{evidence_of, is_heartbeat, tally_of};
@@ -12,11 +13,14 @@ use crate::id::{Epoch, ServiceId};
 use crate::name::DnsName;
 use crate::quorum::Verdict;
 use crate::shared_map::SharedMap;
-use crate::spec::{Address, Policy, RecordData, Service, Zone};
+use crate::spec::{Address, Binding, Policy, RecordData, Service, ServiceBinding, Zone};
 use crate::view::{
     Answers, CheckStatus, EndpointStatus, NameAnswers, Pick, RecordSet, ServiceStatus, View,
     ZoneAnswers,
 };
+
+/// The most addresses of one family in a hint; more would not fit a datagram beside the addresses.
+const MAX_HINTS: usize = 16;
 
 type Services = SharedMap<ServiceId, Arc<ServiceStatus>>;
 type Zones = SharedMap<DnsName, (Arc<Zone>, u64)>;
@@ -324,6 +328,10 @@ fn service_sets(spec: &Service, served: &[Served], ttl: Duration) -> Vec<RecordS
         let records = served.iter().map(|one| (srv_data(spec, one), one.weight)).collect();
         sets.push(set(Pick::All, records));
     }
+    if let Some(https) = spec.dns.https.as_ref().filter(|_| !served.is_empty()) {
+        let pick = if let Pick::Rotate(_) = pick { Pick::Rotate(1) } else { pick };
+        sets.push(set(pick, https_data(https, pick, served)));
+    }
     if !spec.dns.txt.is_empty() {
         let text = |text: &alloc::string::String| {
             (RecordData::Txt(Vec::from([text.as_bytes().into()])), 1)
@@ -331,6 +339,29 @@ fn service_sets(spec: &Service, served: &[Served], ttl: Duration) -> Vec<RecordS
         sets.push(set(Pick::All, spec.dns.txt.iter().map(text).collect()));
     }
     sets
+}
+
+/// The HTTPS records of a service. Their hints are what is served: of all endpoints in one record where all are
+/// answered, and of one each where an answer is a choice.
+fn https_data(https: &ServiceBinding, pick: Pick, served: &[Served]) -> Vec<(RecordData, u32)> {
+    let record = |served: &[Served]| {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for one in served {
+            match one.address {
+                Address::Ip(IpAddr::V4(ip)) => v4.push(ip),
+                Address::Ip(IpAddr::V6(ip)) => v6.push(ip),
+                Address::Name(_) => {}
+            }
+        }
+        v4.truncate(MAX_HINTS);
+        v6.truncate(MAX_HINTS);
+        let params = https.params.with_hints(&v4, &v6);
+        RecordData::Https(Binding { priority: 1, target: DnsName::root(), params })
+    };
+    match pick {
+        Pick::All => Vec::from([(record(served), 1)]),
+        _ => served.iter().map(|one| (record(core::slice::from_ref(one)), one.weight)).collect(),
+    }
 }
 
 fn srv_data(spec: &Service, one: &Served) -> RecordData {
@@ -344,8 +375,8 @@ fn srv_data(spec: &Service, one: &Served) -> RecordData {
 
 fn address_data(address: &Address) -> RecordData {
     match address {
-        Address::Ip(core::net::IpAddr::V4(ip)) => RecordData::A(*ip),
-        Address::Ip(core::net::IpAddr::V6(ip)) => RecordData::Aaaa(*ip),
+        Address::Ip(IpAddr::V4(ip)) => RecordData::A(*ip),
+        Address::Ip(IpAddr::V6(ip)) => RecordData::Aaaa(*ip),
         Address::Name(name) => RecordData::Cname(name.clone()),
     }
 }

@@ -146,6 +146,7 @@ pub(crate) fn answer(answer: &Answer) -> Vec<String> {
         Code::NameError => "NXDOMAIN",
         Code::Refused => "REFUSED",
         Code::ServerFailure => "SERVFAIL",
+        Code::NameTooLong => "YXDOMAIN",
     };
     let mut lines = vec![code.to_owned()];
     for record in answer.answers.iter().chain(&answer.authority) {

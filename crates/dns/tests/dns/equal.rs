@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use hickory_proto::rr::RecordType;
-use holdfast_core::spec::{NameServer, RecordData};
+use holdfast_core::spec::{Binding, Kind, NameServer, RecordData, SvcParams};
 use holdfast_core::view::{Answers, NameAnswers, Pick, RecordSet, ZoneAnswers};
 use holdfast_core::{Epoch, SharedMap};
 use holdfast_dns::{ChaosConfig, Peer, Publisher, Responder, Settings, channel};
@@ -104,7 +104,8 @@ impl Question {
     }
 }
 
-const KINDS: [u16; 17] = [0, 1, 2, 5, 6, 15, 16, 28, 33, 41, 43, 65, 250, 251, 252, 255, 65_280];
+const KINDS: [u16; 20] =
+    [0, 1, 2, 5, 6, 15, 16, 28, 33, 39, 41, 43, 52, 65, 250, 251, 252, 255, 65_280, 65_401];
 
 /// Names of few labels, so that they meet: each may be an apex, hold data, lie above data, or be asked for.
 fn owner() -> impl Strategy<Value = String> {
@@ -178,7 +179,10 @@ fn zone_of() -> impl Strategy<Value = (String, ZoneAnswers)> {
 fn set() -> impl Strategy<Value = RecordSet> {
     let pick = prop_oneof![Just(Pick::All), (0u8..5).prop_map(Pick::Rotate), Just(Pick::Weighted)];
     let count = prop_oneof![3 => 1usize..5, 1 => 20usize..90];
-    let kind = select(vec!["A", "A", "AAAA", "AAAA", "CNAME", "TXT", "SRV"]);
+    let kind = select(vec![
+        "A", "A", "A", "AAAA", "AAAA", "AAAA", "CNAME", "TXT", "SRV", "MX", "NS", "DNAME", "ALIAS",
+        "DS", "HTTPS", "TYPE52",
+    ]);
     (pick, count, kind, held(), prop::collection::vec(0u32..4, 90), 0u64..1_000_000).prop_map(
         |(pick, count, kind, target, weights, ttl)| {
             let target = name(&target);
@@ -187,9 +191,26 @@ fn set() -> impl Strategy<Value = RecordSet> {
                 "AAAA" => v6(place as u16),
                 "CNAME" => RecordData::Cname(target.clone()),
                 "TXT" => RecordData::Txt(vec![format!("text {place}").into()]),
+                "MX" => RecordData::Mx { preference: place as u16, exchange: target.clone() },
+                "NS" => RecordData::Ns(target.clone()),
+                "DNAME" => RecordData::Dname(target.clone()),
+                "ALIAS" => RecordData::Alias(target.clone()),
+                "DS" => RecordData::Ds {
+                    key_tag: place as u16,
+                    algorithm: 13,
+                    digest_type: 2,
+                    digest: vec![1; 32],
+                },
+                "HTTPS" => RecordData::Https(Binding {
+                    priority: 1,
+                    target: target.clone(),
+                    params: SvcParams::default(),
+                }),
+                "TYPE52" => RecordData::Other { kind: Kind(52), data: vec![place as u8; 9] },
                 _ => RecordData::Srv { priority: 0, weight: 1, port: 1, target: target.clone() },
             };
-            let count = if kind == "CNAME" { 1 } else { count };
+            let single = matches!(kind, "CNAME" | "DNAME" | "ALIAS");
+            let count = if single { 1 } else { count };
             let records = (0..count).map(|place| (data(place), weights[place])).collect();
             RecordSet { ttl: Duration::from_secs(ttl), pick, records }
         },
@@ -249,7 +270,7 @@ fn touched(old: &Answers, new: &Answers) -> BTreeSet<String> {
     for (name, ..) in old.names.differences(&new.names) {
         let mut at = Some(name.clone());
         while let Some(name) = at {
-            touched.insert(name.to_string());
+            touched.insert(name.as_str().to_owned());
             at = name.parent();
         }
     }

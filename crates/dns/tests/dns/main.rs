@@ -1,6 +1,7 @@
 //! The server from outside: bytes in and out, publications, the file, and real sockets.
 
 mod allocation;
+mod conformance;
 mod connections;
 mod encrypted;
 mod equal;

@@ -1,13 +1,14 @@
 //! Who owns which DNS name: a name belongs to one service or to one zone's static records, never to two.
 
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::command::Rejection;
 use crate::id::ServiceId;
 use crate::name::DnsName;
-use crate::spec::{Address, Service, Zone};
+use crate::spec::{Address, Record, RecordData, Service, SpecError, Zone};
 use crate::state::publish::zone_of;
 use crate::state::{Owner, State};
 
@@ -77,14 +78,64 @@ impl State {
         if stored.is_some_and(|stored| have_same_names(&stored.spec, service)) {
             return Ok(());
         }
+        self.check_uncovered(name, &zone)?;
         let owner = Owner::Service(service.id.clone());
         names_of_service(service).iter().try_for_each(|name| self.check_name(name, &zone, &owner))
     }
 
-    /// Says whether a zone's static records may have their names.
+    /// Says whether a zone's static records may have their names, and lead where they lead.
     pub(super) fn check_zone_names(&self, zone: &Zone) -> Result<(), Rejection> {
+        for record in &zone.records {
+            self.check_record(zone, record)?;
+        }
         let owner = Owner::Zone(zone.name.clone());
         names_of_zone(zone).iter().try_for_each(|name| self.check_name(name, &zone.name, &owner))
+    }
+
+    /// An ALIAS leads into our zones, and no service lies below a delegation or DNAME.
+    fn check_record(&self, zone: &Zone, record: &Record) -> Result<(), Rejection> {
+        match &record.data {
+            RecordData::Alias(target)
+                if !target.is_within(&zone.name) && zone_of(&self.data, target).is_none() =>
+            {
+                let problem = format!(
+                    "its ALIAS leads to {target}, which lies in no zone of this group, and answers never wait for another server; use a CNAME below the apex, or an HTTPS record with priority 0"
+                );
+                let field = format!("records[{}]", record.name);
+                Err(Rejection::InvalidSpec(SpecError { field, problem }))
+            }
+            RecordData::Ns(_) | RecordData::Dname(_) => match self.service_in(&record.name) {
+                Some(service) => Err(Rejection::NameInUse {
+                    name: record.name.to_string(),
+                    owner: format!(
+                        "service {service}, which this {} would hide",
+                        record.data.kind()
+                    ),
+                }),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// Says whether a delegation or DNAME of a zone's records hides a name.
+    fn check_uncovered(&self, name: &DnsName, zone: &DnsName) -> Result<(), Rejection> {
+        let Some(state) = self.data.zones.get(zone) else { return Ok(()) };
+        let hides = |record: &&Record| {
+            matches!(record.data, RecordData::Ns(_) | RecordData::Dname(_))
+                && name.is_within(&record.name)
+        };
+        match state.zone.records.iter().find(hides) {
+            Some(record) => Err(Rejection::NameInUse {
+                name: name.to_string(),
+                owner: format!(
+                    "the {} record at {}, which hides it",
+                    record.data.kind(),
+                    record.name
+                ),
+            }),
+            None => Ok(()),
+        }
     }
 
     fn check_name(&self, name: &DnsName, zone: &DnsName, owner: &Owner) -> Result<(), Rejection> {
@@ -98,8 +149,8 @@ impl State {
         }
         match self.names.get(name) {
             Some(present) if present != owner => taken(match present {
-                Owner::Service(id) => alloc::format!("service {id}"),
-                Owner::Zone(apex) => alloc::format!("the records of zone {apex}"),
+                Owner::Service(id) => format!("service {id}"),
+                Owner::Zone(apex) => format!("the records of zone {apex}"),
             }),
             _ => Ok(()),
         }

@@ -1,0 +1,117 @@
+//! `holdfast zone import` and `holdfast zone export`: zones as master files (RFC 1035, 5).
+//!
+//! An import replaces the records, name servers and SOA of a zone by those of the file, and keeps what no file can say
+//! of it, such as who may copy it. Read and checked before anything is sent.
+
+use std::path::PathBuf;
+
+use holdfast_core::DnsName;
+use holdfast_core::presentation::{parse_zone_file, write_zone_file};
+use holdfast_core::spec::Zone;
+
+use crate::command::{apply, export, zone};
+use crate::failure::Failure;
+use crate::known_types::KnownTypes;
+use crate::output;
+use crate::session::{Outcome, Session};
+
+/// The largest file that is read, in bytes.
+const MAX_INPUT: u64 = 64 << 20;
+
+/// Arguments of `zone import`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImportArgs {
+    /// The master file; $INCLUDE is refused.
+    file: PathBuf,
+    /// The zone's apex.
+    #[arg(long, value_name = "ZONE")]
+    zone: DnsName,
+    /// Only say whether the cluster would accept it.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Arguments of `zone export`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExportArgs {
+    /// The zone's apex.
+    zone: DnsName,
+    /// What the member asked knows, without asking the leader.
+    #[arg(long)]
+    stale: bool,
+}
+
+/// Declares the zone that a file holds.
+pub(crate) async fn import(args: &ImportArgs, session: &Session) -> Outcome {
+    let (mut zone, notes) = read(args)?;
+    for note in notes {
+        output::note(&note);
+    }
+    let client = session.client()?;
+    if let Some(stored) = apply::existing(zone::get(&client, zone.name.as_str(), false).await)? {
+        let stored: Zone = export::decode("zone", stored.zone)?;
+        zone = Zone {
+            soa: zone.soa,
+            name_servers: zone.name_servers,
+            ttl: zone.ttl,
+            records: zone.records,
+            ..stored
+        };
+    }
+    apply::declare_zone(&client, &zone, args.dry_run, session).await
+}
+
+fn read(args: &ImportArgs) -> Result<(Zone, Vec<String>), Failure> {
+    let unreadable =
+        |problem: String| Failure::error(format!("{}: {problem}", args.file.display()));
+    let size = std::fs::metadata(&args.file).map_err(|error| unreadable(error.to_string()))?.len();
+    if size > MAX_INPUT {
+        return Err(unreadable(format!("has {size} bytes, and {MAX_INPUT} are read at most")));
+    }
+    let text = std::fs::read(&args.file).map_err(|error| unreadable(error.to_string()))?;
+    let wrong = |problem: String| {
+        unreadable(problem).next("correct the file and import it again; nothing was sent")
+    };
+    let file = parse_zone_file(&text, &args.zone, &KnownTypes);
+    let file = file.map_err(|fault| wrong(fault.to_string()))?;
+    let (zone, notes) = file.into_zone(&args.zone).map_err(wrong)?;
+    zone.validate().map_err(|error| wrong(error.to_string()))?;
+    Ok((zone, notes))
+}
+
+/// Prints a zone's declared records as a master file.
+pub(crate) async fn export(args: &ExportArgs, session: &Session) -> Result<(), Failure> {
+    let answer = zone::get(&session.client()?, args.zone.as_str(), args.stale).await?;
+    let zone: Zone = export::decode("zone", answer.zone)?;
+    // The SOA's serial is the log index in 32 bits, as it is answered.
+    let serial = (answer.revision & 0xffff_ffff) as u32;
+    session.out.raw(&write_zone_file(&zone, serial))
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_core::presentation::{OtherTypes as _, parse_data};
+    use holdfast_core::spec::{Kind, RecordData};
+
+    use super::*;
+
+    #[test]
+    fn types_that_core_does_not_know_are_read_by_hickory() {
+        for (kind, text, wire) in [
+            ("TLSA", "3 1 1 0102", "\\# 5 0301010102"),
+            ("SSHFP", "4 2 0102", "\\# 4 04020102"),
+            (
+                "NAPTR",
+                "10 20 \"S\" \"SIP+D2U\" \"\" _sip._udp.example.test.",
+                "\\# 39 000A0014 0153 075349502B443255 00 045F736970 045F756470 076578616D706C65 0474657374 00",
+            ),
+        ] {
+            let kind: Kind = kind.parse().expect("a type");
+            let read = parse_data(kind, text, None, &KnownTypes).expect(text);
+            let generic = parse_data(kind, wire, None, &KnownTypes).expect(wire);
+            assert_eq!(read, generic, "{kind} {text}");
+            assert!(matches!(read, RecordData::Other { .. }));
+        }
+        assert!(KnownTypes.wire(Kind(65_280), "x", None).expect_err("unknown").contains("\\#"));
+    }
+}
