@@ -1,7 +1,8 @@
 //! The parts of answers that are the same for every question, in wire form, made when a view is published.
 //!
-//! Addresses are whole records whose owner is a pointer to the question. A negative answer is the zone's SOA, made by the encoder that also
-//! answers without it; only its pointers depend on the question, and they are put right in each answer.
+//! Addresses, texts and other data without names are whole records whose owner is a pointer to the question. A negative
+//! answer is the zone's SOA, made by the encoder that also answers without it; only its pointers depend on the question,
+//! and they are put right in each answer.
 //!
 //! What it deliberately does not decide: which records an answer holds (`holdfast_core::steer::choose`).
 
@@ -15,7 +16,7 @@ use holdfast_core::steer::{self, Client};
 use holdfast_core::view::{Answers, NameAnswers, Pick, RecordSet, ZoneAnswers};
 
 use crate::limits::HEADER;
-use crate::record::{seconds, wire_record};
+use crate::record::{seconds, uncompressed, wire_record};
 
 /// So many names at most are remembered by hickory's encoder as targets of pointers.
 const POINTER_TARGETS: usize = 64;
@@ -46,33 +47,35 @@ pub(crate) fn labels(wire: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     })
 }
 
-/// The addresses of one type at one name.
+/// The records of one type at one name, each whole; of types in which no name can be compressed.
 #[derive(Debug)]
-pub(crate) struct Addresses {
+pub(crate) struct Flat {
+    kind: Kind,
     bytes: Box<[u8]>,
-    /// The bytes of one record.
-    size: usize,
-    count: usize,
+    /// Where each record ends.
+    ends: Box<[usize]>,
     /// The set's place among the name's, where the client decides.
     steered: Option<usize>,
 }
 
-impl Addresses {
-    /// The set of this type, if there is one; `Err` when it cannot be compiled, which declared data always can.
-    fn compile(here: &NameAnswers, kind: Kind) -> Result<Option<Self>, ()> {
-        let is_of = |set: &RecordSet| {
-            set.records.first().is_some_and(|(data, _)| kind_of(data) == Some(kind))
-        };
-        let Some(place) = here.sets.iter().position(is_of) else { return Ok(None) };
-        let set = &here.sets[place];
-        let mut bytes = Vec::new();
+impl Flat {
+    /// Compiles the set at this place; `None` where it holds another type.
+    fn compile(set: &RecordSet, place: usize) -> Option<Self> {
+        let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(set.records.len()));
+        let kind = set.records.first()?.0.kind();
         for (data, _) in &set.records {
-            push_address(data, kind, seconds(set.ttl), &mut bytes).ok_or(())?;
+            let data = flat(data).filter(|_| data.kind() == kind)?;
+            // Owner: a pointer to the question. Class: IN.
+            bytes.extend_from_slice(&[0xc0, HEADER as u8]);
+            bytes.extend_from_slice(&kind.0.to_be_bytes());
+            bytes.extend_from_slice(&[0, 1]);
+            bytes.extend_from_slice(&seconds(set.ttl).to_be_bytes());
+            bytes.extend_from_slice(&u16::try_from(data.len()).ok()?.to_be_bytes());
+            bytes.extend_from_slice(&data);
+            ends.push(bytes.len());
         }
-        let count = set.records.len();
-        let steered = (count > 1 && set.pick != Pick::All).then_some(place);
-        let size = bytes.len() / count;
-        Ok(Some(Self { bytes: bytes.into(), size, count, steered }))
+        let steered = (ends.len() > 1 && set.pick != Pick::All).then_some(place);
+        Some(Self { kind, bytes: bytes.into(), ends: ends.into(), steered })
     }
 
     /// Writes the records that a client gets; returns how many they are, and the scope of the choice.
@@ -84,39 +87,34 @@ impl Addresses {
     ) -> (usize, u8) {
         let Some(place) = self.steered else {
             out.extend_from_slice(&self.bytes);
-            return (self.count, 0);
+            return (self.ends.len(), 0);
         };
         let mut count = 0;
         let scope = steer::choose(&here.sets[place], client, |record| {
-            out.extend_from_slice(&self.bytes[record * self.size..][..self.size]);
+            let begin = record.checked_sub(1).map_or(0, |before| self.ends[before]);
+            out.extend_from_slice(&self.bytes[begin..self.ends[record]]);
             count += 1;
         });
         (count, scope)
     }
 }
 
-fn kind_of(data: &RecordData) -> Option<Kind> {
+/// The data of types without names, and to which no address is added.
+fn flat(data: &RecordData) -> Option<Vec<u8>> {
     match data {
-        RecordData::A(_) => Some(Kind::A),
-        RecordData::Aaaa(_) => Some(Kind::AAAA),
+        RecordData::A(address) => Some(address.octets().to_vec()),
+        RecordData::Aaaa(address) => Some(address.octets().to_vec()),
+        RecordData::Txt(texts) => {
+            let mut bytes = Vec::with_capacity(data.wire_len());
+            for text in texts {
+                bytes.push(u8::try_from(text.len()).ok()?);
+                bytes.extend_from_slice(text);
+            }
+            Some(bytes)
+        }
+        RecordData::Caa { .. } | RecordData::Other { .. } => uncompressed(data),
         _ => None,
     }
-}
-
-fn push_address(data: &RecordData, kind: Kind, ttl: u32, out: &mut Vec<u8>) -> Option<()> {
-    // Owner: a pointer to the question. Class: IN.
-    let mut push = |number: u8, octets: &[u8]| {
-        out.extend_from_slice(&[0xc0, HEADER as u8, 0, number, 0, 1]);
-        out.extend_from_slice(&ttl.to_be_bytes());
-        out.extend_from_slice(&[0, octets.len() as u8]);
-        out.extend_from_slice(octets);
-    };
-    match (data, kind) {
-        (RecordData::A(address), Kind::A) => push(1, &address.octets()),
-        (RecordData::Aaaa(address), Kind::AAAA) => push(28, &address.octets()),
-        _ => return None,
-    }
-    Some(())
 }
 
 /// What is known about a name that exists: it has data, is an apex, or has names below it.
@@ -135,34 +133,20 @@ pub(crate) struct Node {
 #[derive(Debug)]
 struct Data {
     here: Arc<NameAnswers>,
-    a: Option<Addresses>,
-    aaaa: Option<Addresses>,
-    /// Holds a CNAME, which answers every type, or an ALIAS, which answers addresses.
-    alias: bool,
-    /// Holds a DNAME.
-    renames: bool,
-    /// Holds records that are no addresses.
-    others: bool,
-    /// Could not be compiled.
-    opaque: bool,
+    flat: Box<[Flat]>,
+    /// The types that the handler answers.
+    others: Box<[Kind]>,
 }
 
 /// How a question of one type is answered at a name that exists.
 #[derive(Debug)]
 pub(crate) enum Plan<'a> {
-    Addresses(&'a Addresses, &'a NameAnswers),
+    Records(&'a Flat, &'a NameAnswers),
     NoData,
     Failure,
     /// Not compiled: the handler answers.
     Handler,
 }
-
-const TYPE_A: u16 = 1;
-const TYPE_NS: u16 = 2;
-const TYPE_SOA: u16 = 6;
-const TYPE_AAAA: u16 = 28;
-const TYPE_DS: u16 = 43;
-const TYPE_ANY: u16 = 255;
 
 impl Node {
     /// Makes the node of a name that exists in this view.
@@ -171,14 +155,15 @@ impl Node {
         let within = answer::zone_of(answers, name);
         let shade =
             within.is_some_and(|within| answer::cut_above(answers, within, (name, name)).is_some());
-        let renames = data.as_ref().is_some_and(|data| data.renames);
+        let renames = data.as_ref().is_some_and(|data| data.others.contains(&Kind::DNAME));
         let apex = answers.zones.contains_key(name);
         Self { zone, data, apex, shade, covers: shade || renames }
     }
 
     /// How a question of this type is answered here.
     pub(crate) fn plan(&self, kind: u16) -> Plan<'_> {
-        let own = self.apex && matches!(kind, TYPE_NS | TYPE_SOA | TYPE_DS | TYPE_ANY);
+        let kind = Kind(kind);
+        let own = self.apex && matches!(kind, Kind::NS | Kind::SOA | Kind::DS | Kind::ANY);
         if own || self.shade {
             return Plan::Handler;
         }
@@ -188,34 +173,29 @@ impl Node {
 
 impl Data {
     fn compile(here: Arc<NameAnswers>) -> Self {
-        let compiled = [Kind::A, Kind::AAAA].map(|kind| Addresses::compile(&here, kind));
-        let opaque = compiled.iter().any(Result::is_err);
-        let [a, aaaa] = compiled.map(Result::unwrap_or_default);
-        let holds = |test: fn(&RecordData) -> bool| {
-            here.sets.iter().filter_map(|set| set.records.first()).any(|(data, _)| test(data))
-        };
-        let alias = holds(|data| matches!(data, RecordData::Cname(_) | RecordData::Alias(_)));
-        let renames = holds(|data| matches!(data, RecordData::Dname(_)));
-        let others = holds(|data| kind_of(data).is_none());
-        Self { here, a, aaaa, alias, renames, others, opaque }
+        let (mut flat, mut others) = (Vec::new(), Vec::new());
+        for (place, set) in here.sets.iter().enumerate() {
+            match Flat::compile(set, place) {
+                Some(compiled) => flat.push(compiled),
+                None => others.extend(set.records.first().map(|(data, _)| data.kind())),
+            }
+        }
+        Self { here, flat: flat.into(), others: others.into() }
     }
 
-    fn plan(&self, kind: u16) -> Plan<'_> {
-        let addresses = match kind {
-            TYPE_A => self.a.as_ref(),
-            TYPE_AAAA => self.aaaa.as_ref(),
-            _ => None,
-        };
+    fn plan(&self, kind: Kind) -> Plan<'_> {
+        let held = |kind: Kind| self.others.contains(&kind);
+        let flat = self.flat.iter().find(|flat| flat.kind == kind);
         let elsewhere = match kind {
-            TYPE_A | TYPE_AAAA => self.alias,
-            TYPE_ANY => self.others || self.a.is_some() || self.aaaa.is_some(),
-            _ => self.others,
+            Kind::ANY => !self.others.is_empty() || !self.flat.is_empty(),
+            Kind::A | Kind::AAAA => held(Kind::ALIAS),
+            _ => false,
         };
-        match addresses {
+        match flat {
             _ if self.here.refused => Plan::Failure,
-            _ if self.opaque => Plan::Handler,
-            Some(addresses) => Plan::Addresses(addresses, &self.here),
-            None if elsewhere => Plan::Handler,
+            _ if held(kind) => Plan::Handler,
+            Some(flat) => Plan::Records(flat, &self.here),
+            None if elsewhere || held(Kind::CNAME) => Plan::Handler,
             None => Plan::NoData,
         }
     }

@@ -1,8 +1,8 @@
 //! Answers to plain questions out of the compiled table: no allocation, no lock, wire to wire.
 //!
-//! Plain are: addresses of a name that has them, no data, no such name, a closed service, and names outside the zones.
-//! Everything else (other types that are held, aliases, wildcards, the apex's own records, transfers, CHAOS,
-//! `_holdfast`) is left to the handler on the same thread, which decides without waiting either.
+//! Plain are: addresses, texts and other data without names, no data, no such name, a closed service, and names
+//! outside the zones. Everything else (data with names, aliases, wildcards, delegations, the apex's own records,
+//! transfers, CHAOS, `_holdfast`) is left to the handler on the same thread, which decides without waiting either.
 //!
 //! Invariant: byte for byte what the handler answers at the same turn.
 
@@ -81,8 +81,8 @@ pub(crate) fn answer(
                     table.zone(node.zone).push_tail(name, out)?;
                     ResponseCode::NoError
                 }
-                Plan::Addresses(addresses, here) => {
-                    let (count, scope) = addresses.push(here, &client(), out);
+                Plan::Records(records, here) => {
+                    let (count, scope) = records.push(here, &client(), out);
                     finish(query, (Section::Answer, count), ResponseCode::NoError, limit, out);
                     let told = Told { zone: Some(node.zone), code: ResponseCode::NoError };
                     return Some((told, Remarks { scope, ..remarks }));

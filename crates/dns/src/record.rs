@@ -115,7 +115,7 @@ fn declared(data: &RecordData) -> Option<RData> {
 }
 
 /// The data of types in which no name is compressed (RFC 3597, 4). `None` for an alias, which never goes out.
-fn uncompressed(data: &RecordData) -> Option<Vec<u8>> {
+pub(crate) fn uncompressed(data: &RecordData) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(data.wire_len());
     match data {
         RecordData::Caa { flags, tag, value } => {

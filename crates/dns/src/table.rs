@@ -151,9 +151,6 @@ impl Table {
             let mut at = Some(name);
             while let Some(here) = at.filter(|here| here.is_within(top)) {
                 let wire = wire_of(&here);
-                if self.node(&wire).is_none() {
-                    break;
-                }
                 Arc::make_mut(&mut self.shards[shard_of(&wire)]).remove(&wire[..]);
                 at = here.parent();
             }

@@ -3,6 +3,7 @@ use alloc::format;
 use super::*;
 use crate::command::{Actor, Command, Entry};
 use crate::id::GroupId;
+use crate::spec::Kind;
 use crate::spec::tests::{service, zone};
 use crate::state::State;
 use crate::time::Timestamp;
@@ -82,4 +83,70 @@ fn what_follows_a_copy_for_a_snapshot_costs_what_it_changes() {
     assert_ne!(changed.revision, before.revision);
     let (untouched, before) = both(&other);
     assert!(Arc::ptr_eq(untouched, before));
+}
+
+#[test]
+fn an_https_record_hints_at_what_is_served_in_the_same_view() {
+    let mut state = group_of(1);
+    let name = DnsName::new("s0.example.test").expect("a name");
+    let https = |policy: Policy, state: &mut State| {
+        let mut service = service();
+        service.id = ServiceId::new("s0").expect("a label");
+        service.dns.name = name.clone();
+        service.policy = policy;
+        let params = "alpn=h2 ipv4hint=203.0.113.9".parse().expect("parameters");
+        service.dns.https = Some(ServiceBinding { params });
+        apply(state, Command::ApplyService { service, if_revision: None });
+        let view = state.view();
+        let here = view.answers.names.get(&name).expect("published").clone();
+        let set = |kind| here.sets.iter().find(|set| set.records[0].0.kind() == kind).cloned();
+        (set(Kind::A).expect("addresses"), set(Kind::HTTPS).expect("a binding"))
+    };
+    let told = |set: &RecordSet| -> Vec<alloc::string::String> {
+        set.records.iter().map(|(data, _)| format!("{data}")).collect()
+    };
+    let (addresses, bindings) = https(Policy::Failover, &mut state);
+    let all = format!("1 . alpn=\"h2\" ipv4hint={}", told(&addresses).join(","));
+    assert_eq!((told(&bindings), bindings.pick), (Vec::from([all]), Pick::All));
+    let (addresses, bindings) = https(Policy::Weighted, &mut state);
+    let each = told(&addresses).into_iter().map(|ip| format!("1 . alpn=\"h2\" ipv4hint={ip}"));
+    assert_eq!((told(&bindings), bindings.pick), (each.collect(), Pick::Weighted));
+    let weights =
+        |set: &RecordSet| set.records.iter().map(|(_, weight)| *weight).collect::<Vec<_>>();
+    assert_eq!(weights(&addresses), weights(&bindings));
+}
+
+#[test]
+fn records_that_lead_nowhere_or_hide_a_service_are_refused() {
+    let outcome = |state: &mut State, owner: &str, data: RecordData| {
+        let name = |text: &str| DnsName::new(text).expect("a name");
+        let ttl = Duration::from_secs(60);
+        let mut zone = zone();
+        zone.records.push(crate::spec::Record { name: name(owner), ttl, data });
+        let index = state.index() + 1;
+        let command = Command::ApplyZone { zone, if_revision: None };
+        let (at, actor) = (Timestamp(index), Actor::system());
+        let entry = Entry { at, actor, request_id: None, command };
+        state.apply(index, &entry).outcome.result.map_err(|rejection| format!("{rejection}"))
+    };
+    let name = |text: &str| DnsName::new(text).expect("a name");
+    let mut state = group_of(1);
+    let alias = |target| RecordData::Alias(name(target));
+    let refused = outcome(&mut state, "example.test", alias("elsewhere.net")).expect_err("outside");
+    assert!(refused.contains("no zone of this group") && refused.contains("CNAME"), "{refused}");
+    outcome(&mut state, "example.test", alias("s0.example.test")).expect("inside");
+    for data in [RecordData::Ns(name("ns.elsewhere.net")), RecordData::Dname(name("a.test"))] {
+        let refused = outcome(&mut state, "s0.example.test", data).expect_err("hides");
+        assert!(refused.contains("s0"), "{refused}");
+    }
+    outcome(&mut state, "sub.example.test", RecordData::Ns(name("ns.elsewhere.net")))
+        .expect("free");
+    let mut service = service();
+    service.id = ServiceId::new("late").expect("a label");
+    service.dns.name = name("late.sub.example.test");
+    let command = Command::ApplyService { service, if_revision: None };
+    let index = state.index() + 1;
+    let (at, actor) = (Timestamp(index), Actor::system());
+    let entry = Entry { at, actor, request_id: None, command };
+    assert!(state.apply(index, &entry).outcome.result.is_err(), "below a delegation");
 }
