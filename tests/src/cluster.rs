@@ -389,6 +389,12 @@ impl Node {
         self.dir.join("log")
     }
 
+    /// The number of its process.
+    pub fn pid(&self) -> Result<u32> {
+        let process = self.process.as_ref();
+        process.map(Process::id).ok_or_else(|| anyhow!("{} does not run", self.name))
+    }
+
     /// Sends its process a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         self.process.as_ref().ok_or_else(|| anyhow!("{} does not run", self.name))?.signal(signal)

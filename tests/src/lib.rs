@@ -23,5 +23,5 @@ pub mod resolver;
 pub mod scenario;
 pub mod site;
 
-pub use binary::holdfast;
+pub use binary::{holdfast, workspace};
 pub use scenario::{Scene, scenario};

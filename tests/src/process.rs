@@ -35,6 +35,11 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, log: log.to_path_buf() })
     }
 
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);

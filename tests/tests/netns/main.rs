@@ -12,3 +12,4 @@ mod disks;
 mod endpoints;
 mod leaders;
 mod policies;
+mod transports;
