@@ -102,6 +102,9 @@ impl Cluster {
         ca(&["init", "--cluster", CLUSTER])?;
         ca(&["issue", "user", "op"])?;
         ca(&["issue", "workload", "shop"])?;
+        let mut command = Command::new(&self.binary);
+        command.args(["secret", "new-key"]).arg(self.pki.join("seal.key"));
+        run(&mut command)?.ok()?;
         for node in &self.nodes {
             ca(&["issue", "agent", &node.name, "--address", &node.address().to_string()])?;
         }
@@ -123,7 +126,8 @@ impl Cluster {
              [listen]\npeer = \"{ip}:{PEER}\"\napi = \"{ip}:{API}\"\ndns = [\"{ip}:53\"]\nhttp = \"{ip}:{HTTP}\"\n\n\
              [cluster]\nid = \"{CLUSTER}\"\nmembers = [\n{members}]\n\n\
              [raft]\nheartbeat = \"100ms\"\nelection_timeout_min = \"600ms\"\nelection_timeout_max = \"1200ms\"\n\n\
-             [tls]\ncert = \"{pki}/{name}.pem\"\nkey = \"{pki}/{name}.key\"\nca = \"{pki}/ca.pem\"\n"
+             [tls]\ncert = \"{pki}/{name}.pem\"\nkey = \"{pki}/{name}.key\"\nca = \"{pki}/ca.pem\"\n\n\
+             [secrets]\nkeys = [\"file:{pki}/seal.key\"]\n"
         )
     }
 

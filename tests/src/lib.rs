@@ -21,6 +21,7 @@ pub mod process;
 pub mod python;
 pub mod resolver;
 pub mod scenario;
+pub mod secondary;
 pub mod site;
 
 pub use binary::{holdfast, workspace};

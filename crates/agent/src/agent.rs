@@ -3,15 +3,18 @@
 //! No socket is opened here and no file outside the given storage: the same code runs in production and in the
 //! simulation. The order of starting is the order of depending; stopping goes the other way round.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use holdfast_audit::{AuditLog, AuditStore};
-use holdfast_consensus::{Fatal, Group, GroupConfig, Groups, Member, Seams, Storage, Timings};
+use holdfast_consensus::{
+    Fatal, Group, GroupConfig, Groups, Member, Role, Seams, Storage, Timings,
+};
 use holdfast_core::AgentId;
 use holdfast_core::seam::{Clock, Entropy};
-use holdfast_dns::{AnswersSource, Publisher};
+use holdfast_dns::{AnswersSource, Notifier, Publisher, Transfers};
 use holdfast_probe::{Prober, SchedulerConfig};
 use holdfast_wire::peer::{PeerHandler, Wire};
 use tokio_util::sync::CancellationToken;
@@ -236,6 +239,26 @@ impl Agent {
         self.tasks.supervise("compare", move || comparing.clone().compare(token.clone()));
         let token = self.tasks.cancel_token();
         self.tasks.supervise("fill", move || replicas.clone().fill(token.clone()));
+    }
+
+    /// Tells other servers of changes of zones, from the addresses that DNS answers at. Whoever leads does, and whoever
+    /// knows of no leader.
+    pub fn begin_notifying(&self, transfers: &Arc<Transfers>, from: &[SocketAddr]) {
+        let (transfers, answers) = (transfers.clone(), self.answers.clone());
+        let (from, status) = (from.to_vec(), self.group.status());
+        let token = self.tasks.cancel_token();
+        self.tasks.supervise("notify", move || {
+            let status = status.clone();
+            let duty = move || {
+                let status = status.borrow();
+                status.role == Role::Leader || status.leader.is_none()
+            };
+            let (transfers, answers) = (transfers.clone(), answers.clone());
+            let (from, token) = (from.clone(), token.clone());
+            async move {
+                Notifier::new(transfers, answers, &from, Box::new(duty)).await.run(token).await;
+            }
+        });
     }
 
     fn begin_publishing(&self, publisher: Publisher) {

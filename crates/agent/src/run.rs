@@ -15,7 +15,9 @@ use holdfast_core::Timestamp;
 use holdfast_core::observation::Target;
 use holdfast_core::recovery::GroupTimes;
 use holdfast_core::seam::Clock;
-use holdfast_dns::{ChaosConfig, DnsConfig, DnsError, DnsServer, EncryptedConfig, LastKnownGood};
+use holdfast_dns::{
+    ChaosConfig, DnsConfig, DnsError, DnsServer, EncryptedConfig, LastKnownGood, Transfers,
+};
 use holdfast_probe::NetProber;
 use holdfast_seal::{KeyFileError, Sealer, SealingKeys};
 use holdfast_wire::peer::{GrpcWire, GrpcWireConfig};
@@ -92,7 +94,12 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
     let _dns_guard = dns_stop.clone().drop_guard();
     tokio::spawn(telemetry::keep_metrics(dns_stop.clone()));
     let account = account_of(&config)?;
-    let dns = start_dns(&config, &answers, clock.clone(), dns_stop.clone()).await?;
+    // A key that cannot be read stops the agent, not DNS.
+    let keys = SealingKeys::read(&config.secrets.keys);
+    let opening = keys.as_ref().ok().cloned().unwrap_or_default();
+    let transfers = Arc::new(Transfers::new(opening, clock.clone()));
+    let parts = (clock.clone(), transfers.clone());
+    let dns = start_dns(&config, &answers, parts, dns_stop.clone()).await?;
     if let Some(account) = account {
         account.assume().map_err(StartError::Privileges)?;
     }
@@ -101,6 +108,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
         publisher,
         answers: answers.clone(),
         dns: dns.as_ref(),
+        keys,
+        transfers,
         started_at,
         clock,
     };
@@ -128,17 +137,18 @@ struct Inside<'a> {
     publisher: holdfast_dns::Publisher,
     answers: holdfast_dns::AnswersSource,
     dns: Option<&'a DnsServer>,
+    keys: Result<SealingKeys, KeyFileError>,
+    transfers: Arc<Transfers>,
     started_at: Timestamp,
     clock: Arc<SystemClock>,
 }
 
 impl Inside<'_> {
     async fn run(self, shutdown: CancellationToken) -> Result<(), StartError> {
-        let Self { config, publisher, answers, dns, started_at, clock } = self;
+        let Self { config, publisher, answers, dns, keys, transfers, started_at, clock } = self;
         prepare_data_dir(&config)?;
         let tls = certificate(&config, started_at).map_err(StartError::Tls)?;
-        let keys = SealingKeys::read(&config.secrets.keys).map_err(StartError::Secrets)?;
-        let sealer = Sealer::new(keys, Arc::new(SystemEntropy));
+        let sealer = Sealer::new(keys.map_err(StartError::Secrets)?, Arc::new(SystemEntropy));
         let peer_listener = listen("listen.peer", config.listen.peer).await?;
         let api_listener = listen("listen.api", config.listen.api).await?;
         let http_listener = match config.listen.http {
@@ -163,6 +173,7 @@ impl Inside<'_> {
         };
         let serving = CancellationToken::new();
         let agent = Agent::start(&config, seams).await?;
+        agent.begin_notifying(&transfers, &dns_addresses);
         let facts = Facts::new(Sources {
             config: config.clone(),
             tasks: agent.tasks.clone(),
@@ -229,7 +240,7 @@ async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, S
 async fn start_dns(
     config: &Config,
     answers: &holdfast_dns::AnswersSource,
-    clock: Arc<SystemClock>,
+    (clock, transfers): (Arc<SystemClock>, Arc<Transfers>),
     stop: CancellationToken,
 ) -> Result<Option<DnsServer>, StartError> {
     if config.listen.dns.is_empty() {
@@ -250,6 +261,7 @@ async fn start_dns(
         }),
         query_log: config.dns.query_log.clone(),
         encrypted: config.dns.tls.as_ref().map(encrypted_config),
+        streams: Some(transfers),
         ..DnsConfig::default()
     };
     DnsServer::start(dns, answers.clone(), clock, stop).await.map(Some).map_err(StartError::Dns)

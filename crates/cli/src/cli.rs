@@ -2,7 +2,7 @@
 
 use crate::command::{
     agent, apply, audit, ca, check, check_config, cluster, completion, demo, dns, doctor, endpoint,
-    events, export, overrides, pause, secret, service, status, zone,
+    events, export, overrides, pause, secret, service, status, tsig, zone,
 };
 use crate::options::Options;
 
@@ -51,6 +51,9 @@ pub(crate) enum Command {
     /// Zones: show, delete.
     #[command(subcommand)]
     Zone(zone::Args),
+    /// Keys that DNS transfers and updates are signed with.
+    #[command(subcommand)]
+    Tsig(tsig::Args),
     /// Endpoints that come and go by themselves.
     #[command(subcommand)]
     Endpoint(endpoint::Args),
@@ -113,6 +116,8 @@ mod tests {
             "explain eu/shop",
             "service delete shop --yes",
             "zone get example.test",
+            "tsig add key.example.test --algorithm hmac-sha512",
+            "tsig remove key.example.test --yes",
             "endpoint register shop eu e3 10.0.0.3:80 --weight 5",
             "endpoint register shop eu e4 [2001:db8::1]:80",
             "endpoint deregister shop e3 --yes",

@@ -105,6 +105,8 @@ fn cluster_detail(event: &Event) -> String {
     match event {
         Event::ZoneApplied(e) => format!("{} ({})", e.zone, short(&e.digest)),
         Event::ZoneDeleted(e) => e.zone.clone(),
+        Event::TsigKeyApplied(e) => format!("{} ({})", e.key, e.algorithm),
+        Event::TsigKeyRemoved(e) => e.key.clone(),
         Event::ServiceApplied(e) => format!("({})", short(&e.digest)),
         Event::AgentAdmitted(e) => format!("agent {}: {}", e.agent, e.description),
         Event::AgentRemoved(e) => format!("agent {}", e.agent),

@@ -19,6 +19,7 @@ use crate::observation::{Report, Target};
 use crate::overrides::Order;
 use crate::spec::{Endpoint, Service, Settings, Zone};
 use crate::time::Timestamp;
+use crate::tsig::TsigKey;
 
 /// What kind of actor asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -82,6 +83,18 @@ pub enum Command {
     /// Deletes a zone; refused while a service has a name in it.
     DeleteZone {
         /// Its apex.
+        name: DnsName,
+    },
+    /// Adds a TSIG key, or replaces the one of that name.
+    ApplyTsigKey {
+        /// Its name.
+        name: DnsName,
+        /// The key.
+        key: TsigKey,
+    },
+    /// Removes a TSIG key; refused while a zone names it.
+    RemoveTsigKey {
+        /// Its name.
         name: DnsName,
     },
     /// Creates or replaces a service. `if_revision` 0 means "only create".
@@ -204,6 +217,8 @@ impl Command {
         match self {
             Self::ApplyZone { .. } => "apply_zone",
             Self::DeleteZone { .. } => "delete_zone",
+            Self::ApplyTsigKey { .. } => "apply_tsig_key",
+            Self::RemoveTsigKey { .. } => "remove_tsig_key",
             Self::ApplyService { .. } => "apply_service",
             Self::DeleteService { .. } => "delete_service",
             Self::RegisterEndpoint { .. } => "register_endpoint",

@@ -30,6 +30,18 @@ pub enum Event {
         /// Its apex.
         zone: DnsName,
     },
+    /// A TSIG key was added or replaced.
+    TsigKeyApplied {
+        /// Its name.
+        key: DnsName,
+        /// Its algorithm.
+        algorithm: String,
+    },
+    /// A TSIG key was removed.
+    TsigKeyRemoved {
+        /// Its name.
+        key: DnsName,
+    },
     /// A service was created or replaced.
     ServiceApplied {
         /// SHA-256 over its canonical encoding, in hexadecimal.
@@ -173,6 +185,8 @@ impl Event {
         match self {
             Self::ZoneApplied { .. } => "zone.applied",
             Self::ZoneDeleted { .. } => "zone.deleted",
+            Self::TsigKeyApplied { .. } => "tsig_key.applied",
+            Self::TsigKeyRemoved { .. } => "tsig_key.removed",
             Self::ServiceApplied { .. } => "service.applied",
             Self::ServiceDeleted => "service.deleted",
             Self::EndpointRegistered { .. } => "endpoint.registered",

@@ -43,6 +43,7 @@ pub mod spec;
 pub mod state;
 pub mod steer;
 pub mod time;
+pub mod tsig;
 pub mod ttl;
 pub mod view;
 

@@ -25,6 +25,7 @@ use crate::selection::Blocked;
 use crate::shared_map::SharedMap;
 use crate::spec::{RecordData, Service, Settings, Zone};
 use crate::time::Timestamp;
+use crate::tsig::TsigKey;
 use crate::ttl::Ttl;
 
 /// What DNS serves: zones and names, with where in the log they come from.
@@ -38,6 +39,8 @@ pub struct Answers {
     pub index: u64,
     /// The group's time at that index.
     pub at: Timestamp,
+    /// The TSIG keys, by name.
+    pub tsig_keys: Arc<BTreeMap<DnsName, TsigKey>>,
     /// The zones, by apex.
     pub zones: SharedMap<DnsName, Arc<ZoneAnswers>>,
     /// Every name with data, in canonical order.

@@ -143,6 +143,11 @@ impl Handler {
         self.published = published;
     }
 
+    /// What answers transfers, updates and signed messages.
+    pub(crate) fn streams(&self) -> Option<Arc<dyn Streams>> {
+        self.settings.streams.clone()
+    }
+
     /// The reply to a message that came over a stream, if it is not for this handler.
     pub(crate) fn stream(&self, message: &[u8], peer: Peer) -> Option<Messages> {
         self.settings.streams.as_ref()?.reply(message, peer, self.published.as_ref())

@@ -52,6 +52,8 @@ mod server;
 mod streams;
 mod table;
 mod tcp;
+mod transfer;
+mod tsig;
 mod udp;
 mod udp_thread;
 
@@ -62,4 +64,5 @@ pub use publish::{AnswersSource, Outcome, Position, Published, Publisher, channe
 pub use query_log::QueryLogConfig;
 pub use respond::{Peer, Responder, Transport};
 pub use server::DnsServer;
-pub use streams::{Messages, Streams};
+pub use streams::{Finish, Messages, Special, Streams};
+pub use transfer::{Notifier, Transfers};

@@ -22,6 +22,9 @@ pub(crate) const CONNECTIONS: &str = "holdfast_dns_connections";
 pub(crate) const DISMISSED: &str = "holdfast_dns_connections_dismissed_total";
 pub(crate) const CERTIFICATE_FAILURES: &str = "holdfast_dns_certificate_failures_total";
 pub(crate) const SOCKET_ERRORS: &str = "holdfast_dns_socket_errors_total";
+pub(crate) const TRANSFERS: &str = "holdfast_dns_transfers_total";
+pub(crate) const NOTIFIES: &str = "holdfast_dns_notifies_total";
+pub(crate) const TSIG_FAULTS: &str = "holdfast_dns_tsig_faults_total";
 pub(crate) const PANICS: &str = "holdfast_dns_panics_total";
 pub(crate) const QUERY_LOG_LOST: &str = "holdfast_dns_query_log_lost_total";
 
@@ -46,6 +49,9 @@ pub(crate) fn describe() {
     );
     describe_counter!(SOCKET_ERRORS, "Errors of DNS sockets, by transport and operation");
     describe_counter!(QUERY_LOG_LOST, "Samples of the query log that could not be written");
+    describe_counter!(TRANSFERS, "Requests to copy a zone, by kind (axfr, ixfr) and result");
+    describe_counter!(NOTIFIES, "NOTIFY messages, by result (sent, acknowledged)");
+    describe_counter!(TSIG_FAULTS, "Signed DNS messages that were refused, by error");
     describe_counter!(
         PANICS,
         "DNS messages that made the server panic and were dropped: a bug, report it"

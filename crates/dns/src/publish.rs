@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metric::{self, QueryCounters};
 use crate::table::Table;
+use crate::transfer::History;
 
 /// Where in a group's history a view is. Later ones compare greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +42,7 @@ pub struct Published {
     since: Instant,
     counters: Arc<QueryCounters>,
     table: Table,
+    history: History,
 }
 
 impl Published {
@@ -61,6 +63,11 @@ impl Published {
 
     pub(crate) fn table(&self) -> &Table {
         &self.table
+    }
+
+    /// What was served before, as far as it is remembered.
+    pub(crate) fn history(&self) -> &History {
+        &self.history
     }
 
     pub(crate) fn counters(&self) -> &QueryCounters {
@@ -169,6 +176,7 @@ impl Shared {
                 Arc::new(Published {
                     table: Table::of(before, &answers),
                     counters: counters(current.as_deref(), &answers),
+                    history: history(current.as_deref(), &answers),
                     answers: Arc::clone(&answers),
                     position,
                     since: Instant::now(),
@@ -196,6 +204,10 @@ impl Shared {
             newer
         });
     }
+}
+
+fn history(current: Option<&Published>, answers: &Answers) -> History {
+    current.map(|current| current.history.after(&current.answers, answers)).unwrap_or_default()
 }
 
 fn counters(current: Option<&Published>, answers: &Answers) -> Arc<QueryCounters> {

@@ -42,7 +42,7 @@ use crate::publish::AnswersSource;
 use crate::query_log::Sampler;
 use crate::reply_opt::{ExtendedError, Remarks, ReplyOpt};
 use crate::screen::{Fault, Query, Screened, screen};
-use crate::streams::Messages;
+use crate::streams::{Messages, Special};
 
 /// How a message came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +103,6 @@ pub struct Peer {
 const TIMED: u32 = 64;
 
 /// Turns messages into replies; one for each task that serves.
-#[derive(Debug)]
 pub struct Responder {
     source: AnswersSource,
     handler: Handler,
@@ -112,6 +111,12 @@ pub struct Responder {
     compiled: bool,
     until_timed: u32,
     query_log: Option<Sampler>,
+}
+
+impl std::fmt::Debug for Responder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Responder").field("handler", &self.handler).finish_non_exhaustive()
+    }
 }
 
 impl Responder {
@@ -176,11 +181,36 @@ impl Responder {
                     .increment(1);
                 return false;
             }
+            Screened::Query(query) if query.special && self.handler.streams().is_some() => {
+                return self.respond_specially(wire, peer, out);
+            }
+            Screened::Fault(_) if is_told(wire) && self.handler.streams().is_some() => {
+                return self.respond_specially(wire, peer, out);
+            }
             Screened::Fault(fault) => self.write_fault(wire, &fault, peer, out),
             Screened::Query(query) => self.write_answer(wire, &query, peer, out),
         }
         if let Some(begun) = begun {
             metrics::histogram!(metric::QUERY_DURATION).record(begun.elapsed());
+        }
+        true
+    }
+
+    /// Answers what is signed, or is no query.
+    fn respond_specially(&mut self, wire: &[u8], peer: Peer, out: &mut Vec<u8>) -> bool {
+        let Some(streams) = self.handler.streams() else { return false };
+        match streams.special(wire, peer, self.handler.published()) {
+            Special::Reply(reply) => *out = reply,
+            Special::Query(query, finish) => {
+                match screen(&query, peer) {
+                    Screened::Query(plain) => self.write_answer(&query, &plain, peer, out),
+                    Screened::Fault(fault) => self.write_fault(&query, &fault, peer, out),
+                    Screened::Silence(_) => return false,
+                }
+                finish(out);
+            }
+            // Only a connection is given a reply that takes a while.
+            Special::Later(_) => return false,
         }
         true
     }
@@ -287,6 +317,11 @@ impl Responder {
         write_bare(wire, code, question_end, out);
         (code, Remarks::default())
     }
+}
+
+/// Whether a message is a NOTIFY or an UPDATE.
+fn is_told(wire: &[u8]) -> bool {
+    matches!((wire[2] >> 3) & 0x0f, 4 | 5)
 }
 
 /// The most bytes of a reply.

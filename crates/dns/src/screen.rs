@@ -12,6 +12,7 @@ use hickory_proto::op::ResponseCode;
 use crate::limits::{HEADER, OPT};
 use crate::opt::{Opt, Options, Subnet};
 use crate::respond::{Peer, Transport};
+use crate::tsig;
 
 /// Source ports that no resolver uses: none, echo, quotd and chargen, with which a forged query would make a loop.
 const DEAF_PORTS: [u16; 4] = [0, 7, 17, 19];
@@ -45,6 +46,8 @@ pub(crate) struct Query {
     /// Where the question's name ends, its root included.
     pub(crate) name_end: usize,
     pub(crate) opt: Option<Opt>,
+    /// It is signed, or asks for an increment of a zone.
+    pub(crate) special: bool,
 }
 
 impl Query {
@@ -83,13 +86,22 @@ pub(crate) fn screen(wire: &[u8], peer: Peer) -> Screened {
         return Screened::Silence("port");
     }
     let transport = peer.transport;
-    let mut scan = Scan { wire, transport, at: HEADER, question: None, opt: None, fault: false };
+    let mut scan = Scan {
+        wire,
+        transport,
+        at: HEADER,
+        question: None,
+        opt: None,
+        signed: false,
+        fault: false,
+    };
     let whole = scan.records().is_some();
     let code = scan.verdict(whole);
     let question_end = scan.question.filter(|_| whole).map(|question| question.name_end + 4);
     match (code, scan.question) {
         (ResponseCode::NoError, Some(question)) => {
-            Screened::Query(Query { name_end: question.name_end, opt: scan.opt })
+            let special = scan.signed || question.kind == TYPE_IXFR;
+            Screened::Query(Query { name_end: question.name_end, opt: scan.opt, special })
         }
         _ => Screened::Fault(Fault { code, question_end, opt: scan.opt }),
     }
@@ -109,6 +121,8 @@ struct Scan<'a> {
     /// The question, when there is exactly one.
     question: Option<Question>,
     opt: Option<Opt>,
+    /// There is a TSIG record.
+    signed: bool,
     /// Something is not as it must be, though the walk could go on.
     fault: bool,
 }
@@ -162,6 +176,7 @@ impl Scan<'_> {
         let [_, version, flags, _] = *self.take(4)?.first_chunk()?;
         let length = self.read_u16()?;
         let data = self.take(usize::from(length))?;
+        self.signed |= kind == tsig::TYPE;
         if kind == TYPE_OPT {
             let options = Options::parse(data, self.transport);
             self.fault |= !additional || !rooted || self.opt.is_some() || options.is_none();

@@ -6,7 +6,7 @@
 //! peer that stops reading stops it. Dropping the stream cancels it. While it lasts nothing else of that connection is
 //! answered (RFC 7766, 6.2.1 lets the server choose), and all other connections are.
 //!
-//! Invariant: only what comes over a stream gets here, never a datagram.
+//! What is signed, and what is no query and came in a datagram, comes here by [`Streams::special`], from the responder.
 
 use std::fmt;
 use std::pin::Pin;
@@ -21,6 +21,29 @@ use crate::respond::Peer;
 /// the connection: what was begun cannot be completed.
 pub type Messages = Pin<Box<dyn Stream<Item = Vec<u8>> + Send>>;
 
+/// Finishes a reply, such as by signing it.
+pub type Finish = Box<dyn FnOnce(&mut Vec<u8>)>;
+
+/// What becomes of a message that the responder cannot answer by itself.
+pub enum Special {
+    /// This is the reply.
+    Reply(Vec<u8>),
+    /// The query inside is the responder's; the reply to it is finished by this.
+    Query(Vec<u8>, Finish),
+    /// The reply takes a while; of a datagram, the first message is it.
+    Later(Messages),
+}
+
+impl fmt::Debug for Special {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reply(_) => "Reply",
+            Self::Query(..) => "Query",
+            Self::Later(_) => "Later",
+        })
+    }
+}
+
 /// Answers messages over streams (TCP, TLS, QUIC) that are not for the responder.
 pub trait Streams: fmt::Debug + Send + Sync {
     /// The reply to a message; `None` leaves it to the responder. Called for each message before anything else looks at
@@ -31,4 +54,8 @@ pub trait Streams: fmt::Debug + Send + Sync {
         peer: Peer,
         published: Option<&Arc<Published>>,
     ) -> Option<Messages>;
+
+    /// The reply to a message that the responder cannot answer by itself: it is signed, or asks for an increment, or is
+    /// a NOTIFY or an UPDATE. As total and as quick as [`Streams::reply`].
+    fn special(&self, message: &[u8], peer: Peer, published: Option<&Arc<Published>>) -> Special;
 }

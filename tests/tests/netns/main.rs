@@ -12,4 +12,5 @@ mod disks;
 mod endpoints;
 mod leaders;
 mod policies;
+mod transfers;
 mod transports;

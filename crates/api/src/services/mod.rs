@@ -9,6 +9,7 @@ mod heartbeat;
 mod overrides;
 mod registry;
 mod status;
+mod tsig_keys;
 mod watch;
 mod zones;
 

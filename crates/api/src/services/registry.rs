@@ -159,6 +159,32 @@ impl RegistryService for Registry {
         Ok(at(changed.index, pb::DeleteZoneResponse { index: changed.index }))
     }
 
+    async fn apply_tsig_key(
+        &self,
+        request: Request<pb::ApplyTsigKeyRequest>,
+    ) -> Result<Response<pb::ApplyTsigKeyResponse>, Status> {
+        let response = self.write_tsig_key(Call::of(request)?).await?;
+        Ok(at(response.index, response))
+    }
+
+    async fn list_tsig_keys(
+        &self,
+        request: Request<pb::ListTsigKeysRequest>,
+    ) -> Result<Response<pb::ListTsigKeysResponse>, Status> {
+        let response = self.read_tsig_keys(Call::of(request)?).await?;
+        Ok(at(response.index, response))
+    }
+
+    async fn remove_tsig_key(
+        &self,
+        request: Request<pb::RemoveTsigKeyRequest>,
+    ) -> Result<Response<pb::RemoveTsigKeyResponse>, Status> {
+        let call = Call::of(request)?;
+        let command = named("name", &call.body.name).map(|name| Command::RemoveTsigKey { name });
+        let changed = self.0.change(&call, &call.body.request_id, command).await?;
+        Ok(at(changed.index, pb::RemoveTsigKeyResponse { index: changed.index }))
+    }
+
     async fn register_endpoint(
         &self,
         request: Request<pb::RegisterEndpointRequest>,

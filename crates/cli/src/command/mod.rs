@@ -23,6 +23,7 @@ pub(crate) mod pause;
 pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod status;
+pub(crate) mod tsig;
 pub(crate) mod version;
 pub(crate) mod zone;
 mod zone_file;
@@ -48,6 +49,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Export(args) => export::run(&args, &session).await,
         Command::Service(args) => service::run(args, &session).await,
         Command::Zone(args) => zone::run(args, &session).await,
+        Command::Tsig(args) => tsig::run(args, &session).await,
         Command::Endpoint(args) => endpoint::run(args, &session).await,
         Command::Check(args) => check::run(args, &session).await,
         Command::Override(args) => overrides::run(args, &session).await,

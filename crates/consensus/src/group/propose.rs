@@ -118,6 +118,8 @@ pub(crate) fn is_mutation(command: &Command) -> bool {
         | Command::AdvanceTime => false,
         Command::ApplyZone { .. }
         | Command::DeleteZone { .. }
+        | Command::ApplyTsigKey { .. }
+        | Command::RemoveTsigKey { .. }
         | Command::ApplyService { .. }
         | Command::DeleteService { .. }
         | Command::RegisterEndpoint { .. }

@@ -216,6 +216,8 @@ impl State {
         match &work.entry.command {
             Command::ApplyZone { zone, if_revision } => self.apply_zone(work, zone, *if_revision),
             Command::DeleteZone { name } => self.delete_zone(work, name),
+            Command::ApplyTsigKey { name, key } => self.apply_tsig_key(work, name, key),
+            Command::RemoveTsigKey { name } => self.remove_tsig_key(work, name),
             Command::ApplyService { service, if_revision } => {
                 self.apply_service(work, service, *if_revision)
             }

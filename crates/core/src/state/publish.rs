@@ -111,6 +111,7 @@ impl Published {
         answers.generation = data.generation;
         answers.index = data.index;
         answers.at = data.at;
+        answers.tsig_keys = data.tsig_keys.clone();
         let agents = || data.agents.iter().map(|(id, a)| (*id, a.agent.clone())).collect();
         let overrides = || data.overrides.clone();
         self.view = Arc::new(View {

@@ -26,6 +26,7 @@ use crate::selection::{Automatic, Blocked};
 use crate::shared_map::SharedMap;
 use crate::spec::{Service, Settings, Zone};
 use crate::time::Timestamp;
+use crate::tsig::TsigKey;
 use crate::ttl::Ttl;
 use crate::view::Agent;
 
@@ -58,6 +59,8 @@ pub struct Snapshot {
     pub agents: BTreeMap<AgentId, AgentState>,
     /// The zones.
     pub zones: BTreeMap<DnsName, ZoneState>,
+    /// The TSIG keys, by name.
+    pub tsig_keys: Arc<BTreeMap<DnsName, TsigKey>>,
     /// The services.
     pub services: SharedMap<ServiceId, Arc<ServiceState>>,
     /// The overrides in force.
@@ -181,6 +184,7 @@ impl Snapshot {
             membership: Membership::default(),
             agents: BTreeMap::new(),
             zones: BTreeMap::new(),
+            tsig_keys: Arc::default(),
             services: SharedMap::new(),
             overrides: BTreeMap::new(),
             moves: VecDeque::new(),

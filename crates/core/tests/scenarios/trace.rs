@@ -114,6 +114,8 @@ pub(crate) fn record(view: &View, record: &Record) -> Option<String> {
         Event::LogicVersionRaised { version } => format!("logic version {version}"),
         Event::ZoneApplied { .. }
         | Event::ZoneDeleted { .. }
+        | Event::TsigKeyApplied { .. }
+        | Event::TsigKeyRemoved { .. }
         | Event::ServiceApplied { .. }
         | Event::ServiceDeleted
         | Event::EndpointRegistered { .. }

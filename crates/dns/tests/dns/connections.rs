@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use hickory_proto::rr::RecordType;
-use holdfast_dns::{DnsConfig, Messages, Peer, Published, Streams, TcpConfig};
+use holdfast_dns::{DnsConfig, Messages, Peer, Published, Special, Streams, TcpConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -195,6 +195,10 @@ impl Streams for Counting {
             wire.clone()
         });
         Some(Box::pin(messages))
+    }
+
+    fn special(&self, _: &[u8], _: Peer, _: Option<&Arc<Published>>) -> Special {
+        Special::Reply(Vec::new())
     }
 }
 

@@ -159,6 +159,13 @@ fn to_group_kind(event: &Event) -> Kind {
         Event::ZoneDeleted { zone } => {
             Kind::ZoneDeleted(pb::ZoneDeleted { zone: zone.to_string() })
         }
+        Event::TsigKeyApplied { key, algorithm } => Kind::TsigKeyApplied(pb::TsigKeyApplied {
+            key: key.to_string(),
+            algorithm: algorithm.clone(),
+        }),
+        Event::TsigKeyRemoved { key } => {
+            Kind::TsigKeyRemoved(pb::TsigKeyRemoved { key: key.to_string() })
+        }
         Event::AutomationPaused(pause) => Kind::AutomationPaused(pause.to_proto()),
         Event::AutomationResumed { by, reason } => {
             let (by, reason) = (by.clone(), reason.clone());
@@ -255,6 +262,10 @@ fn from_group_kind(kind: Kind) -> Result<Event, DecodeError> {
             Ok(Event::ZoneApplied { zone: parse("zone", &e.zone)?, digest: e.digest })
         }
         Kind::ZoneDeleted(e) => Ok(Event::ZoneDeleted { zone: parse("zone", &e.zone)? }),
+        Kind::TsigKeyApplied(e) => {
+            Ok(Event::TsigKeyApplied { key: parse("key", &e.key)?, algorithm: e.algorithm })
+        }
+        Kind::TsigKeyRemoved(e) => Ok(Event::TsigKeyRemoved { key: parse("key", &e.key)? }),
         Kind::AutomationPaused(pause) => Pause::from_proto(pause).map(Event::AutomationPaused),
         Kind::AutomationResumed(e) => Ok(Event::AutomationResumed { by: e.by, reason: e.reason }),
         Kind::AgentAdmitted(e) => {

@@ -7,8 +7,8 @@ use holdfast_core::overrides::Order;
 use holdfast_core::spec::{Endpoint, Service, Settings, Zone};
 use holdfast_core::{AgentId, BootId, OverrideId, Timestamp};
 
-use super::Convert;
 use super::primitive::{from_ms, from_request_id_bytes, ms, parse, request_id_bytes, required};
+use super::{Convert, tsig};
 use crate::codec::ENTRY_FORMAT;
 use crate::error::DecodeError;
 use crate::pb::internal::v1 as pb;
@@ -56,6 +56,10 @@ fn to_kind(command: &Command) -> Kind {
             zone: Some(zone.to_proto()),
             if_revision: *if_revision,
         }),
+        Command::ApplyTsigKey { name, key } => Kind::ApplyTsigKey(tsig::to_proto((name, key))),
+        Command::RemoveTsigKey { name } => {
+            Kind::RemoveTsigKey(pb::RemoveTsigKey { name: name.to_string() })
+        }
         Command::DeleteZone { name } => Kind::DeleteZone(pb::DeleteZone { name: name.to_string() }),
         Command::ApplyService { service, if_revision } => Kind::ApplyService(pb::ApplyService {
             service: Some(service.to_proto()),
@@ -128,6 +132,8 @@ fn to_group_kind(command: &Command) -> Kind {
         }
         Command::ApplyZone { .. }
         | Command::DeleteZone { .. }
+        | Command::ApplyTsigKey { .. }
+        | Command::RemoveTsigKey { .. }
         | Command::ApplyService { .. }
         | Command::DeleteService { .. }
         | Command::RegisterEndpoint { .. }
@@ -149,6 +155,12 @@ fn decode(kind: Kind) -> Result<Command, DecodeError> {
         Kind::ApplyZone(proto) => {
             let zone: Zone = required("zone", proto.zone)?;
             Ok(Command::ApplyZone { zone, if_revision: proto.if_revision })
+        }
+        Kind::ApplyTsigKey(proto) => {
+            tsig::from_proto(proto).map(|(name, key)| Command::ApplyTsigKey { name, key })
+        }
+        Kind::RemoveTsigKey(proto) => {
+            Ok(Command::RemoveTsigKey { name: parse("name", &proto.name)? })
         }
         Kind::DeleteZone(proto) => Ok(Command::DeleteZone { name: parse("name", &proto.name)? }),
         Kind::ApplyService(proto) => {
@@ -220,6 +232,8 @@ fn decode_group(kind: Kind) -> Result<Command, DecodeError> {
         Kind::RaiseLogicVersion(proto) => Ok(Command::RaiseLogicVersion { version: proto.version }),
         Kind::ApplyZone(_)
         | Kind::DeleteZone(_)
+        | Kind::ApplyTsigKey(_)
+        | Kind::RemoveTsigKey(_)
         | Kind::ApplyService(_)
         | Kind::DeleteService(_)
         | Kind::RegisterEndpoint(_)
@@ -235,6 +249,8 @@ fn label(kind: &Kind) -> &'static str {
     match kind {
         Kind::ApplyZone(_) => "apply_zone",
         Kind::DeleteZone(_) => "delete_zone",
+        Kind::ApplyTsigKey(_) => "apply_tsig_key",
+        Kind::RemoveTsigKey(_) => "remove_tsig_key",
         Kind::ApplyService(_) => "apply_service",
         Kind::DeleteService(_) => "delete_service",
         Kind::RegisterEndpoint(_) => "register_endpoint",

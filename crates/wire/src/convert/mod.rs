@@ -19,6 +19,7 @@ mod service;
 mod snapshot;
 mod status;
 mod transfer;
+mod tsig;
 mod ttl;
 mod zone;
 

@@ -12,11 +12,11 @@ use holdfast_core::state::{
 use holdfast_core::view::Agent;
 use holdfast_core::{AgentId, BootId, Epoch, GroupId, RequestId, Timestamp};
 
-use super::Convert;
 use super::primitive::{
     enumerated, from_list, from_request_id_bytes, list, optional, parse, parse_option,
     request_id_bytes, required, stamps,
 };
+use super::{Convert, tsig};
 use crate::codec::SNAPSHOT_FORMAT;
 use crate::error::DecodeError;
 use crate::pb::internal::v1 as pb;
@@ -46,6 +46,7 @@ impl Convert for Snapshot {
             pause: self.pause.as_ref().map(Convert::to_proto),
             audit: Some(self.audit.to_proto()),
             membership: Some(self.membership.to_proto()),
+            tsig_keys: self.tsig_keys.iter().map(tsig::to_proto).collect(),
             agents: self.agents.values().map(agent).collect(),
             zones: self.zones.values().map(zone).collect(),
             services: self.services.values().map(|state| service(state)).collect(),
@@ -76,6 +77,7 @@ impl Convert for Snapshot {
             membership: required("membership", proto.membership)?,
             agents: each("agents", proto.agents, from_agent)?,
             zones: each("zones", proto.zones, from_zone)?,
+            tsig_keys: Arc::new(each("tsig_keys", proto.tsig_keys, tsig::from_proto)?),
             services: each("services", proto.services, from_service)?,
             overrides: overrides.into_iter().map(|order| (order.id, order)).collect(),
             moves: proto.moves_ms.into_iter().map(Timestamp).collect(),

@@ -13,6 +13,7 @@ use holdfast_core::quorum::{Evidence, Verdict};
 use holdfast_core::sample::{Failure, FailureKind, Phase};
 use holdfast_core::sealed::SealingKeyId;
 use holdfast_core::spec::*;
+use holdfast_core::tsig::{TsigAlgorithm, TsigKey};
 use holdfast_core::ttl::{Tier, TtlCause};
 use holdfast_core::{
     Actor, ActorKind, AgentId, AgentName, BootId, CheckName, Command, DnsName, EndpointName, Entry,
@@ -256,6 +257,11 @@ fn prefix() -> impl Strategy<Value = Prefix> {
     })
 }
 
+fn tsig_key() -> impl Strategy<Value = TsigKey> {
+    (select(TsigAlgorithm::ALL.to_vec()), sealed())
+        .prop_map(|(algorithm, secret)| TsigKey { algorithm, secret })
+}
+
 prop_compose! {
     fn transfer()(
         allow in vec(prefix(), 0..3),
@@ -415,6 +421,8 @@ fn client_command() -> impl Strategy<Value = Command> {
         (zone().boxed(), any::<Option<u64>>())
             .prop_map(|(zone, if_revision)| Command::ApplyZone { zone, if_revision }),
         dns_name().prop_map(|name| Command::DeleteZone { name }),
+        (dns_name(), tsig_key()).prop_map(|(name, key)| Command::ApplyTsigKey { name, key }),
+        dns_name().prop_map(|name| Command::RemoveTsigKey { name }),
         (service().boxed(), any::<Option<u64>>())
             .prop_map(|(service, if_revision)| Command::ApplyService { service, if_revision }),
         (service_id(), any::<Option<u64>>())
@@ -595,6 +603,8 @@ fn event() -> impl Strategy<Value = Event> {
         }),
         (dns_name(), text()).prop_map(|(zone, digest)| Event::ZoneApplied { zone, digest }),
         dns_name().prop_map(|zone| Event::ZoneDeleted { zone }),
+        (dns_name(), text()).prop_map(|(key, algorithm)| Event::TsigKeyApplied { key, algorithm }),
+        dns_name().prop_map(|key| Event::TsigKeyRemoved { key }),
         text().prop_map(|digest| Event::ServiceApplied { digest }),
         (endpoint_name(), text())
             .prop_map(|(endpoint, address)| Event::EndpointRegistered { endpoint, address }),

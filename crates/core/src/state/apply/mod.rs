@@ -19,6 +19,7 @@ mod resume;
 mod service;
 mod set_override;
 mod silence_observer;
+mod tsig_keys;
 mod zone;
 
 use alloc::string::{String, ToString};

@@ -1,0 +1,29 @@
+//! Zones on their way to and from other servers: copies (AXFR, IXFR), the word that something changed (NOTIFY), and
+//! changes that others ask for (UPDATE).
+//!
+//! ```text
+//! Published ─┬─ Answers ──▶ zone: every record of a zone, name by name ─▶ outgoing ─▶ messages ≤ 16 KiB, signed
+//!            └─ History ──▶ delta: what differs since the serial that a secondary has
+//! ```
+//!
+//! A transfer is of one snapshot, however long it takes, and is made as fast as the peer reads it. Serials are log
+//! indexes, so a secondary may ask any agent; one that has never served the secondary's serial gives the whole zone.
+//!
+//! What is deliberately not here: agreement. An update is checked for its signature and its form, and handed to whoever
+//! can propose it.
+
+mod delta;
+mod history;
+mod messages;
+mod notify;
+mod outgoing;
+mod request;
+mod server;
+mod zone;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use history::History;
+pub use notify::Notifier;
+pub use server::Transfers;

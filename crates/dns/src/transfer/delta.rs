@@ -1,0 +1,84 @@
+//! What differs in a zone between two views: what an incremental transfer takes away and what it adds (RFC 1995).
+//!
+//! Costs what differs between the two views, in all zones, and not what there is.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use holdfast_core::DnsName;
+use holdfast_core::answer::AnswerRecord;
+use holdfast_core::view::{Answers, NameAnswers, ZoneAnswers};
+
+use super::zone::{has_alias, is_of, records_of, servers_of, soa_of};
+
+/// The most records that an increment takes away and adds; what is more is transferred as a whole.
+const MAX_RECORDS: usize = 50_000;
+
+/// From one serial of a zone to another, in one step.
+#[derive(Debug)]
+pub(crate) struct Delta {
+    pub(crate) old_soa: AnswerRecord,
+    pub(crate) new_soa: AnswerRecord,
+    pub(crate) removed: Vec<AnswerRecord>,
+    pub(crate) added: Vec<AnswerRecord>,
+}
+
+impl Delta {
+    /// What differs in the zone of this apex, which both views have; `None` where it is too much for an increment.
+    pub(crate) fn between(old: &Answers, new: &Answers, apex: &DnsName) -> Option<Self> {
+        let (was, is) = (old.zones.get(apex)?, new.zones.get(apex)?);
+        let mut delta = Self {
+            old_soa: soa_of(was),
+            new_soa: soa_of(is),
+            removed: Vec::new(),
+            added: Vec::new(),
+        };
+        delta.note(servers(was), servers(is));
+        for (name, was, is) in old.names.differences(&new.names) {
+            if !name.is_within(apex) {
+                continue;
+            }
+            let was = was.filter(|_| is_of(old, name, apex));
+            let is = is.filter(|_| is_of(new, name, apex));
+            delta.note(all(old, name, was), all(new, name, is));
+            if delta.removed.len() + delta.added.len() > MAX_RECORDS {
+                return None;
+            }
+        }
+        delta.note_aliases(old, new, apex);
+        Some(delta)
+    }
+
+    /// The records of the increment in the order of the wire.
+    pub(crate) fn into_records(self) -> Vec<AnswerRecord> {
+        let Self { old_soa, new_soa, removed, added } = self;
+        let begin = [new_soa.clone(), old_soa];
+        let removed = begin.into_iter().chain(removed).chain([new_soa.clone()]);
+        removed.chain(added).chain([new_soa]).collect()
+    }
+
+    /// Names whose records lie elsewhere differ though nothing at them does.
+    fn note_aliases(&mut self, old: &Answers, new: &Answers, apex: &DnsName) {
+        let within = new.names.iter_from(Bound::Included(apex));
+        for (name, is) in within.take_while(|(name, _)| name.is_within(apex)) {
+            if let Some(was) = old.names.get(name).filter(|was| Arc::ptr_eq(was, is))
+                && has_alias(is)
+            {
+                self.note(all(old, name, Some(was)), all(new, name, Some(is)));
+            }
+        }
+    }
+
+    fn note(&mut self, was: Vec<AnswerRecord>, is: Vec<AnswerRecord>) {
+        self.removed.extend(was.iter().filter(|record| !is.contains(record)).cloned());
+        self.added.extend(is.into_iter().filter(|record| !was.contains(record)));
+    }
+}
+
+fn servers(zone: &ZoneAnswers) -> Vec<AnswerRecord> {
+    servers_of(zone).collect()
+}
+
+fn all(answers: &Answers, name: &DnsName, here: Option<&Arc<NameAnswers>>) -> Vec<AnswerRecord> {
+    here.map(|here| records_of(answers, name, here)).unwrap_or_default()
+}

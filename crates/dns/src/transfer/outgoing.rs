@@ -1,0 +1,59 @@
+//! What a secondary is given: the whole zone, what has changed, or the word that nothing has.
+
+use std::sync::Arc;
+
+use holdfast_core::DnsName;
+use holdfast_core::answer::AnswerRecord;
+use holdfast_core::view::{Answers, ZoneAnswers};
+
+use super::delta::Delta;
+use super::zone::{ZoneWalk, soa_of};
+use crate::publish::Published;
+
+/// The records of a reply, in order.
+pub(crate) enum Outgoing {
+    /// These, which are at hand.
+    Few(Vec<AnswerRecord>),
+    /// The whole zone.
+    Whole { soa: AnswerRecord, walk: ZoneWalk },
+}
+
+impl Outgoing {
+    /// The whole zone.
+    pub(crate) fn whole(answers: &Arc<Answers>, zone: &ZoneAnswers) -> Self {
+        Self::Whole { soa: soa_of(zone), walk: ZoneWalk::new(Arc::clone(answers), zone) }
+    }
+
+    /// The SOA alone: nothing is newer, or the reply does not fit and a connection is needed.
+    pub(crate) fn soa(zone: &ZoneAnswers) -> Self {
+        Self::Few(vec![soa_of(zone)])
+    }
+
+    /// What is newer than `serial`: an increment if the view of that serial is remembered, else the whole zone.
+    pub(crate) fn since(published: &Published, zone: &ZoneAnswers, serial: u32) -> Self {
+        if !is_newer(zone.serial, serial) {
+            return Self::soa(zone);
+        }
+        let (answers, apex): (_, &DnsName) = (published.answers(), &zone.zone.name);
+        let known = published.history().find(apex, serial);
+        match known.and_then(|old| Delta::between(old, answers, apex)) {
+            Some(delta) => Self::Few(delta.into_records()),
+            None => Self::whole(answers, zone),
+        }
+    }
+
+    /// The records.
+    pub(crate) fn into_records(self) -> Box<dyn Iterator<Item = AnswerRecord> + Send> {
+        match self {
+            Self::Few(records) => Box::new(records.into_iter()),
+            Self::Whole { soa, walk } => {
+                Box::new(std::iter::once(soa.clone()).chain(walk).chain(std::iter::once(soa)))
+            }
+        }
+    }
+}
+
+/// Whether a serial is newer than another (RFC 1982, 3.2).
+pub(crate) fn is_newer(serial: u32, than: u32) -> bool {
+    serial != than && serial.wrapping_sub(than) < 1 << 31
+}
