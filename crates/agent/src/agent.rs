@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit_bridge::AuditBridge;
 use crate::config::{Config, InitialMember};
+use crate::observatory::Observatory;
 use crate::observe::heartbeats::Heartbeats;
 use crate::observe::hub::Hub;
 use crate::observe::reporter::Reporter;
@@ -93,6 +94,8 @@ pub struct Agent {
     pub answers: AnswersSource,
     /// Heartbeat checks.
     pub(crate) heartbeats: Arc<Heartbeats>,
+    /// What looks at the answers from outside.
+    pub(crate) observatory: Arc<Observatory>,
     /// What carries records to the audit log.
     pub(crate) bridge: AuditBridge,
     switchboard: Arc<Switchboard>,
@@ -138,6 +141,12 @@ impl Agent {
         let hub =
             Arc::new(Hub::new(id, group.clone(), peers.clone(), probing.clone(), silent_after));
         let heartbeats = Arc::new(Heartbeats::new(id, group.clone(), peers.clone(), hub.clone()));
+        let observatory = Arc::new(Observatory::new(
+            config.node.name.clone(),
+            (group.clone(), peers.clone()),
+            config.dns.resolvers.clone(),
+            config.probe.policy.clone(),
+        ));
         let groups = Groups::default();
         groups.insert(group.clone());
         let switchboard = Arc::new(Switchboard::new(config.cluster.id.clone(), id, groups));
@@ -148,6 +157,7 @@ impl Agent {
             audit: audit.clone(),
             bridge: bridge.clone(),
             group: group.clone(),
+            observatory: observatory.clone(),
         });
         let agent = Self {
             group,
@@ -155,6 +165,7 @@ impl Agent {
             tasks,
             answers: seams.answers,
             heartbeats: heartbeats.clone(),
+            observatory,
             bridge,
             switchboard,
         };

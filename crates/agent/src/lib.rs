@@ -16,6 +16,7 @@ mod certificate;
 pub mod config;
 mod facts;
 mod http;
+mod observatory;
 mod observe;
 mod peers;
 mod privileges;

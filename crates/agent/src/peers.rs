@@ -15,11 +15,13 @@ use holdfast_core::AgentId;
 use holdfast_wire::agent::{
     Bulletin, decode_audit_range, decode_beats, decode_confirm, encode_audit_records,
 };
+use holdfast_wire::lookup::{Lookup, encode_sightings};
 use holdfast_wire::peer::{
     Message, MessageKind, PeerAddress, PeerHandler, Refusal, RefusalReason, Sender, Wire, WireError,
 };
 
 use crate::audit_bridge::AuditBridge;
+use crate::observatory::Observatory;
 use crate::observe::heartbeats::Heartbeats;
 use crate::observe::hub::Hub;
 use crate::probing::Probing;
@@ -110,6 +112,8 @@ pub(crate) struct Parts {
     pub(crate) bridge: AuditBridge,
     /// The group.
     pub(crate) group: Group,
+    /// What looks at the answers from outside.
+    pub(crate) observatory: Arc<Observatory>,
 }
 
 /// Takes messages of other agents.
@@ -178,6 +182,11 @@ impl PeerHandler for Switchboard {
                 let targets = decode_beats(&message.body).map_err(malformed)?;
                 parts.heartbeats.take(message.from, targets)?;
                 Ok(Bytes::new())
+            }
+            MessageKind::Lookup => {
+                let parts = self.check(sender, &message)?;
+                let lookup = Lookup::decode(&message.body).map_err(malformed)?;
+                Ok(encode_sightings(&parts.observatory.look_here(&lookup).await).into())
             }
             MessageKind::AuditHead => {
                 let parts = self.check(sender, &message)?;
@@ -324,6 +333,7 @@ mod tests {
             MessageKind::Confirm,
             MessageKind::AuditHead,
             MessageKind::AuditRead,
+            MessageKind::Lookup,
         ];
         for kind in members_only {
             for (shown, from) in [("a3", 2), ("a2", 1), ("a9", 9), ("a2", 9)] {

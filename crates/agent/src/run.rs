@@ -318,6 +318,7 @@ async fn serve_api(
         audit: agent.audit.clone(),
         facts: Arc::new(facts.clone()),
         heartbeats: Arc::new(Beats(agent.heartbeats.clone())),
+        propagation: agent.observatory.clone(),
         clock: parts.clock,
         sealer: parts.sealer,
     };

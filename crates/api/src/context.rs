@@ -17,7 +17,7 @@ use tonic::{Code, Response, Status};
 use crate::agreement::{Agreement, AgreementError};
 use crate::caller::Call;
 use crate::feed::Feed;
-use crate::node::{HeartbeatSink, NodeFacts};
+use crate::node::{HeartbeatSink, NodeFacts, Propagation};
 use crate::refusal::Refusal;
 
 /// On every answer, the log index that it includes.
@@ -37,6 +37,8 @@ pub struct Deps {
     pub facts: Arc<dyn NodeFacts>,
     /// Where heartbeats go.
     pub heartbeats: Arc<dyn HeartbeatSink>,
+    /// What looks at the answers from outside.
+    pub propagation: Arc<dyn Propagation>,
     /// Wall time, for explanations.
     pub clock: Arc<dyn Clock>,
     /// What secrets are sealed with before they are proposed.

@@ -2,8 +2,11 @@
 
 use async_trait::async_trait;
 use holdfast_core::observation::Target;
+use holdfast_core::propagation::{Delegation, Sighting};
 use holdfast_core::recovery::GroupTimes;
+use holdfast_core::spec::Zone;
 use holdfast_core::{AgentId, Timestamp};
+use holdfast_wire::lookup::Lookup;
 
 /// A supervised task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,4 +83,23 @@ pub trait NodeFacts: Send + Sync + 'static {
 pub trait HeartbeatSink: Send + Sync + 'static {
     /// Takes beats to whoever leads. Errors: why not, and what to do.
     async fn beat(&self, targets: Vec<Target>) -> Result<(), String>;
+}
+
+/// What was seen from outside.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// What agents were told.
+    pub sightings: Vec<Sighting>,
+    /// The names of agents that did not answer.
+    pub silent: Vec<String>,
+    /// What servers of the parent zone say.
+    pub delegations: Vec<Delegation>,
+}
+
+/// Looks at the answers from outside, from every agent.
+#[async_trait]
+pub trait Propagation: Send + Sync + 'static {
+    /// Asks the zone's name servers, the resolvers that are configured and the targets of `lookup`. Never fails: who
+    /// does not answer is told as such.
+    async fn look(&self, lookup: Lookup, zone: &Zone) -> Looked;
 }

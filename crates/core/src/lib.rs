@@ -31,6 +31,7 @@ pub mod name;
 pub mod observation;
 pub mod overrides;
 pub mod presentation;
+pub mod propagation;
 pub mod quorum;
 pub mod recovery;
 pub mod sample;

@@ -18,6 +18,7 @@ mod digest;
 mod exchange;
 mod expect;
 mod kind;
+pub mod lookup;
 mod metrics;
 mod policy;
 mod prober;

@@ -18,6 +18,7 @@ pub mod ca;
 pub mod codec;
 pub mod convert;
 pub mod error;
+pub mod lookup;
 pub mod pb;
 pub mod peer;
 pub mod tls;

@@ -6,6 +6,7 @@
 
 mod duration;
 mod encrypted;
+mod propagation;
 mod raw;
 
 use std::net::SocketAddr;
@@ -158,6 +159,8 @@ pub struct Dns {
     pub hostname: Option<String>,
     /// Threads of their own that answer; 1 where absent, 0 answers on the agent's.
     pub threads: usize,
+    /// Resolvers that are asked what the world is told; at most 16.
+    pub resolvers: Vec<SocketAddr>,
     /// The sampled query log; none where absent.
     pub query_log: Option<QueryLogConfig>,
     /// The encrypted transports.

@@ -117,6 +117,8 @@ struct RawDns {
     threads: Option<usize>,
     query_log: Option<RawQueryLog>,
     tls: Option<RawDnsTls>,
+    #[serde(default)]
+    propagation: RawPropagation,
 }
 
 #[derive(Debug, Deserialize)]
@@ -187,6 +189,7 @@ impl Raw {
                 version: self.dns.version,
                 hostname: self.dns.hostname,
                 threads: self.dns.threads.unwrap_or(1),
+                resolvers: self.dns.propagation.check().map_err(|why| problem(RawPropagation::KEY, why))?,
                 query_log: self.dns.query_log.map(|log| log.check(base)).transpose()?,
                 tls: self.dns.tls.map(|tls| tls.check(base)).transpose()?,
             },

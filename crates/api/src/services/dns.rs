@@ -12,7 +12,7 @@ use holdfast_wire::pb::v1 as pb;
 use holdfast_wire::pb::v1::dns_service_server::DnsService;
 use tonic::{Request, Response, Status};
 
-use super::{named, page_size};
+use super::{named, page_size, propagation};
 use crate::caller::Call;
 use crate::context::{Context, at};
 use crate::refusal::Refusal;
@@ -58,6 +58,15 @@ impl DnsService for Dns {
         let view = self.0.latest();
         let response = dump(&view.answers, &call.body)?;
         Ok(at(view.answers.index, response))
+    }
+
+    async fn check_propagation(
+        &self,
+        request: Request<pb::CheckPropagationRequest>,
+    ) -> Result<Response<pb::CheckPropagationResponse>, Status> {
+        let call = Call::of(request)?;
+        let response = propagation::check(&self.0, &call.body).await?;
+        Ok(at(response.index, response))
     }
 }
 

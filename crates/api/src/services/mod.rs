@@ -7,6 +7,7 @@ mod explain;
 mod health;
 mod heartbeat;
 mod overrides;
+mod propagation;
 mod registry;
 mod status;
 mod tsig_keys;

@@ -12,12 +12,15 @@ use holdfast_audit::{AuditLog, Config, MemoryStore};
 use holdfast_core::audit::{Hash, Head, Record};
 use holdfast_core::membership::{self as joining, MembershipChange};
 use holdfast_core::observation::Target;
+use holdfast_core::propagation::{Delegation, Seen, Sighting};
 use holdfast_core::recovery::GroupTimes;
 use holdfast_core::seam::Clock;
+use holdfast_core::spec::Zone;
 use holdfast_core::{AgentId, Entry, GroupId, Outcome, State, Timestamp, View};
 use holdfast_seal::{Sealer, SealingKeys};
 use holdfast_wire::command::Proposal;
 use holdfast_wire::entry;
+use holdfast_wire::lookup::Lookup;
 use holdfast_wire::pb::v1 as pb;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -25,7 +28,9 @@ use tokio_stream::wrappers::WatchStream;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
 use crate::agreement::{Agreement, AgreementError, Member, NewMember, Role, Standing};
-use crate::node::{Addresses, HeartbeatSink, NodeFacts, NodeIdentity, ReadinessPart, Task};
+use crate::node::{
+    Addresses, HeartbeatSink, Looked, NodeFacts, NodeIdentity, Propagation, ReadinessPart, Task,
+};
 use crate::{ApiConfig, Deps, ServeError, serve};
 
 /// 2026-01-01.
@@ -200,6 +205,30 @@ impl HeartbeatSink for Replica {
     }
 }
 
+/// Every target tells what a resolver would that still has 192.0.2.9 for a minute.
+#[async_trait]
+impl Propagation for Replica {
+    async fn look(&self, lookup: Lookup, zone: &Zone) -> Looked {
+        let seen = || Seen { data: vec!["192.0.2.9".to_owned()], ttl: Some(60), ..Seen::default() };
+        let sighting = |target| Sighting {
+            asker: "eu-1".to_owned(),
+            target,
+            seen: Ok(seen()),
+            round_trip: Duration::from_millis(1),
+        };
+        let parent = ([192, 0, 2, 1], 53).into();
+        Looked {
+            sightings: lookup.targets.into_iter().map(sighting).collect(),
+            silent: vec!["eu-2".to_owned()],
+            delegations: vec![Delegation {
+                parent,
+                servers: vec![zone.name.clone()],
+                glue: vec![],
+            }],
+        }
+    }
+}
+
 impl NodeFacts for Replica {
     fn identity(&self) -> NodeIdentity {
         NodeIdentity {
@@ -306,6 +335,7 @@ pub(super) fn deps(replica: &Arc<Replica>) -> Deps {
         audit: replica.audit.clone(),
         facts: Arc::<Replica>::clone(replica),
         heartbeats: Arc::<Replica>::clone(replica),
+        propagation: Arc::<Replica>::clone(replica),
         clock: Arc::new(Still),
         sealer: Sealer::new(SealingKeys::new([[7; 32]]), Arc::new(Dice)),
     }

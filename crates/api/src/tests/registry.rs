@@ -43,6 +43,39 @@ async fn what_is_applied_is_read_back() {
 }
 
 #[tokio::test]
+async fn what_the_world_says_is_held_against_the_decision() {
+    let node = Node::start().await;
+    let mut client = registry(&node).await;
+    client.apply_service(apply(service("shop"))).await.expect("it is possible");
+    let mut dns = pb::dns_service_client::DnsServiceClient::new(node.channel().await);
+    let request = pb::CheckPropagationRequest {
+        name: "shop.example.test".to_owned(),
+        r#type: String::new(),
+        resolvers: vec!["192.0.2.53".to_owned()],
+    };
+    let answer = dns.check_propagation(request.clone()).await.expect("it is ours").into_inner();
+    assert_eq!(answer.expected, ["192.0.2.1"]);
+    assert!(!answer.sightings[0].agrees);
+    assert_eq!(answer.silent_agents, ["eu-2"]);
+    let faults: Vec<&str> = answer.findings.iter().map(|f| f.fault.as_str()).collect();
+    assert!(faults.contains(&"long_ttl") && faults.contains(&"not_at_parent"), "{faults:?}");
+
+    for (name, kind, resolver) in [
+        ("shop.elsewhere.test", "A", "192.0.2.53"),
+        ("nothing.example.test", "A", "192.0.2.53"),
+        ("shop.example.test", "MX", "192.0.2.53"),
+        ("shop.example.test", "A", "resolver.example"),
+    ] {
+        let request = pb::CheckPropagationRequest {
+            name: name.to_owned(),
+            r#type: kind.to_owned(),
+            resolvers: vec![resolver.to_owned()],
+        };
+        dns.check_propagation(request).await.expect_err("it is not possible");
+    }
+}
+
+#[tokio::test]
 async fn a_replay_is_answered_as_before_and_does_nothing() {
     let node = Node::start().await;
     let mut client = registry(&node).await;

@@ -6,7 +6,7 @@ use holdfast_core::DnsName;
 use holdfast_wire::pb::v1 as pb;
 
 use crate::client::{Client, dns};
-use crate::command::dns_ttl;
+use crate::command::{dns_propagation, dns_ttl};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Cell, Column, Page, Table, json};
@@ -23,6 +23,8 @@ pub(crate) enum Args {
     Answer(AnswerArgs),
     /// Show every name with data.
     Dump(DumpArgs),
+    /// Show what the world says of a name, from every agent.
+    Propagation(dns_propagation::Args),
     /// Lower TTLs for a while.
     #[command(subcommand)]
     Ttl(dns_ttl::Args),
@@ -57,6 +59,7 @@ pub(crate) async fn run(args: Args, session: &Session) -> Outcome {
             let answer = preview(&session.client()?, args.name.as_str(), &kind, args.turn).await?;
             answer_page(&answer, args.name.as_str(), &kind)
         }
+        Args::Propagation(args) => return dns_propagation::run(args, session).await,
         Args::Ttl(args) => return dns_ttl::run(args, session).await,
         Args::Dump(args) => {
             let zone = args.zone.map(|zone| zone.to_string()).unwrap_or_default();

@@ -13,6 +13,7 @@ pub(crate) mod cluster;
 pub(crate) mod completion;
 pub(crate) mod demo;
 pub(crate) mod dns;
+pub(crate) mod dns_propagation;
 pub(crate) mod dns_ttl;
 pub(crate) mod doctor;
 pub(crate) mod endpoint;

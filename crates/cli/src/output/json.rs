@@ -33,6 +33,7 @@ told!(
     ApplyServiceResponse,
     ApplyZoneResponse,
     AuditRecord,
+    CheckPropagationResponse,
     ClearOverrideResponse,
     DeleteServiceResponse,
     DeleteZoneResponse,

@@ -89,6 +89,8 @@ kinds! {
     Heartbeat = 13 "heartbeat";
     /// Asks to become a member.
     Join = 14 "join";
+    /// Asks to look a name up at name servers and resolvers.
+    Lookup = 60 "lookup";
 }
 
 /// A message from one agent to another.

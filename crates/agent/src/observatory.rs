@@ -1,0 +1,194 @@
+//! Looks from outside at what is decided here: every agent asks name servers and resolvers, one asks the parent zone.
+//!
+//! ```text
+//! API of one agent ─▶ Observatory ─┬─▶ its own sockets ─▶ name servers, resolvers
+//!                                  └═ Lookup ═▶ every other agent, which does the same
+//! ```
+//!
+//! It is asked by people and by nothing that decides or answers. What is under way is bounded ([`AT_ONCE`],
+//! [`MAX_TARGETS`], [`LOOKS_AT_ONCE`]); a question to a peer has one deadline, and a peer that is late is named as silent.
+//! Addresses that the probe policy denies are not asked, unless the configuration names them.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::{StreamExt as _, stream};
+use holdfast_api::node::{Looked, Propagation};
+use holdfast_consensus::Group;
+use holdfast_core::propagation::{Delegation, MAX_TARGETS, Seen, Sighting, Target};
+use holdfast_core::spec::Zone;
+use holdfast_core::{AgentId, AgentName, DnsName};
+use holdfast_probe::AddressPolicy;
+use holdfast_probe::lookup::{self, LookupError};
+use holdfast_wire::lookup::{Lookup, decode_sightings};
+use holdfast_wire::peer::MessageKind;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::peers::Peers;
+
+/// Servers that one look asks at once.
+const AT_ONCE: usize = 16;
+/// How long a peer may take: its questions, some of them one after the other.
+const PEER_LIMIT: Duration = Duration::from_secs(15);
+/// Looks under way at once on this agent; further ones wait.
+const LOOKS_AT_ONCE: usize = 4;
+/// How far up the parent zone is looked for.
+const MAX_DEPTH: usize = 8;
+/// Servers of the parent zone that are asked.
+const MAX_PARENTS: usize = 8;
+/// Where name servers answer.
+const DNS_PORT: u16 = 53;
+
+/// Looks from outside at what is decided here.
+#[derive(Debug)]
+pub(crate) struct Observatory {
+    /// This agent.
+    pub(crate) name: AgentName,
+    /// The group.
+    pub(crate) group: Group,
+    /// The other agents.
+    pub(crate) peers: Peers,
+    /// The resolvers that are configured.
+    pub(crate) resolvers: Vec<SocketAddr>,
+    /// Which other addresses may be asked.
+    pub(crate) policy: AddressPolicy,
+    /// Room for looks.
+    pub(crate) room: Semaphore,
+}
+
+impl Observatory {
+    /// An observatory of an agent.
+    pub(crate) fn new(
+        name: AgentName,
+        (group, peers): (Group, Peers),
+        resolvers: Vec<SocketAddr>,
+        policy: AddressPolicy,
+    ) -> Self {
+        Self { name, group, peers, resolvers, policy, room: Semaphore::new(LOOKS_AT_ONCE) }
+    }
+
+    /// What this agent is told by the targets, and by its own resolvers.
+    pub(crate) async fn look_here(&self, lookup: &Lookup) -> Vec<Sighting> {
+        let Ok(_room) = self.room.acquire().await else { return Vec::new() };
+        let own = self.resolvers.iter().map(|ip| Target { address: *ip, server: None });
+        let targets: BTreeSet<Target> =
+            lookup.targets.iter().cloned().chain(own).take(MAX_TARGETS).collect();
+        let looks = targets.into_iter().map(|target| self.look_at(lookup, target));
+        stream::iter(looks).buffered(AT_ONCE).collect().await
+    }
+
+    async fn look_at(&self, lookup: &Lookup, target: Target) -> Sighting {
+        let begun = Instant::now();
+        let seen = match self.may_ask(target.address) {
+            Ok(()) => ask(lookup, &target).await.map_err(|error| error.to_string()),
+            Err(denial) => Err(denial),
+        };
+        let asker = self.name.to_string();
+        Sighting { asker, target, seen, round_trip: begun.elapsed() }
+    }
+
+    fn may_ask(&self, address: SocketAddr) -> Result<(), String> {
+        if self.resolvers.contains(&address) {
+            return Ok(());
+        }
+        let denied = |denial| format!("this agent may not ask it: {denial} (probe.allow)");
+        self.policy.check(address.ip()).map_err(denied)
+    }
+
+    /// What another agent is told; its name where it does not answer.
+    async fn look_from(&self, peer: AgentId, body: Vec<u8>) -> Result<Vec<Sighting>, String> {
+        let answer = self.peers.call(peer, MessageKind::Lookup, body, PEER_LIMIT).await;
+        let sightings = answer.ok().and_then(|bytes| decode_sightings(&bytes).ok());
+        sightings.ok_or_else(|| {
+            let status = self.group.status();
+            let status = status.borrow();
+            let member = status.members.iter().find(|member| member.id == peer);
+            member.map_or_else(|| format!("agent {peer}"), |member| member.name.clone())
+        })
+    }
+
+    /// Every address of the zone's name servers.
+    async fn servers_of(&self, zone: &Zone) -> Vec<Target> {
+        let mut targets = Vec::new();
+        for server in zone.name_servers.iter().take(MAX_TARGETS) {
+            let mut addresses = server.addresses.clone();
+            if let (true, Some(resolver)) = (addresses.is_empty(), self.resolvers.first()) {
+                addresses = lookup::addresses_of(*resolver, &server.name).await;
+            }
+            let at = |ip: &IpAddr| Target {
+                address: SocketAddr::new(*ip, DNS_PORT),
+                server: Some(server.name.clone()),
+            };
+            targets.extend(addresses.iter().map(at));
+        }
+        targets
+    }
+
+    async fn delegations_of(&self, zone: &DnsName) -> Vec<Delegation> {
+        let parents = self.parents_of(zone).await;
+        let permitted = parents.into_iter().filter(|parent| self.may_ask(*parent).is_ok());
+        let asked = permitted.map(|parent| lookup::delegation(parent, zone));
+        let answers = futures_util::future::join_all(asked).await;
+        answers.into_iter().filter_map(Result::ok).collect()
+    }
+
+    /// The addresses of the servers of the zone above, as the first resolver tells them.
+    async fn parents_of(&self, zone: &DnsName) -> Vec<SocketAddr> {
+        let Some(resolver) = self.resolvers.first().copied() else { return Vec::new() };
+        let mut above = zone.parent();
+        for _ in 0..MAX_DEPTH {
+            let Some(name) = above else { return Vec::new() };
+            let servers = lookup::servers_of(resolver, &name).await;
+            if servers.is_empty() {
+                above = name.parent();
+                continue;
+            }
+            let mut found = Vec::new();
+            for server in servers.iter().take(MAX_PARENTS) {
+                let addresses = lookup::addresses_of(resolver, server).await;
+                found.extend(addresses.iter().map(|ip| SocketAddr::new(*ip, DNS_PORT)));
+            }
+            found.truncate(MAX_PARENTS);
+            return found;
+        }
+        Vec::new()
+    }
+}
+
+async fn ask(wanted: &Lookup, target: &Target) -> Result<Seen, LookupError> {
+    let resolve = target.server.is_none();
+    let question = (&wanted.name, wanted.asked);
+    let mut seen = lookup::look_up(target.address, question, resolve).await?;
+    if !resolve {
+        seen.serial = lookup::serial_of(target.address, &wanted.zone).await?;
+    }
+    Ok(seen)
+}
+
+#[async_trait]
+impl Propagation for Observatory {
+    async fn look(&self, lookup: Lookup, zone: &Zone) -> Looked {
+        let mut lookup = lookup;
+        lookup.targets.extend(self.servers_of(zone).await);
+        lookup.targets.truncate(MAX_TARGETS);
+        let body = lookup.encode();
+        let peers = self.peers.others();
+        let elsewhere = peers.into_iter().map(|peer| self.look_from(peer, body.clone()));
+        let (here, elsewhere, delegations) = tokio::join!(
+            self.look_here(&lookup),
+            futures_util::future::join_all(elsewhere),
+            self.delegations_of(&zone.name)
+        );
+        let mut looked = Looked { sightings: here, silent: Vec::new(), delegations };
+        for answer in elsewhere {
+            match answer {
+                Ok(sightings) => looked.sightings.extend(sightings),
+                Err(silent) => looked.silent.push(silent),
+            }
+        }
+        looked
+    }
+}

@@ -1,0 +1,158 @@
+//! `holdfast dns propagation …`: what name servers, resolvers and the parent zone say of a name, seen from every agent.
+
+use std::time::Duration;
+
+use holdfast_core::DnsName;
+use holdfast_wire::pb::v1 as pb;
+
+use crate::client::{Client, dns};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{Cell, Column, Page, Table, Tone, json};
+use crate::session::{Outcome, Session};
+use crate::words;
+
+/// What one look may take: agents wait for servers that do not answer.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// The pause between two looks with `--follow`.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// Arguments of `dns propagation`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The name.
+    name: DnsName,
+    /// A, AAAA or CNAME.
+    #[arg(default_value = "A")]
+    kind: String,
+    /// Also ask this resolver: an IP address, with or without a port. May be given several times.
+    #[arg(long = "resolver", value_name = "ADDRESS")]
+    resolvers: Vec<String>,
+    /// Look again until everybody tells what is decided.
+    #[arg(long)]
+    follow: bool,
+    /// End with 2 where something is wrong or somebody tells something else.
+    #[arg(long)]
+    exit_code: bool,
+}
+
+/// Looks once, or until all agree.
+pub(crate) async fn run(args: Args, session: &Session) -> Outcome {
+    let mut client = session.client()?;
+    client.allow(PATIENCE);
+    loop {
+        client.renew();
+        let answer = look(&client, &args).await?;
+        let well = is_well(&answer);
+        session.out.page(&page(&answer))?;
+        if !args.follow || well {
+            return Ok(if args.exit_code && !well { Exit::Differs } else { Exit::Success });
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+async fn look(client: &Client, args: &Args) -> Result<pb::CheckPropagationResponse, Failure> {
+    let message = pb::CheckPropagationRequest {
+        name: args.name.to_string(),
+        r#type: args.kind.to_ascii_uppercase(),
+        resolvers: args.resolvers.clone(),
+    };
+    let answer = client.call(format!("look at {} from outside", args.name), async |channel| {
+        dns(channel).check_propagation(client.request(message.clone())).await
+    });
+    Ok(answer.await?.value)
+}
+
+fn is_well(answer: &pb::CheckPropagationResponse) -> bool {
+    answer.findings.is_empty() && answer.sightings.iter().all(|sighting| sighting.agrees)
+}
+
+fn page(answer: &pb::CheckPropagationResponse) -> Page {
+    let columns = ["AGENT", "TARGET", "SERVER", "TOLD", "TTL", "SERIAL", "RTT", "AGREES"];
+    let mut table = Table::new(columns.map(Column::new));
+    for sighting in &answer.sightings {
+        table.row(row(sighting));
+    }
+    let agree = answer.sightings.iter().filter(|sighting| sighting.agrees).count();
+    let decided = match (answer.refused, answer.expected.is_empty()) {
+        (true, _) => "SERVFAIL".to_owned(),
+        (false, true) => "no data".to_owned(),
+        (false, false) => answer.expected.join(", "),
+    };
+    let mut text = format!(
+        "decided: {decided} (index {}); {agree} of {} answers agree; old answers are over at {}",
+        answer.index,
+        answer.sightings.len(),
+        words::time_of_day(answer.over_at_ms)
+    );
+    if answer.parents == 0 {
+        text.push_str("\nthe parent zone was not asked: no resolver is configured (dns.propagation.resolvers) or knows it");
+    }
+    let wrong = answer.findings.iter().map(|one| format!("{}: {}", one.fault, one.text));
+    let silent = answer.silent_agents.iter().map(|agent| format!("agent {agent} did not answer"));
+    Page::line(json::of(answer), text).warnings(wrong.chain(silent)).table(table)
+}
+
+fn row(sighting: &pb::Sighting) -> [Cell; 8] {
+    let none = pb::LookupTarget::default();
+    let target = sighting.target.as_ref().unwrap_or(&none);
+    let told = match (sighting.problem.as_str(), sighting.data.is_empty()) {
+        ("", true) => format!("nothing (rcode {})", sighting.code),
+        ("", false) => sighting.data.join(" "),
+        (problem, _) => problem.to_owned(),
+    };
+    let number = |number: Option<u32>| number.map_or("-".to_owned(), |number| number.to_string());
+    let server = if target.server.is_empty() { "resolver" } else { target.server.as_str() };
+    [
+        sighting.asker.as_str().into(),
+        target.address.as_str().into(),
+        server.into(),
+        told.into(),
+        number(sighting.ttl_seconds).into(),
+        number(sighting.serial).into(),
+        words::duration(sighting.round_trip_us / 1000).into(),
+        if sighting.agrees { Cell::toned("yes", Tone::Good) } else { Cell::toned("no", Tone::Bad) },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Format;
+
+    #[test]
+    fn a_look_shows_who_tells_what_and_what_is_wrong() {
+        let sighting = pb::Sighting {
+            asker: "eu-1".into(),
+            target: Some(pb::LookupTarget {
+                address: "192.0.2.53:53".into(),
+                server: String::new(),
+            }),
+            data: vec!["192.0.2.1".into()],
+            ttl_seconds: Some(600),
+            round_trip_us: 1500,
+            ..pb::Sighting::default()
+        };
+        let finding = pb::PropagationFinding {
+            fault: "long_ttl".into(),
+            subject: "192.0.2.53:53".into(),
+            text: "192.0.2.53:53 tells a TTL of 600 s".into(),
+        };
+        let answer = pb::CheckPropagationResponse {
+            sightings: vec![sighting],
+            findings: vec![finding],
+            expected: vec!["192.0.2.2".into()],
+            index: 9,
+            parents: 1,
+            ..pb::CheckPropagationResponse::default()
+        };
+        assert!(!is_well(&answer));
+        let text = page(&answer).render(Format::Table, false).expect("printable");
+        assert!(text.contains("decided: 192.0.2.2 (index 9); 0 of 1 answers agree"), "{text}");
+        assert!(
+            text.contains("eu-1   192.0.2.53:53  resolver  192.0.2.1  600  -       1ms  no"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,332 @@
+//! Whether the world knows what was decided: judges what name servers, resolvers and the parent zone were seen to say.
+//!
+//! ```text
+//! view ─▶ Expected ─┐
+//! Sighting (asker × target) ─┴▶ judge ─▶ Finding          zone, Delegation ─▶ judge_delegation ─▶ Finding
+//! ```
+//!
+//! A name server has to say what is decided, at once and with authority. A resolver may say what was decided before, for
+//! as long as the TTL that it was told; after that it is named. Nothing here asks anybody, and no decision rests on it:
+//! resolvers are not ours, and what they do is reported, not acted on.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+
+use crate::name::DnsName;
+use crate::spec::{RecordData, Zone};
+use crate::time::Timestamp;
+use crate::view::View;
+
+/// The most targets of one look.
+pub const MAX_TARGETS: usize = 64;
+/// What clocks and publication may add to a TTL before a resolver is said to keep an answer too long.
+const SLACK: Duration = Duration::from_secs(2);
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Asked {
+    /// IPv4 addresses.
+    A,
+    /// IPv6 addresses.
+    Aaaa,
+    /// A canonical name.
+    Cname,
+}
+
+impl Asked {
+    /// The type's name.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::Aaaa => "AAAA",
+            Self::Cname => "CNAME",
+        }
+    }
+
+    /// The type of this name, in any case.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::A, Self::Aaaa, Self::Cname]
+            .into_iter()
+            .find(|k| k.label().eq_ignore_ascii_case(text))
+    }
+}
+
+/// Who is asked.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Target {
+    /// Where.
+    pub address: SocketAddr,
+    /// The name server's name; `None` for a resolver.
+    pub server: Option<DnsName>,
+}
+
+/// What an answer said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The response code's number.
+    pub code: u16,
+    /// Whether it was said with authority.
+    pub authoritative: bool,
+    /// The data of the type asked for, in presentation form, and canonical names on the way.
+    pub data: Vec<String>,
+    /// The smallest TTL of the answer, in seconds.
+    pub ttl: Option<u32>,
+    /// The zone's serial, of a name server.
+    pub serial: Option<u32>,
+}
+
+/// What an agent was told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// The agent that asked.
+    pub asker: String,
+    /// Whom it asked.
+    pub target: Target,
+    /// What it was told, or why nothing.
+    pub seen: Result<Seen, String>,
+    /// How long it took.
+    pub round_trip: Duration,
+}
+
+/// What is decided about a name, and for how long something else may still be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// Every data that an answer may hold; empty where the name has none of this type.
+    pub allowed: Vec<String>,
+    /// SERVFAIL is answered.
+    pub refused: bool,
+    /// The longest TTL that any answer has carried of late.
+    pub longest: Duration,
+    /// When the last answer before this one has left every cache that keeps to TTLs.
+    pub over_at: Timestamp,
+}
+
+impl Expected {
+    /// What the view says of a name; `None` where it is none of ours.
+    pub fn of(view: &View, name: &DnsName, asked: Asked) -> Option<Self> {
+        let here = view.answers.names.get(name)?;
+        let sets = || here.sets.iter().flat_map(|set| set.records.iter().map(move |r| (set, &r.0)));
+        let allowed = sets().filter_map(|(_, data)| text_of(data, asked)).collect();
+        let told = here.sets.iter().map(|set| set.ttl).max().unwrap_or_default();
+        let status = here.service.as_ref().and_then(|id| view.services.get(id));
+        let (longest, over_at) = match status {
+            Some(status) => (
+                told.max(status.spec.dns.ttl),
+                (status.selected_at + status.ttl.served).max(status.ttl.forgotten_at),
+            ),
+            None => (told, Timestamp(0)),
+        };
+        Some(Self { allowed, refused: here.refused, longest, over_at })
+    }
+
+    /// Whether an answer is one that may be given at present.
+    pub fn agrees(&self, seen: &Seen) -> bool {
+        const SERVFAIL: u16 = 2;
+        if self.refused || self.allowed.is_empty() {
+            return seen.code == if self.refused { SERVFAIL } else { 0 } && seen.data.is_empty();
+        }
+        let known = |data: &String| self.allowed.contains(data);
+        seen.code == 0 && seen.data.first().is_some_and(known)
+    }
+}
+
+/// Data in presentation form, where it answers a question: an alias answers every one.
+fn text_of(data: &RecordData, asked: Asked) -> Option<String> {
+    match (data, asked) {
+        (RecordData::A(ip), Asked::A) => Some(ip.to_string()),
+        (RecordData::Aaaa(ip), Asked::Aaaa) => Some(ip.to_string()),
+        (RecordData::Cname(name), _) => Some(name.to_string()),
+        _ => None,
+    }
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// A name server or resolver does not answer.
+    Silent,
+    /// A name server answers without authority, or refuses.
+    Lame,
+    /// A name server tells something else than what is decided.
+    Stale,
+    /// Name servers have different serials.
+    SerialSkew,
+    /// A resolver tells a longer TTL than was ever given.
+    LongTtl,
+    /// A resolver tells an old answer although its TTL is over.
+    KeptTooLong,
+    /// The parent does not name a name server of the zone.
+    NotAtParent,
+    /// The parent names a name server that is none of the zone's.
+    NotInZone,
+    /// The parent gives no address for a name server inside the zone.
+    GlueMissing,
+    /// The parent gives other addresses than the zone.
+    GlueMismatch,
+}
+
+impl Fault {
+    /// Its name in reports.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Lame => "lame",
+            Self::Stale => "stale",
+            Self::SerialSkew => "serial_skew",
+            Self::LongTtl => "long_ttl",
+            Self::KeptTooLong => "kept_too_long",
+            Self::NotAtParent => "not_at_parent",
+            Self::NotInZone => "not_in_zone",
+            Self::GlueMissing => "glue_missing",
+            Self::GlueMismatch => "glue_mismatch",
+        }
+    }
+}
+
+/// Something that is wrong, with whom, and in words.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// What is wrong.
+    pub fault: Fault,
+    /// Whose fault it is: an address, or a name server's name.
+    pub subject: String,
+    /// What was seen, and what would be right.
+    pub text: String,
+}
+
+/// Judges what was seen at `now`.
+pub fn judge(expected: &Expected, sightings: &[Sighting], now: Timestamp) -> Vec<Finding> {
+    let mut findings: BTreeSet<Finding> = BTreeSet::new();
+    for sighting in sightings {
+        findings.extend(match &sighting.seen {
+            Err(problem) => {
+                Some(finding(Fault::Silent, sighting, format!("does not answer: {problem}")))
+            }
+            Ok(seen) if sighting.target.server.is_some() => judge_server(expected, sighting, seen),
+            Ok(seen) => judge_resolver(expected, sighting, seen, now),
+        });
+    }
+    findings.extend(serial_skew(sightings));
+    findings.into_iter().collect()
+}
+
+fn finding(fault: Fault, sighting: &Sighting, what: String) -> Finding {
+    let Target { address, server } = &sighting.target;
+    let text = match server {
+        Some(server) => format!("{server} ({address}) {what}, seen from {}", sighting.asker),
+        None => format!("{address} {what}, seen from {}", sighting.asker),
+    };
+    Finding { fault, subject: address.to_string(), text }
+}
+
+fn judge_server(expected: &Expected, sighting: &Sighting, seen: &Seen) -> Option<Finding> {
+    const REFUSED: u16 = 5;
+    if seen.code == REFUSED || (!seen.authoritative && !expected.refused) {
+        let what = format!("is lame: response code {}, no authority", seen.code);
+        return Some(finding(Fault::Lame, sighting, what));
+    }
+    let told = || format!("tells {} and not what is decided", told(seen));
+    (!expected.agrees(seen)).then(|| finding(Fault::Stale, sighting, told()))
+}
+
+fn judge_resolver(
+    expected: &Expected,
+    sighting: &Sighting,
+    seen: &Seen,
+    now: Timestamp,
+) -> Option<Finding> {
+    let longest = u32::try_from(expected.longest.as_secs()).unwrap_or(u32::MAX);
+    if let Some(ttl) = seen.ttl.filter(|ttl| *ttl > longest && !expected.allowed.is_empty()) {
+        let what = format!("tells a TTL of {ttl} s, and none was given above {longest} s");
+        return Some(finding(Fault::LongTtl, sighting, what));
+    }
+    if expected.agrees(seen) || now < expected.over_at + SLACK {
+        return None;
+    }
+    let late = now.since(expected.over_at).as_secs();
+    let what = format!("still tells {}, {late} s after the TTL was over", told(seen));
+    Some(finding(Fault::KeptTooLong, sighting, what))
+}
+
+fn told(seen: &Seen) -> String {
+    if seen.data.is_empty() {
+        format!("nothing (response code {})", seen.code)
+    } else {
+        seen.data.join(", ")
+    }
+}
+
+fn serial_skew(sightings: &[Sighting]) -> Option<Finding> {
+    let mut serials: BTreeMap<u32, BTreeSet<String>> = BTreeMap::new();
+    for sighting in sightings {
+        if let Ok(Seen { serial: Some(serial), .. }) = sighting.seen {
+            serials.entry(serial).or_default().insert(sighting.target.address.to_string());
+        }
+    }
+    let (lowest, behind) = serials.first_key_value()?;
+    let (highest, _) = serials.last_key_value()?;
+    if lowest == highest {
+        return None;
+    }
+    let behind: Vec<&str> = behind.iter().map(String::as_str).collect();
+    let behind = behind.join(", ");
+    let text = format!("{behind} has serial {lowest}, others {highest}: ask again, it should pass");
+    Some(Finding { fault: Fault::SerialSkew, subject: behind, text })
+}
+
+/// What a server of the parent zone says of a zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delegation {
+    /// Who said it.
+    pub parent: SocketAddr,
+    /// The zone's name servers.
+    pub servers: Vec<DnsName>,
+    /// Their addresses.
+    pub glue: Vec<(DnsName, IpAddr)>,
+}
+
+/// Judges what the parent says of a zone.
+pub fn judge_delegation(zone: &Zone, delegations: &[Delegation]) -> Vec<Finding> {
+    let mut findings = BTreeSet::new();
+    for delegation in delegations {
+        let at = delegation.parent;
+        let mut say = |fault, server: &DnsName, what: String| {
+            let text = format!("the parent's server {at} {what}");
+            findings.insert(Finding { fault, subject: server.to_string(), text });
+        };
+        for server in &zone.name_servers {
+            if !delegation.servers.contains(&server.name) {
+                say(Fault::NotAtParent, &server.name, format!("does not name {}", server.name));
+                continue;
+            }
+            let ours: BTreeSet<IpAddr> = server.addresses.iter().copied().collect();
+            let theirs: BTreeSet<IpAddr> = addresses_of(delegation, &server.name);
+            if !server.name.is_within(&zone.name) || ours == theirs {
+                continue;
+            }
+            if theirs.is_empty() {
+                say(Fault::GlueMissing, &server.name, format!("has no address of {}", server.name));
+            } else {
+                let what = format!("has {theirs:?} for {}, the zone has {ours:?}", server.name);
+                say(Fault::GlueMismatch, &server.name, what);
+            }
+        }
+        let declared = |name: &DnsName| zone.name_servers.iter().any(|server| server.name == *name);
+        for name in delegation.servers.iter().filter(|name| !declared(name)) {
+            say(Fault::NotInZone, name, format!("names {name}, which the zone does not"));
+        }
+    }
+    findings.into_iter().collect()
+}
+
+fn addresses_of(delegation: &Delegation, server: &DnsName) -> BTreeSet<IpAddr> {
+    let glue = delegation.glue.iter().filter(|(name, _)| name == server);
+    glue.map(|(_, address)| *address).collect()
+}
+
+#[cfg(test)]
+mod tests;

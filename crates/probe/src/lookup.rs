@@ -1,0 +1,208 @@
+//! Asks a DNS server what it says about a name, once, over UDP and then over TCP where the answer is cut.
+//!
+//! It reports what was said and judges nothing. Only an answer to our question with our id counts; whatever else
+//! arrives is waited past. A question is repeated once, because UDP loses packets, and has one deadline for all.
+//!
+//! What it deliberately does not do: follow aliases or referrals, cache, or choose a server.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query};
+use hickory_proto::rr::{Name, RData, RecordType};
+use holdfast_core::DnsName;
+use holdfast_core::propagation::{Asked, Delegation, Seen};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
+
+/// The EDNS payload size that passes everywhere without fragments (DNS flag day 2020).
+const PAYLOAD: u16 = 1232;
+/// The largest datagram that is taken.
+const MAX_DATAGRAM: usize = 4096;
+/// How long one attempt over UDP may take.
+const ATTEMPT: Duration = Duration::from_millis(800);
+/// Attempts over UDP.
+const ATTEMPTS: usize = 2;
+/// How long a question may take in all.
+const LIMIT: Duration = Duration::from_secs(3);
+/// Name servers of the parent zone that are taken note of.
+const MAX_SERVERS: usize = 16;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    /// None came in time.
+    #[error("no answer in time")]
+    Silent,
+    /// The network says no.
+    #[error("{0}")]
+    Network(#[from] std::io::Error),
+    /// What came is no DNS answer to the question.
+    #[error("the answer does not parse: {0}")]
+    Broken(String),
+}
+
+/// Asks `server` for a name. A resolver is asked to resolve, a name server only for what it has.
+pub async fn look_up(
+    server: SocketAddr,
+    (name, asked): (&DnsName, Asked),
+    resolve: bool,
+) -> Result<Seen, LookupError> {
+    let kind = match asked {
+        Asked::A => RecordType::A,
+        Asked::Aaaa => RecordType::AAAA,
+        Asked::Cname => RecordType::CNAME,
+    };
+    let answer = exchange(server, name, kind, resolve).await?;
+    let data = answer.answers.iter().filter_map(|record| text_of(&record.data)).collect();
+    Ok(Seen {
+        code: answer.metadata.response_code.into(),
+        authoritative: answer.metadata.authoritative,
+        data,
+        ttl: answer.answers.iter().map(|record| record.ttl).min(),
+        serial: None,
+    })
+}
+
+/// Asks a name server for a zone's serial; `None` where it tells none.
+pub async fn serial_of(server: SocketAddr, zone: &DnsName) -> Result<Option<u32>, LookupError> {
+    let answer = exchange(server, zone, RecordType::SOA, false).await?;
+    Ok(answer.answers.iter().find_map(|record| match &record.data {
+        RData::SOA(soa) => Some(soa.serial),
+        _ => None,
+    }))
+}
+
+/// The addresses that a resolver tells for a name.
+pub async fn addresses_of(resolver: SocketAddr, name: &DnsName) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    for kind in [RecordType::A, RecordType::AAAA] {
+        let Ok(answer) = exchange(resolver, name, kind, true).await else { continue };
+        found.extend(answer.answers.iter().filter_map(|record| record.data.ip_addr()));
+    }
+    found.truncate(MAX_SERVERS);
+    found
+}
+
+/// The name servers that a resolver tells for a zone; none where it is no zone.
+pub async fn servers_of(resolver: SocketAddr, zone: &DnsName) -> Vec<DnsName> {
+    match exchange(resolver, zone, RecordType::NS, true).await {
+        Ok(answer) => name_servers(answer.answers.iter().map(|record| &record.data)),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Asks a server of the parent zone whom it refers to for a zone.
+pub async fn delegation(parent: SocketAddr, zone: &DnsName) -> Result<Delegation, LookupError> {
+    let answer = exchange(parent, zone, RecordType::NS, false).await?;
+    let records = answer.authorities.iter().chain(&answer.answers);
+    let servers = name_servers(records.map(|record| &record.data));
+    let glue = answer.additionals.iter().filter_map(|record| {
+        let owner = DnsName::new(record.name.to_ascii().trim_end_matches('.')).ok()?;
+        Some((owner, record.data.ip_addr()?))
+    });
+    Ok(Delegation { parent, servers, glue: glue.take(4 * MAX_SERVERS).collect() })
+}
+
+fn name_servers<'a>(data: impl Iterator<Item = &'a RData>) -> Vec<DnsName> {
+    let names = data.filter_map(|data| match data {
+        RData::NS(server) => DnsName::new(server.0.to_ascii().trim_end_matches('.')).ok(),
+        _ => None,
+    });
+    names.take(MAX_SERVERS).collect()
+}
+
+fn text_of(data: &RData) -> Option<String> {
+    match data {
+        RData::A(ip) => Some(ip.0.to_string()),
+        RData::AAAA(ip) => Some(ip.0.to_string()),
+        RData::CNAME(name) => Some(name.0.to_ascii().trim_end_matches('.').to_ascii_lowercase()),
+        _ => None,
+    }
+}
+
+async fn exchange(
+    server: SocketAddr,
+    name: &DnsName,
+    kind: RecordType,
+    resolve: bool,
+) -> Result<Message, LookupError> {
+    let name = Name::from_ascii(format!("{name}."))
+        .map_err(|error| LookupError::Broken(error.to_string()))?;
+    let mut question = Message::new(rand::random(), MessageType::Query, OpCode::Query);
+    question.metadata.recursion_desired = resolve;
+    question.add_query(Query::query(name, kind));
+    let mut edns = Edns::new();
+    edns.set_max_payload(PAYLOAD);
+    question.set_edns(edns);
+    let bytes = question.to_vec().map_err(|error| LookupError::Broken(error.to_string()))?;
+    let asking = async {
+        let answer = over_udp(server, &question, &bytes).await?;
+        if answer.metadata.truncation {
+            over_tcp(server, &question, &bytes).await
+        } else {
+            Ok(answer)
+        }
+    };
+    tokio::time::timeout(LIMIT, asking).await.unwrap_or(Err(LookupError::Silent))
+}
+
+fn answers(question: &Message, answer: &Message) -> bool {
+    answer.metadata.id == question.metadata.id
+        && answer.metadata.message_type == MessageType::Response
+        && answer.queries.first().is_none_or(|query| question.queries.first() == Some(query))
+}
+
+async fn over_udp(
+    server: SocketAddr,
+    question: &Message,
+    bytes: &[u8],
+) -> Result<Message, LookupError> {
+    let any: IpAddr = match server {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    // Connected, so that only the server's datagrams and its port's ICMP errors arrive.
+    let socket = UdpSocket::bind((any, 0)).await?;
+    socket.connect(server).await?;
+    for _ in 0..ATTEMPTS {
+        socket.send(bytes).await?;
+        let heard = tokio::time::timeout(ATTEMPT, hear(&socket, question)).await;
+        if let Ok(answer) = heard {
+            return answer;
+        }
+    }
+    Err(LookupError::Silent)
+}
+
+async fn hear(socket: &UdpSocket, question: &Message) -> Result<Message, LookupError> {
+    let mut buffer = vec![0; MAX_DATAGRAM];
+    loop {
+        let length = socket.recv(&mut buffer).await?;
+        if let Ok(answer) = Message::from_vec(&buffer[..length])
+            && answers(question, &answer)
+        {
+            return Ok(answer);
+        }
+    }
+}
+
+async fn over_tcp(
+    server: SocketAddr,
+    question: &Message,
+    bytes: &[u8],
+) -> Result<Message, LookupError> {
+    let mut stream = TcpStream::connect(server).await?;
+    let length = u16::try_from(bytes.len()).expect("a query is shorter than 512 bytes");
+    stream.write_all(&[&length.to_be_bytes()[..], bytes].concat()).await?;
+    let length = stream.read_u16().await?;
+    let mut body = vec![0; usize::from(length)];
+    stream.read_exact(&mut body).await?;
+    let answer =
+        Message::from_vec(&body).map_err(|error| LookupError::Broken(error.to_string()))?;
+    if answers(question, &answer) {
+        Ok(answer)
+    } else {
+        Err(LookupError::Broken("it is to another question".into()))
+    }
+}
