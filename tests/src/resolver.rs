@@ -26,9 +26,18 @@ pub struct Resolver {
 impl Resolver {
     /// Starts it with the zone's servers as a stub zone.
     pub fn start(lab: &mut Lab, dir: &Path, servers: &[Ipv4Addr]) -> Result<Self> {
+        Self::start_with(lab, dir, &[(ZONE, servers)])
+    }
+
+    /// Starts it with these stub zones, of which one is the agents'.
+    pub fn start_with(lab: &mut Lab, dir: &Path, stubs: &[(&str, &[Ipv4Addr])]) -> Result<Self> {
         let host = lab.host("resolver", ADDRESS)?;
         let config = dir.join("unbound.conf");
-        let stubs: String = servers.iter().map(|ip| format!("  stub-addr: {ip}\n")).collect();
+        let stub = |(zone, servers): &(&str, &[Ipv4Addr])| {
+            let servers: String = servers.iter().map(|ip| format!("  stub-addr: {ip}\n")).collect();
+            format!("stub-zone:\n  name: \"{zone}\"\n  stub-prime: no\n{servers}")
+        };
+        let stubs: String = stubs.iter().map(stub).collect();
         std::fs::write(
             &config,
             format!(
@@ -36,7 +45,7 @@ impl Resolver {
              use-syslog: no\n  logfile: \"\"\n  pidfile: \"\"\n  username: \"\"\n  chroot: \"\"\n  directory: \"{}\"\n  \
              do-not-query-localhost: no\n  local-zone: \"test.\" nodefault\n  module-config: \"iterator\"\n  \
              num-threads: 1\n  root-hints: \"\"\nremote-control:\n  control-enable: no\n\
-             stub-zone:\n  name: \"{ZONE}\"\n  stub-prime: no\n{stubs}",
+             {stubs}",
                 dir.display()
             ),
         )?;

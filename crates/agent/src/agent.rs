@@ -141,12 +141,7 @@ impl Agent {
         let hub =
             Arc::new(Hub::new(id, group.clone(), peers.clone(), probing.clone(), silent_after));
         let heartbeats = Arc::new(Heartbeats::new(id, group.clone(), peers.clone(), hub.clone()));
-        let observatory = Arc::new(Observatory::new(
-            config.node.name.clone(),
-            (group.clone(), peers.clone()),
-            config.dns.resolvers.clone(),
-            config.probe.policy.clone(),
-        ));
+        let observatory = Arc::new(Observatory::new(config, group.clone(), peers.clone()));
         let groups = Groups::default();
         groups.insert(group.clone());
         let switchboard = Arc::new(Switchboard::new(config.cluster.id.clone(), id, groups));

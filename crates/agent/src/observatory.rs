@@ -27,6 +27,7 @@ use holdfast_wire::peer::MessageKind;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::config::Config;
 use crate::peers::Peers;
 
 /// Servers that one look asks at once.
@@ -46,28 +47,30 @@ const DNS_PORT: u16 = 53;
 #[derive(Debug)]
 pub(crate) struct Observatory {
     /// This agent.
-    pub(crate) name: AgentName,
+    name: AgentName,
     /// The group.
-    pub(crate) group: Group,
+    group: Group,
     /// The other agents.
-    pub(crate) peers: Peers,
+    peers: Peers,
     /// The resolvers that are configured.
-    pub(crate) resolvers: Vec<SocketAddr>,
+    resolvers: Vec<SocketAddr>,
     /// Which other addresses may be asked.
-    pub(crate) policy: AddressPolicy,
+    policy: AddressPolicy,
     /// Room for looks.
-    pub(crate) room: Semaphore,
+    room: Semaphore,
 }
 
 impl Observatory {
     /// An observatory of an agent.
-    pub(crate) fn new(
-        name: AgentName,
-        (group, peers): (Group, Peers),
-        resolvers: Vec<SocketAddr>,
-        policy: AddressPolicy,
-    ) -> Self {
-        Self { name, group, peers, resolvers, policy, room: Semaphore::new(LOOKS_AT_ONCE) }
+    pub(crate) fn new(config: &Config, group: Group, peers: Peers) -> Self {
+        Self {
+            name: config.node.name.clone(),
+            group,
+            peers,
+            resolvers: config.dns.resolvers.clone(),
+            policy: config.probe.policy.clone(),
+            room: Semaphore::new(LOOKS_AT_ONCE),
+        }
     }
 
     /// What this agent is told by the targets, and by its own resolvers.
@@ -127,17 +130,20 @@ impl Observatory {
         targets
     }
 
-    async fn delegations_of(&self, zone: &DnsName) -> Vec<Delegation> {
-        let parents = self.parents_of(zone).await;
+    /// What the zone above says, found by the first resolver there is.
+    async fn delegations_of(&self, zone: &DnsName, wanted: &Lookup) -> Vec<Delegation> {
+        let given = wanted.targets.iter().find(|target| target.server.is_none());
+        let given = given.map(|target| target.address).filter(|ip| self.may_ask(*ip).is_ok());
+        let Some(resolver) = self.resolvers.first().copied().or(given) else { return Vec::new() };
+        let parents = self.parents_of(zone, resolver).await;
         let permitted = parents.into_iter().filter(|parent| self.may_ask(*parent).is_ok());
         let asked = permitted.map(|parent| lookup::delegation(parent, zone));
         let answers = futures_util::future::join_all(asked).await;
         answers.into_iter().filter_map(Result::ok).collect()
     }
 
-    /// The addresses of the servers of the zone above, as the first resolver tells them.
-    async fn parents_of(&self, zone: &DnsName) -> Vec<SocketAddr> {
-        let Some(resolver) = self.resolvers.first().copied() else { return Vec::new() };
+    /// The addresses of the servers of the zone above, as a resolver tells them.
+    async fn parents_of(&self, zone: &DnsName, resolver: SocketAddr) -> Vec<SocketAddr> {
         let mut above = zone.parent();
         for _ in 0..MAX_DEPTH {
             let Some(name) = above else { return Vec::new() };
@@ -180,7 +186,7 @@ impl Propagation for Observatory {
         let (here, elsewhere, delegations) = tokio::join!(
             self.look_here(&lookup),
             futures_util::future::join_all(elsewhere),
-            self.delegations_of(&zone.name)
+            self.delegations_of(&zone.name, &lookup)
         );
         let mut looked = Looked { sightings: here, silent: Vec::new(), delegations };
         for answer in elsewhere {

@@ -99,7 +99,7 @@ pub struct Expected {
     pub allowed: Vec<String>,
     /// SERVFAIL is answered.
     pub refused: bool,
-    /// The longest TTL that any answer has carried of late.
+    /// The longest TTL that answers carry; one of before counts until `over_at`.
     pub longest: Duration,
     /// When the last answer before this one has left every cache that keeps to TTLs.
     pub over_at: Timestamp,
@@ -239,7 +239,8 @@ fn judge_resolver(
     seen: &Seen,
     now: Timestamp,
 ) -> Option<Finding> {
-    let longest = u32::try_from(expected.longest.as_secs()).unwrap_or(u32::MAX);
+    let longest = expected.longest.max(expected.over_at.since(now)).as_secs();
+    let longest = u32::try_from(longest).unwrap_or(u32::MAX);
     if let Some(ttl) = seen.ttl.filter(|ttl| *ttl > longest && !expected.allowed.is_empty()) {
         let what = format!("tells a TTL of {ttl} s, and none was given above {longest} s");
         return Some(finding(Fault::LongTtl, sighting, what));

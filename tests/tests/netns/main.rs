@@ -12,5 +12,6 @@ mod disks;
 mod endpoints;
 mod leaders;
 mod policies;
+mod propagation;
 mod transfers;
 mod transports;

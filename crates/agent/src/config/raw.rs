@@ -10,6 +10,7 @@ use holdfast_probe::{AddressPolicy, Cidr, CidrError};
 use serde::Deserialize;
 
 use super::encrypted::RawDnsTls;
+use super::propagation::RawPropagation;
 use super::{
     Cluster, Config, Dns, InitialMember, Listen, Node, Probe, Raft, Secrets, Telemetry, Tls,
     parse_duration,
@@ -189,7 +190,11 @@ impl Raw {
                 version: self.dns.version,
                 hostname: self.dns.hostname,
                 threads: self.dns.threads.unwrap_or(1),
-                resolvers: self.dns.propagation.check().map_err(|why| problem(RawPropagation::KEY, why))?,
+                resolvers: self
+                    .dns
+                    .propagation
+                    .check()
+                    .map_err(|why| problem(RawPropagation::KEY, why))?,
                 query_log: self.dns.query_log.map(|log| log.check(base)).transpose()?,
                 tls: self.dns.tls.map(|tls| tls.check(base)).transpose()?,
             },

@@ -67,6 +67,7 @@ fn resolvers_may_keep_an_answer_for_its_ttl() {
         ("an old one within the slack", seen("192.0.2.1", 0), over + SLACK.div_f32(2.0), None),
         ("an old one too long", seen("192.0.2.1", 3), NOW, Some(Fault::KeptTooLong)),
         ("a TTL that was never given", seen("192.0.2.2", 31), NOW, Some(Fault::LongTtl)),
+        ("a long TTL of before", seen("192.0.2.1", 90), Timestamp(over.0 - 90_000), None),
         ("a long TTL and old", seen("192.0.2.1", 3600), NOW, Some(Fault::LongTtl)),
     ] {
         let found = faults(&expected(), &[sighting(None, Ok(told))], now);

@@ -1,0 +1,159 @@
+//! What the world says: a resolver that keeps answers too long, a parent with the wrong glue, and a TTL that is lowered
+//! before a change.
+
+use std::fmt::Write as _;
+use std::net::Ipv4Addr;
+
+use anyhow::{Result, anyhow, ensure};
+use holdfast_tests::cluster::LIMIT;
+use holdfast_tests::lab::Lab;
+use holdfast_tests::manifest::{BRISK, Service, WEB, ZONE};
+use holdfast_tests::process::Process;
+use holdfast_tests::resolver::Resolver;
+use holdfast_tests::scenario::{NAME, SHOP, Scene};
+use holdfast_tests::{dns, poll, scenario};
+use serde_json::Value;
+
+const RESOLVER: &str = "10.77.0.5";
+const HOLDER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 6);
+const PARENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 7);
+/// Where the parent says that the second name server is.
+const WRONG: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 99);
+
+/// What `dns propagation` says of the service's name.
+fn look(scene: &Scene, resolvers: &[&str]) -> Result<Value> {
+    let mut words = vec!["dns", "propagation", NAME, "-o", "json"];
+    for resolver in resolvers {
+        words.extend(["--resolver", resolver]);
+    }
+    scene.cluster.cli(&words)?.json()
+}
+
+/// Whether a fault is named, and whose it is.
+fn names(look: &Value, fault: &str, subject: &str) -> bool {
+    let findings = look["findings"].as_array();
+    findings.into_iter().flatten().any(|one| one["fault"] == fault && one["subject"] == subject)
+}
+
+#[test]
+fn a_resolver_that_keeps_an_answer_too_long_is_named() -> Result<()> {
+    scenario(|scene| {
+        let dir = scene.dir().to_path_buf();
+        let addresses = scene.cluster.addresses();
+        let _resolver = Resolver::start(&mut scene.lab, &dir, &addresses)?;
+        let host = scene.lab.host("holder", HOLDER)?;
+        let mut command = host.command("python3");
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/holder.py"));
+        command.args([HOLDER.to_string(), addresses[0].to_string()]);
+        let _holder = Process::start("holder", &mut command, &dir.join("holder.log"))?;
+        poll::until("the holder", LIMIT, || dns::ask(&scene.cluster.client, HOLDER, NAME))?;
+
+        let holder = HOLDER.to_string();
+        let resolvers = [RESOLVER, &holder];
+        let agents = addresses.len();
+        poll::until("all to be well", LIMIT, || {
+            let before = look(scene, &resolvers)?;
+            let sightings = before["sightings"].as_array().map_or(0, Vec::len);
+            ensure!(sightings == agents * (agents + 2), "every agent asks everybody: {before:#}");
+            ensure!(before["findings"] == Value::Array(Vec::new()), "{before:#}");
+            Ok(())
+        })?;
+
+        scene.eu.kill()?;
+        scene.await_everywhere(&scene.answer_us())?;
+        let holder = format!("{holder}:53");
+        poll::until("the holder to be named", LIMIT, || {
+            let after = look(scene, &resolvers)?;
+            let kept = names(&after, "kept_too_long", &holder);
+            kept.then_some(()).ok_or_else(|| anyhow!("{after:#}"))
+        })?;
+        let after = look(scene, &resolvers)?;
+        ensure!(!names(&after, "kept_too_long", &format!("{RESOLVER}:53")), "{after:#}");
+        ensure!(!after["findings"].to_string().contains("stale"), "{after:#}");
+        Ok(())
+    })
+}
+
+/// An NSD that serves the zone above, and refers to the agents with one wrong address.
+fn start_parent(
+    lab: &mut Lab,
+    scene_dir: &std::path::Path,
+    agents: &[Ipv4Addr],
+) -> Result<Process> {
+    let mut zone = format!(
+        "$ORIGIN test.\n$TTL 60\n@ SOA ns.test. hostmaster.test. 1 3600 600 86400 60\n@ NS ns.test.\nns A {PARENT}\n"
+    );
+    for (place, address) in agents.iter().enumerate() {
+        let number = place + 1;
+        let glue = if number == 2 { WRONG } else { *address };
+        // Writing to a string does not fail.
+        let _ = writeln!(zone, "{ZONE}. NS ns{number}.{ZONE}.\nns{number}.{ZONE}. A {glue}");
+    }
+    let (config, file) = (scene_dir.join("nsd.conf"), scene_dir.join("test.zone"));
+    std::fs::write(&file, zone)?;
+    let dir = scene_dir.display();
+    std::fs::write(
+        &config,
+        format!(
+            "server:\n  ip-address: {PARENT}\n  username: \"\"\n  pidfile: \"\"\n  database: \"\"\n  \
+             zonesdir: \"{dir}\"\n  zonelistfile: \"{dir}/zone.list\"\n  xfrdfile: \"\"\n  \
+             server-count: 1\nremote-control:\n  control-enable: no\nzone:\n  name: test\n  zonefile: test.zone\n"
+        ),
+    )?;
+    let host = lab.host("parent", PARENT)?;
+    let mut command = host.command("nsd");
+    command.arg("-d").arg("-c").arg(&config);
+    let process = Process::start("nsd", &mut command, &scene_dir.join("nsd.log"))?;
+    poll::until("nsd", LIMIT, || dns::ask(&host, PARENT, "ns.test"))?;
+    Ok(process)
+}
+
+#[test]
+fn wrong_glue_at_the_parent_is_named() -> Result<()> {
+    scenario(|scene| {
+        let dir = scene.dir().to_path_buf();
+        let addresses = scene.cluster.addresses();
+        let _parent = start_parent(&mut scene.lab, &dir, &addresses)?;
+        let stubs: [(&str, &[Ipv4Addr]); 2] = [("test", &[PARENT]), (ZONE, &addresses)];
+        let _resolver = Resolver::start_with(&mut scene.lab, &dir, &stubs)?;
+        poll::until("the wrong glue and nothing else to be named", LIMIT, || {
+            let look = look(scene, &[RESOLVER])?;
+            ensure!(look["parents"] == 1, "the parent is found and asked: {look:#}");
+            ensure!(names(&look, "glue_mismatch", &format!("ns2.{ZONE}")), "{look:#}");
+            ensure!(look["findings"].as_array().map_or(0, Vec::len) == 1, "{look:#}");
+            Ok(())
+        })
+    })
+}
+
+#[test]
+fn a_lowered_ttl_is_told_and_waited_for() -> Result<()> {
+    scenario(|scene| {
+        let endpoints = [("eu", scene.eu.address(), 80), ("us", scene.us.address(), 80)];
+        let shop = Service { name: SHOP, endpoints: &endpoints, check: WEB, failover: BRISK };
+        scene.cluster.apply(&shop.to_yaml().replace("ttl: 1s", "ttl: 8s, ttl_min: 2s"))?;
+        let cluster = &scene.cluster;
+        let told = || -> Result<u64> {
+            let look = look(scene, &[])?;
+            look["sightings"][0]["ttl_seconds"].as_u64().ok_or_else(|| anyhow!("{look:#}"))
+        };
+        poll::until_equal("the declared TTL", LIMIT, &8, told)?;
+        let refused = cluster
+            .cli(&["dns", "ttl", "lower", NAME, "--to", "1s", "--for", "1m", "--reason", "r"])?;
+        ensure!(refused.ok().is_err_and(|error| format!("{error:#}").contains("dns.ttl_min")));
+
+        let words = ["dns", "ttl", "lower", NAME, "--for", "1m", "--reason", "move", "-o", "json"];
+        let lowered = cluster.cli(&words)?;
+        ensure!(lowered.stderr.contains("the old TTL is over"), "{}", lowered.stderr);
+        let lowered = lowered.json()?;
+        let moment = |field: &str| lowered[field].as_u64().unwrap_or_default();
+        let waited = moment("safe_at_ms").saturating_sub(moment("published_at_ms"));
+        ensure!(lowered["ttl_ms"] == 2000 && waited == 8000, "{lowered:#}");
+        poll::until_equal("the lowered TTL", LIMIT, &2, told)?;
+
+        let orders = cluster.cli(&["dns", "ttl", "list", "-o", "json"])?.json()?;
+        ensure!(orders["orders"][0]["service"] == SHOP, "{orders:#}");
+        cluster.cli(&["dns", "ttl", "restore", SHOP])?.ok()?;
+        poll::until_equal("the declared TTL again", LIMIT, &8, told)
+    })
+}
