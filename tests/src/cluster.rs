@@ -265,6 +265,19 @@ impl Cluster {
         })
     }
 
+    /// The sum of an agent's counters of this name with all these labels, such as `why="reply"`; 0 for none.
+    pub fn counter(&self, place: usize, name: &str, labels: &[&str]) -> Result<f64> {
+        let server = (self.nodes[place].address(), HTTP).into();
+        let (_, text) = self.client.http(server, "/metrics")?;
+        let of_it = |line: &&str| {
+            let rest = line.strip_prefix(name);
+            rest.is_some_and(|rest| rest.starts_with(['{', ' ']))
+                && labels.iter().all(|label| line.contains(label))
+        };
+        let values = text.lines().filter(of_it).filter_map(|line| line.rsplit(' ').next());
+        values.map(|value| Ok(value.parse::<f64>()?)).sum()
+    }
+
     /// How an agent sees the cluster and itself, with the hash of its state.
     pub fn cluster_as_seen_by(&self, place: usize) -> Result<pb::GetClusterResponse> {
         self.call(place, async |channel| {
@@ -393,10 +406,18 @@ impl Node {
         self.dir.join("log")
     }
 
-    /// The number of its process.
+    /// The number of its process. Errors: it does not run.
     pub fn pid(&self) -> Result<u32> {
         let process = self.process.as_ref();
         process.map(Process::id).ok_or_else(|| anyhow!("{} does not run", self.name))
+    }
+
+    /// The memory that it has resident, in MiB. Errors: it does not run.
+    pub fn resident_mib(&self) -> Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|rest| rest.split_whitespace().next()).context("no VmRSS")?;
+        Ok(kib.parse::<f64>()? / 1024.0)
     }
 
     /// Sends its process a signal.

@@ -3,6 +3,7 @@
 //! ```text
 //! lab: one bridge, one namespace per host            10.77.0.0/24, no way out
 //!   cluster: `holdfast agent` ×3, certificates by `holdfast ca`, the CLI, gRPC and DNS from a client's namespace
+//!   abuse: floods, slow connections, and good clients beside them
 //!   site: a web server whose manners a file decides  resolver: unbound, told where the zone is
 //! epilogue: audit verified on every node, equal heads, states and epochs, and the shared invariants
 //! ```
@@ -10,6 +11,7 @@
 //! Waiting is always for a condition, with a deadline ([`poll`]). Everything that is started ends with its handle.
 //! Only [`holdfast_core`] and [`holdfast_wire`] are used of the workspace: the product is what runs in the processes.
 
+pub mod abuse;
 mod binary;
 pub mod cluster;
 pub mod dns;

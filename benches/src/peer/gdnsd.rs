@@ -54,7 +54,7 @@ fn config(listen: SocketAddr, home: &Path, failover: Option<&Failover<'_>>) -> S
     let home = home.display();
     let options = format!(
         "options => {{\n  listen => {{ {listen} => {{ udp_threads = 1, tcp_threads = 1, \
-         udp_rcvbuf = 4194304, udp_sndbuf = 4194304 }} }},\n  \
+         udp_rcvbuf = 1048576, udp_sndbuf = 1048576 }} }},\n  \
          run_dir => {home}/run,\n  state_dir => {home}/state,\n}}\n"
     );
     let Some(Failover { a, b, port, interval, threshold, .. }) = failover else {

@@ -23,7 +23,7 @@ pub(crate) fn launch(served: &Served<'_>) -> Result<Launch> {
     let (ip, port, at) = (served.listen.ip(), served.listen.port(), home.display());
     let config = format!(
         "launch=bind\nbind-config={at}/named.conf\nlocal-address={ip}\nlocal-port={port}\nsocket-dir={at}\n\
-         config-dir={at}\nreceiver-threads=1\ndistributor-threads=1\nloglevel=0\nquiet=yes\nlog-dns-queries=no\n\
+         config-dir={at}\nreceiver-threads=1\ndistributor-threads=1\nloglevel=0\nlog-dns-queries=no\n\
          query-logging=no\nmax-tcp-connections=128\nmax-tcp-connections-per-client=128\nguardian=no\ndaemon=no\n\
          cache-ttl=60\nquery-cache-ttl=60\nnegquery-cache-ttl=60\nsecurity-poll-suffix=\n"
     );

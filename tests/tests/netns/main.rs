@@ -5,6 +5,7 @@
 
 #![cfg(feature = "netns")]
 
+mod abuse;
 mod bad_input;
 mod bad_requests;
 mod clients;
