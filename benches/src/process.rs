@@ -14,6 +14,9 @@ use tokio::time::Instant;
 /// Time between two looks at something that is awaited.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// `USER_HZ` is 100 on all of Linux.
+const TICK_US: f64 = 10_000.0;
+
 /// A running child.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -138,17 +141,22 @@ pub(crate) fn resident_mib(pid: u32) -> Result<(f64, f64)> {
 /// Processor time of a process, its threads and its children so far, in microseconds.
 pub(crate) fn cpu_us(pid: u32) -> f64 {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return 0.0 };
-    tasks.flatten().map(|task| thread_us(&task.path())).sum()
+    let threads: f64 = tasks.flatten().map(|task| thread_us(&task.path())).sum();
+    threads.max(group_us(pid)) + children(pid).into_iter().map(cpu_us).sum::<f64>()
 }
 
 fn thread_us(task: &Path) -> f64 {
     let schedstat = std::fs::read_to_string(task.join("schedstat")).unwrap_or_default();
-    let own = schedstat
-        .split_whitespace()
-        .next()
-        .and_then(|ns| ns.parse::<f64>().ok())
-        .unwrap_or_default();
-    own / 1000.0 + children_of_thread(task).into_iter().map(cpu_us).sum::<f64>()
+    let ns = schedstat.split_whitespace().next().and_then(|ns| ns.parse::<f64>().ok());
+    ns.unwrap_or_default() / 1000.0
+}
+
+/// The same of a process alone, in whole ticks, with the threads that have ended.
+fn group_us(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name, in parentheses, may hold anything; utime and stime are the twelfth and thirteenth field behind it.
+    let fields = stat.rsplit(") ").next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() * TICK_US
 }
 
 /// Memory of a process and its children in bytes, each page that they share counted once.
@@ -206,8 +214,6 @@ impl Others {
 /// What all processors have spent on processes so far, interrupts left out: those of datagrams on loopback fall on
 /// whoever sends.
 fn busy_us() -> f64 {
-    /// `USER_HZ` is 100 on all of Linux.
-    const TICK_US: f64 = 10_000.0;
     let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
     let line = stat.lines().next().unwrap_or_default();
     let fields: Vec<f64> =

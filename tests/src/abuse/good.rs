@@ -24,6 +24,9 @@ const TCP_PATIENCE: Duration = Duration::from_secs(3);
 /// Connections that are tried.
 const TCP_TRIES: usize = 3;
 
+/// Clients that are not done by then have lost what they did not ask.
+const LIMIT: Duration = Duration::from_secs(60);
+
 /// How a host's clients ask.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan<'a> {
@@ -95,9 +98,9 @@ pub fn ask_over_tcp(
     let plan = Plan { name, right, clients: 1, questions, gap: Duration::ZERO, cookies: false };
     host.inside(|| {
         let mut client = Client::new(server)?;
-        let mut tally = Tally::default();
-        for _ in 0..questions {
-            tally.asked += 1;
+        let mut tally = Tally { asked: u64::from(questions), ..Tally::default() };
+        let deadline = Instant::now() + LIMIT;
+        for _ in (0..questions).take_while(|_| Instant::now() < deadline) {
             let mut tries = 0..TCP_TRIES;
             tally.by_tcp +=
                 u64::from(tries.any(|_| client.is_right_over_tcp(plan).unwrap_or(false)));
@@ -131,9 +134,13 @@ impl Client {
     }
 
     fn ask_all(&mut self, plan: Plan<'_>) -> Result<Tally> {
-        let mut tally = Tally::default();
+        let mut tally = Tally { asked: u64::from(plan.questions), ..Tally::default() };
         let mut due = Instant::now();
+        let deadline = due + LIMIT;
         for _ in 0..plan.questions {
+            if Instant::now() >= deadline {
+                break;
+            }
             while let Some(left) = due.checked_duration_since(Instant::now()) {
                 if left.is_zero() {
                     break;
@@ -141,7 +148,6 @@ impl Client {
                 std::thread::park_timeout(left);
             }
             due = Instant::now() + plan.gap;
-            tally.asked += 1;
             if self.is_right_over_udp(plan)? {
                 tally.by_udp += 1;
             } else if (0..TCP_TRIES).any(|_| self.is_right_over_tcp(plan).unwrap_or(false)) {
