@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use hickory_proto::rr::RecordType;
-use holdfast_tests::abuse::flood::{Flood, Shot, anyone, random_label};
+use holdfast_tests::abuse::flood::{Flood, Shot, anyone};
 use holdfast_tests::abuse::good::{Plan, Tally, ask_much, ask_over_tcp};
 use holdfast_tests::abuse::quota::Quota;
 use holdfast_tests::abuse::slow::Slow;
