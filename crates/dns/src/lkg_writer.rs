@@ -11,6 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use holdfast_core::view::Answers;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +31,8 @@ const LAST_RETRY: Duration = Duration::from_secs(60);
 pub(crate) struct LkgWriter {
     source: AnswersSource,
     file: LastKnownGood,
-    written: Option<Arc<Published>>,
+    /// Of the last view that was written, what the next one is compared with: not its compiled table.
+    written: Option<(Position, Arc<Answers>)>,
     failures: u32,
 }
 
@@ -77,7 +79,7 @@ impl LkgWriter {
 
     /// The newest view, if it is not on disk.
     fn newest(&self) -> Option<Arc<Published>> {
-        let written = self.written.as_ref().map(|written| written.position());
+        let written = self.written.as_ref().map(|(position, _)| *position);
         let newest = self.source.current().filter(|newest| newest.position().live)?;
         (Some(newest.position()) > written).then_some(newest)
     }
@@ -86,7 +88,8 @@ impl LkgWriter {
     /// costs as much as has changed.
     fn answers_otherwise(&self) -> bool {
         let Some(newest) = self.newest() else { return false };
-        let (newest, written) = (newest.answers(), self.written.as_ref().map(|w| w.answers()));
+        let (newest, written) =
+            (newest.answers(), self.written.as_ref().map(|(_, answers)| answers));
         written.is_none_or(|on_disk| on_disk.names != newest.names || on_disk.zones != newest.zones)
     }
 
@@ -97,7 +100,7 @@ impl LkgWriter {
         let begun = Instant::now();
         match self.write(Arc::clone(&newest)).await {
             Ok(()) => {
-                self.written = Some(newest);
+                self.written = Some((newest.position(), Arc::clone(newest.answers())));
                 self.failures = 0;
                 Ok((begun.elapsed() * PAUSES).min(self.file.min_interval))
             }

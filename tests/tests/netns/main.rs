@@ -12,6 +12,7 @@ mod clients;
 mod disks;
 mod endpoints;
 mod leaders;
+mod peers;
 mod policies;
 mod propagation;
 mod transfers;
