@@ -87,6 +87,13 @@ const QUESTIONS: &[(&str, &[&str])] = &[
     ("plain", &["A", "DS"]),
 ];
 
+fn questions() -> impl Iterator<Item = (String, &'static str)> {
+    QUESTIONS.iter().flat_map(|(name, kinds)| {
+        let name = if *name == "@" { ZONE.to_owned() } else { format!("{name}.{ZONE}") };
+        kinds.iter().map(move |kind| (name.clone(), *kind))
+    })
+}
+
 fn start_nsd(lab: &mut Lab, dir: &Path, file: &Path) -> Result<(Host, Process)> {
     let host = lab.host("nsd", NSD)?;
     let config = dir.join("nsd.conf");
@@ -187,15 +194,12 @@ fn a_zone_file_is_answered_as_nsd_and_knot_answer_it() -> Result<()> {
             })?;
         }
         let mut differences = String::new();
-        for (name, kinds) in QUESTIONS {
-            let name = if *name == "@" { ZONE.to_owned() } else { format!("{name}.{ZONE}") };
-            for kind in *kinds {
-                let ours = asked(&client, agent, &name, kind)?;
-                for (server, address) in [("NSD", NSD), ("Knot", KNOT)] {
-                    let theirs = asked(&client, address, &name, kind)?;
-                    if ours != theirs {
-                        writeln!(differences, "{name} {kind}\n ours: {ours}\n {server}: {theirs}")?;
-                    }
+        for (name, kind) in questions() {
+            let ours = asked(&client, agent, &name, kind)?;
+            for (server, address) in [("NSD", NSD), ("Knot", KNOT)] {
+                let theirs = asked(&client, address, &name, kind)?;
+                if ours != theirs {
+                    writeln!(differences, "{name} {kind}\n ours: {ours}\n {server}: {theirs}")?;
                 }
             }
         }
