@@ -6,7 +6,7 @@ use std::sync::Arc;
 use holdfast_audit::{AuditLog, Health};
 use holdfast_consensus::Group;
 use holdfast_core::Timestamp;
-use holdfast_dns::AnswersSource;
+use holdfast_dns::{AnswersSource, Geo};
 
 use crate::config::Config;
 use crate::http::Part;
@@ -26,6 +26,7 @@ struct Inner {
     audit: AuditLog,
     answers: AnswersSource,
     dns: Vec<SocketAddr>,
+    geo: Geo,
     started_at: Timestamp,
     certificate_expires: Option<Timestamp>,
 }
@@ -45,6 +46,8 @@ pub(crate) struct Sources {
     pub(crate) answers: AnswersSource,
     /// Where DNS is answered.
     pub(crate) dns: Vec<SocketAddr>,
+    /// Where clients of DNS are.
+    pub(crate) geo: Geo,
     /// When the process started.
     pub(crate) started_at: Timestamp,
     /// When the certificate ends.
@@ -54,11 +57,34 @@ pub(crate) struct Sources {
 impl Facts {
     /// Facts of these sources.
     pub(crate) fn new(sources: Sources) -> Self {
-        let Sources { config, tasks, group, audit, answers, dns, started_at, certificate_expires } =
-            sources;
-        let inner =
-            Inner { config, tasks, group, audit, answers, dns, started_at, certificate_expires };
+        let Sources {
+            config,
+            tasks,
+            group,
+            audit,
+            answers,
+            dns,
+            geo,
+            started_at,
+            certificate_expires,
+        } = sources;
+        let inner = Inner {
+            config,
+            tasks,
+            group,
+            audit,
+            answers,
+            dns,
+            geo,
+            started_at,
+            certificate_expires,
+        };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Where clients of DNS are.
+    pub(crate) fn geo(&self) -> &Geo {
+        &self.inner.geo
     }
 
     /// The configuration.

@@ -2,7 +2,7 @@
 //! and ends everything in good order when told to.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,10 @@ use holdfast_core::Timestamp;
 use holdfast_core::observation::Target;
 use holdfast_core::recovery::GroupTimes;
 use holdfast_core::seam::Clock;
+use holdfast_core::steer::Place;
 use holdfast_dns::{
-    ChaosConfig, DnsConfig, DnsError, DnsServer, EncryptedConfig, LastKnownGood, Transfers,
+    ChaosConfig, DnsConfig, DnsError, DnsServer, EncryptedConfig, Geo, GeoError, LastKnownGood,
+    Transfers,
 };
 use holdfast_probe::NetProber;
 use holdfast_seal::{KeyFileError, Sealer, SealingKeys};
@@ -70,6 +72,9 @@ pub enum StartError {
     /// DNS cannot be served.
     #[error("dns: {0}")]
     Dns(#[source] DnsError),
+    /// A database of places cannot be used.
+    #[error("dns.geo: {0}")]
+    Geo(#[source] GeoError),
     /// The audit store cannot be opened.
     #[error("audit: {0}")]
     Audit(#[source] holdfast_audit::OpenError),
@@ -155,6 +160,7 @@ impl Inside<'_> {
             Some(address) => Some(listen("listen.http", address).await?),
             None => None,
         };
+        let geo = dns.map(|dns| dns.geo().clone()).unwrap_or_default();
         let dns_addresses = dns.map(|dns| dns.local_addrs().to_vec()).unwrap_or_default();
         let wire = Arc::new(GrpcWire::new(GrpcWireConfig {
             tls: tls.as_ref().map(|tls| tls.client(None)),
@@ -181,6 +187,7 @@ impl Inside<'_> {
             audit: agent.audit.clone(),
             answers,
             dns: dns_addresses,
+            geo,
             started_at,
             certificate_expires: tls.as_ref().map(TlsMaterial::expires),
         });
@@ -262,6 +269,7 @@ async fn start_dns(
         query_log: config.dns.query_log.clone(),
         encrypted: config.dns.tls.as_ref().map(encrypted_config),
         streams: Some(transfers),
+        geo: places(config).await?,
         ..DnsConfig::default()
     };
     DnsServer::start(dns, answers.clone(), clock, stop).await.map(Some).map_err(StartError::Dns)
@@ -276,6 +284,13 @@ fn encrypted_config(tls: &DnsTls) -> EncryptedConfig {
         quic: tls.quic.clone(),
         look_every: CERTIFICATE_EVERY,
     }
+}
+
+/// Loads the databases of places. Errors: one of them cannot be used, and a start is when somebody looks.
+async fn places(config: &Config) -> Result<Geo, StartError> {
+    let geo = config.dns.geo.clone();
+    let loaded = tokio::task::spawn_blocking(move || Geo::load(&geo)).await;
+    loaded.expect("loading does not panic and is not aborted").map_err(StartError::Geo)
 }
 
 /// Serves other agents until told to stop; its own task, so that a slow client of the API costs it nothing.
@@ -341,6 +356,10 @@ impl HeartbeatSink for Beats {
 }
 
 impl NodeFacts for Facts {
+    fn place(&self, address: IpAddr) -> Option<Place> {
+        self.geo().place(address)
+    }
+
     fn identity(&self) -> NodeIdentity {
         let config = self.config();
         let dns: Vec<String> = self.dns().iter().map(SocketAddr::to_string).collect();

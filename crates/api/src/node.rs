@@ -1,10 +1,13 @@
 //! What the API asks the node that it runs in: facts about itself, and somebody to take heartbeats.
 
+use std::net::IpAddr;
+
 use async_trait::async_trait;
 use holdfast_core::observation::Target;
 use holdfast_core::propagation::{Delegation, Sighting};
 use holdfast_core::recovery::GroupTimes;
 use holdfast_core::spec::Zone;
+use holdfast_core::steer::Place;
 use holdfast_core::{AgentId, Timestamp};
 use holdfast_wire::lookup::Lookup;
 
@@ -76,6 +79,11 @@ pub trait NodeFacts: Send + Sync + 'static {
     fn certificate_expires(&self) -> Option<Timestamp>;
     /// What the group adds to every failover.
     fn group_times(&self) -> GroupTimes;
+    /// Where an address is, as this node's DNS server knows; `None` without a database.
+    fn place(&self, address: IpAddr) -> Option<Place> {
+        let _ = address;
+        None
+    }
 }
 
 /// Takes the beats of endpoints with a heartbeat check.

@@ -63,7 +63,7 @@ pub struct Observation {
     pub state: ObserverState,
     /// The last failure, when `state` is down.
     pub failure: Option<Failure>,
-    /// Latency of the probe that decided.
+    /// Latency of the probe that decided, or the smoothed one that replaced it since.
     pub latency: Duration,
     /// Wall time at the observer of the first probe of the run that led here (first failure, or first pass).
     pub since: Timestamp,

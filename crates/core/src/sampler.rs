@@ -23,6 +23,7 @@ use core::time::Duration;
 use crate::observation::{Observation, ObserverState, Target};
 use crate::sample::{Failure, FailureKind, Finding, Sample};
 use crate::spec::Check;
+use crate::steer::band;
 use crate::time::Timestamp;
 
 /// What a sample brought about.
@@ -56,6 +57,8 @@ pub struct Sampler {
     abstaining_since: Timestamp,
     since: Timestamp,
     latency: Duration,
+    /// Passes since `latency` was noted.
+    noted_before: u16,
     failure: Option<Failure>,
     round_trip: RoundTrip,
 }
@@ -65,6 +68,8 @@ impl Sampler {
     pub const MAX_ABSTENTIONS: u8 = 3;
     /// No gap and no timeout is shorter, whatever a check says.
     pub const MIN_GAP: Duration = Duration::from_millis(10);
+    /// A latency that was noted stands for at least so many passes.
+    pub const LATENCY_HOLD: u16 = 32;
     /// The adaptive timeout does not fall below this, nor below a quarter of the declared one.
     pub const MIN_TIMEOUT: Duration = Duration::from_millis(50);
 
@@ -79,6 +84,7 @@ impl Sampler {
             abstaining_since: Timestamp::default(),
             since: Timestamp::default(),
             latency: Duration::ZERO,
+            noted_before: 0,
             failure: None,
             round_trip: RoundTrip::default(),
         }
@@ -125,6 +131,21 @@ impl Sampler {
         }
     }
 
+    /// Notes the smoothed latency instead of the one noted last, where it has left that one's band by more than an
+    /// eighth and that one has stood for long enough; so an observation changes at most once in
+    /// [`LATENCY_HOLD`](Self::LATENCY_HOLD) passes. For services whose answers depend on latency.
+    pub fn follow_latency(&mut self) {
+        if self.state != ObserverState::Up || self.noted_before < Self::LATENCY_HOLD {
+            return;
+        }
+        let Some((smooth, _)) = self.round_trip.estimate else { return };
+        let (noted, at) = (band(self.latency), |micros| band(Duration::from_micros(micros)));
+        if at(smooth - smooth / 8) > noted || at(smooth + smooth / 8) < noted {
+            self.latency = Duration::from_micros(smooth);
+            self.noted_before = 0;
+        }
+    }
+
     /// Whether a run is short of its threshold, so that the next probe should come soon.
     ///
     /// An observer that abstains does not hurry: it is overloaded, or not allowed to look at all.
@@ -148,6 +169,7 @@ impl Sampler {
 
     fn pass(&mut self, sample: &Sample, wall: Timestamp) {
         self.abstentions = 0;
+        self.noted_before = self.noted_before.saturating_add(1);
         let length = match self.run {
             Run::Passes(n) if n > 0 => n.saturating_add(1),
             Run::Passes(_) | Run::Failures(_) => {
@@ -195,6 +217,7 @@ impl Sampler {
     fn settle(&mut self, state: ObserverState, latency: Duration, since: Timestamp) {
         self.state = state;
         self.latency = latency;
+        self.noted_before = 0;
         self.since = since;
     }
 

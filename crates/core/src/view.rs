@@ -24,6 +24,7 @@ use crate::quorum::{Evidence, Tally, Verdict};
 use crate::selection::Blocked;
 use crate::shared_map::SharedMap;
 use crate::spec::{RecordData, Service, Settings, Zone};
+use crate::steer::{Ring, Shares, Steering};
 use crate::time::Timestamp;
 use crate::tsig::TsigKey;
 use crate::ttl::Ttl;
@@ -59,14 +60,18 @@ pub struct ZoneAnswers {
 }
 
 /// How one answer is chosen from the records of a set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pick {
     /// All, in this order.
     All,
     /// Up to this many, beginning at a rotating place.
     Rotate(u8),
     /// One, by weight.
-    Weighted,
+    Weighted(Shares),
+    /// One, the same for a client's network.
+    Sticky(Ring),
+    /// By where the client is, or what is nearest to it.
+    Steered(Arc<Steering>),
 }
 
 /// The records of one type at one name.

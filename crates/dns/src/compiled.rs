@@ -56,6 +56,8 @@ pub(crate) struct Flat {
     ends: Box<[usize]>,
     /// The set's place among the name's, where the client decides.
     steered: Option<usize>,
+    /// Whether the choice asks where the client is.
+    pub(crate) by_place: bool,
 }
 
 impl Flat {
@@ -75,7 +77,8 @@ impl Flat {
             ends.push(bytes.len());
         }
         let steered = (ends.len() > 1 && set.pick != Pick::All).then_some(place);
-        Some(Self { kind, bytes: bytes.into(), ends: ends.into(), steered })
+        let by_place = steered.is_some() && steer::asks_for_place(set);
+        Some(Self { kind, bytes: bytes.into(), ends: ends.into(), steered, by_place })
     }
 
     /// Writes the records that a client gets; returns how many they are, and the scope of the choice.
@@ -219,6 +222,11 @@ impl Zone {
         let apex = wire_of(&source.zone.name);
         let tail = Tail::compile(&apex, &answer::negative_soa(source));
         Arc::new(Self { source: Arc::clone(source), apex_length: apex.len(), tail })
+    }
+
+    /// Whether answers are tailored to networks that resolvers tell.
+    pub(crate) fn tailors(&self) -> bool {
+        self.source.zone.client_subnet
     }
 
     pub(crate) fn name(&self) -> &DnsName {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use holdfast_core::GroupId;
 
+use crate::geo::Geo;
 use crate::query_log::QueryLogConfig;
 use crate::streams::Streams;
 
@@ -30,6 +31,8 @@ pub struct DnsConfig {
     pub nsid: Option<String>,
     /// Where the last view is kept for a restart without quorum; `None` keeps none.
     pub last_known_good: Option<LastKnownGood>,
+    /// Where clients are; empty for an agent that does not know.
+    pub geo: Geo,
     /// The encrypted transports; none without it.
     pub encrypted: Option<EncryptedConfig>,
     /// What answers transfers and updates over streams.

@@ -24,7 +24,9 @@ use holdfast_core::answer::{self, Answer, Code, Kind};
 use holdfast_core::steer::Client;
 use holdfast_core::view::ZoneAnswers;
 
+use crate::client::{Asker, Need};
 use crate::config::ChaosConfig;
+use crate::geo::Geo;
 use crate::limits::{HEADER, MAX_TCP};
 use crate::metric::QueryCounters;
 use crate::opt::Subnet;
@@ -46,6 +48,8 @@ pub struct Settings {
     pub nsid: Option<String>,
     /// How long a connection may idle, told to clients that ask for it (RFC 7828), in units of 100 ms.
     pub idle_timeout: Duration,
+    /// Where clients are.
+    pub geo: Geo,
     /// What answers transfers and updates over streams; without it the responder refuses them.
     pub streams: Option<Arc<dyn Streams>>,
 }
@@ -56,7 +60,6 @@ pub(crate) struct Context {
     /// The most bytes of the reply without its OPT.
     pub(crate) limit: u16,
     /// The network that the client asks for.
-    #[expect(dead_code, reason = "read by what tailors answers")]
     pub(crate) subnet: Option<Subnet>,
     /// How it came.
     pub(crate) transport: Transport,
@@ -164,7 +167,7 @@ impl Handler {
 
     /// The next turn. A bijection of the counter rather than the counter: clients ask in patterns (A, then AAAA), and
     /// every second number would always fall on the same record.
-    fn next_turn(&self) -> u32 {
+    pub(crate) fn next_turn(&self) -> u32 {
         let mut turn = self.turns.fetch_add(1, Ordering::Relaxed);
         turn = (turn ^ (turn >> 16)).wrapping_mul(0x85eb_ca6b);
         turn = (turn ^ (turn >> 13)).wrapping_mul(0xc2b2_ae35);
@@ -176,9 +179,9 @@ impl Handler {
         usize::from(self.context.limit).saturating_sub(HEADER + request.queries.as_bytes().len())
     }
 
-    /// The client at this address, at the next turn.
-    pub(crate) fn next_client(&self, address: IpAddr) -> Client {
-        Client::at(address, self.next_turn())
+    /// Who asks this question from this address.
+    pub(crate) fn asker(&self, source: IpAddr, subnet: Option<Subnet>) -> Asker<'_> {
+        Asker { source, subnet, geo: &self.settings.geo }
     }
 
     fn decide(&self, request: &Request) -> Decision {
@@ -215,19 +218,18 @@ impl Handler {
         if let Some(zone) = zone.filter(|zone| is_status(&asked, &zone.zone.name)) {
             return decide_status(metadata, query, published, zone);
         }
-        let mut decided = answer::answer(
-            published.answers(),
-            &asked,
-            Kind(query.query_type().into()),
-            &self.next_client(request.src().ip()),
-        );
+        let need = Need { subnet: zone.is_some_and(|zone| zone.zone.client_subnet), place: true };
+        let asker = self.asker(request.src().ip(), self.context.subnet);
+        let client = asker.client(self.next_turn(), need);
+        let mut decided =
+            answer::answer(published.answers(), &asked, Kind(query.query_type().into()), &client);
         trim(&mut decided, &asked, self.room(request));
         let name = Name::from(query.name());
         let mut decision =
             express(metadata, &Records { asked: &name, asked_core: &asked }, &decided);
         decision.zone = zone.map(|zone| zone.zone.name.clone());
         decision.remarks.error = reason(decided.code);
-        decision.remarks.scope = decided.scope;
+        decision.remarks.scope = asker.told(decided.scope, need);
         decision
     }
 

@@ -26,6 +26,7 @@ pub(crate) const TRANSFERS: &str = "holdfast_dns_transfers_total";
 pub(crate) const NOTIFIES: &str = "holdfast_dns_notifies_total";
 pub(crate) const TSIG_FAULTS: &str = "holdfast_dns_tsig_faults_total";
 pub(crate) const PANICS: &str = "holdfast_dns_panics_total";
+pub(crate) const GEO_BROKEN: &str = "holdfast_dns_geo_databases_broken";
 pub(crate) const QUERY_LOG_LOST: &str = "holdfast_dns_query_log_lost_total";
 
 /// The most zones with a label of their own.
@@ -48,6 +49,10 @@ pub(crate) fn describe() {
         "New certificates of encrypted DNS that could not be used"
     );
     describe_counter!(SOCKET_ERRORS, "Errors of DNS sockets, by transport and operation");
+    describe_gauge!(
+        GEO_BROKEN,
+        "Databases of places whose file cannot be read; an older one is used"
+    );
     describe_counter!(QUERY_LOG_LOST, "Samples of the query log that could not be written");
     describe_counter!(TRANSFERS, "Requests to copy a zone, by kind (axfr, ixfr) and result");
     describe_counter!(NOTIFIES, "NOTIFY messages, by result (sent, acknowledged)");

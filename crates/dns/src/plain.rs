@@ -7,8 +7,8 @@
 //! Invariant: byte for byte what the handler answers at the same turn.
 
 use hickory_proto::op::ResponseCode;
-use holdfast_core::steer::Client;
 
+use crate::client::{Asker, Need};
 use crate::compiled::Plan;
 use crate::handler::STATUS_LABEL;
 use crate::limits::HEADER;
@@ -38,7 +38,7 @@ pub(crate) fn answer(
     table: &Table,
     (wire, query): (&[u8], &Query),
     limit: u16,
-    client: impl FnOnce() -> Client,
+    (asker, turn): (&Asker<'_>, impl FnOnce() -> u32),
     out: &mut Vec<u8>,
 ) -> Option<(Told, Remarks)> {
     let field = |at: usize| u16::from_be_bytes([wire[at], wire[at + 1]]);
@@ -82,7 +82,11 @@ pub(crate) fn answer(
                     ResponseCode::NoError
                 }
                 Plan::Records(records, here) => {
-                    let (count, scope) = records.push(here, &client(), out);
+                    let subnet = table.zone(node.zone).tailors();
+                    let need = Need { subnet, place: records.by_place };
+                    let client = asker.client(turn(), need);
+                    let (count, scope) = records.push(here, &client, out);
+                    let scope = asker.told(scope, need);
                     finish(query, (Section::Answer, count), ResponseCode::NoError, limit, out);
                     let told = Told { zone: Some(node.zone), code: ResponseCode::NoError };
                     return Some((told, Remarks { scope, ..remarks }));
@@ -91,7 +95,7 @@ pub(crate) fn answer(
             Told { zone: Some(node.zone), code }
         }
     };
-    client();
+    turn();
     let negative = matches!(told.code, ResponseCode::NoError | ResponseCode::NXDomain);
     finish(query, (Section::Authority, usize::from(negative)), told.code, limit, out);
     Some((told, remarks))

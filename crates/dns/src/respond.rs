@@ -265,9 +265,10 @@ impl Responder {
         out: &mut Vec<u8>,
     ) -> Option<(ResponseCode, Remarks)> {
         let published = self.handler.published().filter(|_| self.compiled)?;
-        let client = || self.handler.next_client(peer.address.ip());
+        let asker = self.handler.asker(peer.address.ip(), context.subnet);
+        let turn = || self.handler.next_turn();
         let (told, remarks) =
-            plain::answer(published.table(), (wire, query), context.limit, client, out)?;
+            plain::answer(published.table(), (wire, query), context.limit, (&asker, turn), out)?;
         self.tally.count(told, peer.transport);
         Some((told.code, remarks))
     }

@@ -18,6 +18,7 @@ use crate::admission::Admission;
 use crate::bind::{Bound, bind};
 use crate::config::{DnsConfig, DnsError, LastKnownGood};
 use crate::encrypted::{Encrypted, Serving};
+use crate::geo::Geo;
 use crate::handler::Settings;
 use crate::lkg;
 use crate::lkg_writer::LkgWriter;
@@ -35,6 +36,7 @@ const TURN_STRIDE: u32 = 0x9e37_79b9;
 /// A running server.
 #[derive(Debug)]
 pub struct DnsServer {
+    geo: Geo,
     addresses: Vec<SocketAddr>,
     encrypted: Vec<(Transport, SocketAddr)>,
     tasks: TaskTracker,
@@ -58,6 +60,11 @@ impl DnsServer {
         })
         .await;
         started.expect("starting does not panic and is not aborted")
+    }
+
+    /// Where clients are, as this server looks it up.
+    pub fn geo(&self) -> &Geo {
+        &self.geo
     }
 
     /// The addresses that are answered at, over UDP and TCP both, in the order of the configuration.
@@ -108,6 +115,7 @@ impl Start {
             chaos: config.chaos.clone(),
             nsid: config.nsid.clone(),
             idle_timeout: config.tcp.idle_timeout,
+            geo: config.geo.clone(),
             streams: config.streams.clone(),
         });
         let shutdown = shutdown.child_token();
@@ -141,8 +149,12 @@ impl Start {
             let writer = LkgWriter::new(self.source.clone(), file);
             self.tasks.spawn(writer.run(self.shutdown.clone()));
         }
+        if !self.settings.geo.is_empty() {
+            self.tasks.spawn(self.settings.geo.clone().follow(self.shutdown.clone()));
+        }
         tracing::info!(?addresses, ?encrypted, threads = self.config.threads, "answering dns");
-        Ok(DnsServer { addresses, encrypted, tasks: self.tasks.clone(), threads })
+        let geo = self.settings.geo.clone();
+        Ok(DnsServer { geo, addresses, encrypted, tasks: self.tasks.clone(), threads })
     }
 
     fn restore(&self, file: &LastKnownGood) {

@@ -115,8 +115,10 @@ impl Board {
         }
         let mut refused = 0;
         for (target, (endpoint, check)) in wanted {
-            if !self.place(target, endpoint, check, changes) {
+            if !self.place(target.clone(), endpoint, check, changes) {
                 refused += 1;
+            } else if let Some(slot) = self.ids.get(&target).and_then(|id| self.slots.get_mut(id)) {
+                slot.measured = spec.policy.asks_for_latency();
             }
         }
         if refused == 0 {

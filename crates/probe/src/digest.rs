@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use holdfast_core::observation::{Observation, ObserverState, Target};
+use holdfast_core::steer::band;
 use tokio::sync::Notify;
 
 /// The latest opinion on every target.
@@ -61,12 +62,14 @@ impl Digest {
         self.len() == 0
     }
 
-    /// Keeps an opinion. It is a change if the state differs, or if what was probed does.
+    /// Keeps an opinion. It is a change if the state differs, or what was probed, or the band of latency.
     pub(crate) fn put(&self, observation: Observation) {
         let mut latest = self.lock();
         let is_news = match latest.opinions.get(&observation.target) {
             Some(old) => {
-                old.state != observation.state || old.fingerprint != observation.fingerprint
+                old.state != observation.state
+                    || old.fingerprint != observation.fingerprint
+                    || band(old.latency) != band(observation.latency)
             }
             None => observation.state != ObserverState::Unknown,
         };

@@ -30,6 +30,8 @@ pub(crate) struct Slot {
     sampler: Sampler,
     rhythm: Rhythm,
     burst: Option<Burst>,
+    /// Whether the service's answers depend on latency.
+    pub(crate) measured: bool,
     /// When the next probe is due; while one runs, when that one was.
     pub(crate) due: Instant,
     pub(crate) running: bool,
@@ -47,6 +49,7 @@ impl Slot {
             check,
             rhythm,
             burst: None,
+            measured: false,
             due: rhythm.first(Instant::now()),
             running: false,
             down_at: None,
@@ -119,6 +122,9 @@ impl Slot {
         let recorded = self.sampler.record(&done.sample, done.wall);
         if let Some(state) = recorded.changed {
             self.down_at = (state == ObserverState::Down).then_some(now);
+        }
+        if self.measured {
+            self.sampler.follow_latency();
         }
         self.count(&done.sample.finding);
         self.running = false;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_core::spec::{NameServer, RecordData, Soa, Zone};
+use holdfast_core::steer::Shares;
 use holdfast_core::view::{Answers, NameAnswers, Pick, RecordSet, ZoneAnswers};
 use holdfast_core::{DnsName, Epoch, SharedMap};
 use holdfast_dns::{Publisher, Responder, Settings, channel};
@@ -31,7 +32,7 @@ fn zone(apex: &str) -> (DnsName, Arc<ZoneAnswers>) {
 fn at(pick: Pick, sets: &[Vec<RecordData>]) -> Arc<NameAnswers> {
     let weigh = |records: &Vec<RecordData>| RecordSet {
         ttl: Duration::from_secs(30),
-        pick,
+        pick: pick.clone(),
         records: records.iter().map(|data| (data.clone(), 1)).collect(),
     };
     let sets = sets.iter().map(weigh).collect();
@@ -47,7 +48,11 @@ fn view() -> Answers {
         |target: &str| RecordData::Srv { priority: 1, weight: 2, port: 443, target: name(target) };
     let names: [(&str, Pick, Vec<Vec<RecordData>>); 11] = [
         ("a.example.test", Pick::All, vec![vec![a(1)]]),
-        ("b.example.test", Pick::Weighted, vec![vec![a(1), a(2), a(3)], vec![aaaa(1)]]),
+        (
+            "b.example.test",
+            Pick::Weighted(Shares::new([1; 3])),
+            vec![vec![a(1), a(2), a(3)], vec![aaaa(1)]],
+        ),
         ("c.example.test", Pick::Rotate(2), vec![vec![a(4), a(5), a(6)]]),
         ("d.example.test", Pick::All, vec![cname("a.example.test")]),
         ("e.example.test", Pick::All, vec![cname("f.example.test")]),

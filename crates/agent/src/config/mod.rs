@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use holdfast_core::{AgentId, AgentName, GroupId, RegionName};
-use holdfast_dns::QueryLogConfig;
+use holdfast_dns::{GeoConfig, QueryLogConfig};
 
 use holdfast_probe::AddressPolicy;
 
@@ -163,6 +163,8 @@ pub struct Dns {
     pub resolvers: Vec<SocketAddr>,
     /// The sampled query log; none where absent.
     pub query_log: Option<QueryLogConfig>,
+    /// Databases of where addresses are; none where absent.
+    pub geo: GeoConfig,
     /// The encrypted transports.
     pub tls: Option<DnsTls>,
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use holdfast_core::{AgentId, GroupId};
-use holdfast_dns::QueryLogConfig;
+use holdfast_dns::{GeoConfig, QueryLogConfig};
 use holdfast_probe::{AddressPolicy, Cidr, CidrError};
 use serde::Deserialize;
 
@@ -120,6 +120,23 @@ struct RawDns {
     tls: Option<RawDnsTls>,
     #[serde(default)]
     propagation: RawPropagation,
+    geo: Option<RawGeo>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawGeo {
+    database: PathBuf,
+    asn_database: Option<PathBuf>,
+}
+
+impl RawGeo {
+    fn check(self, base: &Path) -> GeoConfig {
+        let databases = [Some(self.database), self.asn_database];
+        GeoConfig {
+            databases: databases.into_iter().flatten().map(|path| base.join(path)).collect(),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -197,6 +214,7 @@ impl Raw {
                     .map_err(|why| problem(RawPropagation::KEY, why))?,
                 query_log: self.dns.query_log.map(|log| log.check(base)).transpose()?,
                 tls: self.dns.tls.map(|tls| tls.check(base)).transpose()?,
+                geo: self.dns.geo.map(|geo| geo.check(base)).unwrap_or_default(),
             },
             secrets: self.secrets.check(base)?,
             listen,

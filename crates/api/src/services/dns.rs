@@ -2,10 +2,12 @@
 
 use std::ops::Bound;
 
+use holdfast_core::View;
 use holdfast_core::answer::{self, AnswerData, AnswerRecord, Code, Kind};
 use holdfast_core::name::DnsName;
 use holdfast_core::presentation::absolute;
-use holdfast_core::steer::Client;
+use holdfast_core::spec::{Prefix, PrefixError};
+use holdfast_core::steer::{self, Client};
 use holdfast_core::time::millis;
 use holdfast_core::view::{Answers, NameAnswers};
 use holdfast_wire::pb::v1 as pb;
@@ -32,8 +34,10 @@ impl DnsService for Dns {
         let kind = kind_of(&call.body.r#type)?;
         let view = self.0.latest();
         let answers = &view.answers;
-        let answer = answer::answer(answers, &name, kind, &Client::anybody(call.body.turn));
+        let client = self.client(&call.body)?;
+        let answer = answer::answer(answers, &name, kind, &client);
         let decided = answers.names.get(&name);
+        let steps = decided.map(|here| steps(&view, here, kind, &client)).unwrap_or_default();
         let service = decided.and_then(|name| name.service.as_ref()).map(ToString::to_string);
         let records = |records: &[AnswerRecord]| records.iter().map(presented).collect();
         let response = pb::PreviewAnswerResponse {
@@ -46,6 +50,8 @@ impl DnsService for Dns {
             generation: answers.generation,
             service: service.unwrap_or_default(),
             epoch: decided.map_or(0, |name| name.epoch.0),
+            scope: answer.scope.into(),
+            steps,
         };
         Ok(at(answers.index, response))
     }
@@ -68,6 +74,30 @@ impl DnsService for Dns {
         let response = propagation::check(&self.0, &call.body).await?;
         Ok(at(response.index, response))
     }
+}
+
+impl Dns {
+    /// The client that a preview is for.
+    fn client(&self, request: &pb::PreviewAnswerRequest) -> Result<Client, Refusal> {
+        if request.client.is_empty() {
+            return Ok(Client::anybody(request.turn));
+        }
+        let network: Prefix = request
+            .client
+            .parse()
+            .map_err(|e: PrefixError| Refusal::field("client", e.to_string()))?;
+        let address = network.address.to_canonical();
+        let place = self.0.deps.facts.place(address);
+        Ok(Client { length: network.length, place, ..Client::at(address, request.turn) })
+    }
+}
+
+/// How the records of a service's set were chosen.
+fn steps(view: &View, here: &NameAnswers, kind: Kind, client: &Client) -> Vec<String> {
+    let set = here.sets.iter().find(|set| set.records.iter().any(|(data, _)| data.kind() == kind));
+    let service = here.service.as_ref().and_then(|id| view.services.get(id));
+    let steps = set.zip(service).map(|(set, service)| steer::explain(&service.spec, set, client));
+    steps.unwrap_or_default()
 }
 
 fn dump(

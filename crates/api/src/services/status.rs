@@ -1,7 +1,6 @@
 //! StatusService: everything on one page.
 
 use holdfast_core::quorum::Verdict;
-use holdfast_core::spec::Policy;
 use holdfast_core::view::ServiceStatus;
 use holdfast_core::{AgentId, View};
 use holdfast_wire::Convert as _;
@@ -62,11 +61,7 @@ fn name_of(view: &View, standing: &Standing, id: AgentId) -> String {
 fn line(view: &View, status: &ServiceStatus) -> pb::ServiceLine {
     let spec = &status.spec;
     let with = |verdict| status.endpoints.iter().filter(|e| e.verdict == verdict).count();
-    let policy = match spec.policy {
-        Policy::Failover => "failover",
-        Policy::Weighted => "weighted",
-        Policy::Multivalue { .. } => "multivalue",
-    };
+    let policy = spec.policy.label();
     let blocked = status.blocked.as_ref().map(|blocked| blocked.reason.to_proto());
     pb::ServiceLine {
         id: spec.id.to_string(),

@@ -25,7 +25,7 @@ async fn what_is_applied_is_read_back() {
     let question = pb::PreviewAnswerRequest {
         name: "shop.example.test".to_owned(),
         r#type: "A".to_owned(),
-        turn: 0,
+        ..pb::PreviewAnswerRequest::default()
     };
     let answer = dns.preview_answer(question).await.expect("a good question").into_inner();
     assert_eq!(answer.rcode, "NOERROR");

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use holdfast_core::DnsName;
+use holdfast_core::spec::Prefix;
 use holdfast_wire::pb::v1 as pb;
 
 use crate::client::{Client, dns};
@@ -41,6 +42,12 @@ pub(crate) struct AnswerArgs {
     /// Chooses where the service rotates or weighs.
     #[arg(long, default_value_t = 0, value_name = "N")]
     turn: u32,
+    /// The network that asks, such as 192.0.2.7 or 192.0.2.0/24; nobody in particular where absent.
+    #[arg(long, value_name = "ADDR[/LEN]")]
+    client: Option<Prefix>,
+    /// Say which rule matched, which pool and records it led to, and for how large a network that is true.
+    #[arg(long)]
+    explain: bool,
 }
 
 /// Arguments of `dns dump`.
@@ -56,7 +63,16 @@ pub(crate) async fn run(args: Args, session: &Session) -> Outcome {
     let page = match args {
         Args::Answer(args) => {
             let kind = args.kind.to_ascii_uppercase();
-            let answer = preview(&session.client()?, args.name.as_str(), &kind, args.turn).await?;
+            let message = pb::PreviewAnswerRequest {
+                name: args.name.to_string(),
+                r#type: kind.clone(),
+                turn: args.turn,
+                client: args.client.map(|client| client.to_string()).unwrap_or_default(),
+            };
+            let mut answer = previewed(&session.client()?, message).await?;
+            if !args.explain {
+                answer.steps.clear();
+            }
             answer_page(&answer, args.name.as_str(), &kind)
         }
         Args::Propagation(args) => return dns_propagation::run(args, session).await,
@@ -77,8 +93,17 @@ pub(crate) async fn preview(
     kind: &str,
     turn: u32,
 ) -> Result<pb::PreviewAnswerResponse, Failure> {
-    let message = pb::PreviewAnswerRequest { name: name.to_owned(), r#type: kind.to_owned(), turn };
-    let answer = client.call(format!("answer {name} {kind}"), async |channel| {
+    let (name, r#type, client_told) = (name.to_owned(), kind.to_owned(), String::new());
+    let message = pb::PreviewAnswerRequest { name, r#type, turn, client: client_told };
+    previewed(client, message).await
+}
+
+async fn previewed(
+    client: &Client,
+    message: pb::PreviewAnswerRequest,
+) -> Result<pb::PreviewAnswerResponse, Failure> {
+    let what = format!("answer {} {}", message.name, message.r#type);
+    let answer = client.call(what, async |channel| {
         dns(channel).preview_answer(client.request(message.clone())).await
     });
     Ok(answer.await?.value)
@@ -124,6 +149,9 @@ fn answer_page(answer: &pb::PreviewAnswerResponse, name: &str, kind: &str) -> Pa
     );
     for record in answer.answers.iter().chain(&answer.authority).chain(&answer.additional) {
         text.push_str(&zone_line(record));
+    }
+    for step in &answer.steps {
+        let _ = writeln!(text, ";; {step}");
     }
     if answer.service.is_empty() {
         // Writing to a String cannot fail.

@@ -235,6 +235,9 @@ fn policy(spec: &pb::Service) -> &'static str {
         Some(pb::policy::Policy::Failover(_)) => "failover",
         Some(pb::policy::Policy::Weighted(_)) => "weighted",
         Some(pb::policy::Policy::Multivalue(_)) => "multivalue",
+        Some(pb::policy::Policy::Sticky(_)) => "sticky",
+        Some(pb::policy::Policy::Geo(_)) => "geo",
+        Some(pb::policy::Policy::Nearest(_)) => "nearest",
         None => "-",
     }
 }

@@ -11,6 +11,7 @@
 
 mod check;
 pub(crate) mod duration;
+mod policy;
 mod service;
 mod text;
 mod transfer;

@@ -4,16 +4,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use holdfast_core::spec::{
-    AllDown, Endpoint, Failback, FailoverRules, Mode, Policy, Pool, Quorum, RegionRule, Service,
+    AllDown, Endpoint, Failback, FailoverRules, Mode, Pool, Quorum, RegionRule, Service,
     ServiceBinding, ServiceDns, SpecError,
 };
 use holdfast_core::ttl::{Tier, default_ttl};
 use holdfast_core::{DnsName, EndpointName, PoolName, RegionName, ServiceId};
-use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::check::CheckForm;
 use super::duration::Span;
+use super::policy::PolicyForm;
 use super::text::Place;
 
 const HOLD_DOWN: Duration = Duration::from_secs(300);
@@ -21,7 +21,6 @@ const COOLDOWN: Duration = Duration::from_secs(300);
 const MAX_MOVES: u16 = 6;
 const WINDOW: Duration = Duration::from_secs(3600);
 const VETO_PERCENT: u8 = 33;
-const MULTIVALUE_MAX: u8 = 8;
 /// Between the priorities of pools that give none, so that one fits in between later.
 const PRIORITY_STEP: u16 = 10;
 
@@ -68,62 +67,6 @@ impl DnsForm {
         let ttl = self.ttl.map_or(default_ttl(tier), |span| span.0);
         let ttl_min = self.ttl_min.map(|span| span.0);
         Ok(ServiceDns { txt: self.txt, https, ttl_min, tier, ..ServiceDns::new(self.name, ttl) })
-    }
-}
-
-const POLICIES: &[&str] = &["failover", "weighted", "multivalue"];
-
-/// `failover`, `weighted`, `multivalue` or `{multivalue: {max: 3}}`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum PolicyForm {
-    #[default]
-    Failover,
-    Weighted,
-    Multivalue(Multivalue),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Multivalue {
-    #[serde(default = "default_max")]
-    max: u8,
-}
-
-fn default_max() -> u8 {
-    MULTIVALUE_MAX
-}
-
-impl<'de> Deserialize<'de> for PolicyForm {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(PolicyReader)
-    }
-}
-
-struct PolicyReader;
-
-impl<'de> Visitor<'de> for PolicyReader {
-    type Value = PolicyForm;
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("failover, weighted, multivalue or {multivalue: {max: 3}}")
-    }
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<PolicyForm, E> {
-        match text {
-            "failover" => Ok(PolicyForm::Failover),
-            "weighted" => Ok(PolicyForm::Weighted),
-            "multivalue" => Ok(PolicyForm::Multivalue(Multivalue { max: MULTIVALUE_MAX })),
-            other => Err(E::unknown_variant(other, POLICIES)),
-        }
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PolicyForm, A::Error> {
-        let mut policy = None;
-        while let Some(key) = map.next_key::<String>()? {
-            if key != "multivalue" {
-                return Err(de::Error::unknown_field(&key, &["multivalue"]));
-            }
-            policy = Some(PolicyForm::Multivalue(map.next_value()?));
-        }
-        policy.ok_or_else(|| de::Error::missing_field("multivalue"))
     }
 }
 
@@ -238,11 +181,7 @@ impl ServiceForm {
         let service = Service {
             id,
             dns: self.dns.into_dns(tier(self.tier)?)?,
-            policy: match self.policy {
-                PolicyForm::Failover => Policy::Failover,
-                PolicyForm::Weighted => Policy::Weighted,
-                PolicyForm::Multivalue(Multivalue { max }) => Policy::Multivalue { max },
-            },
+            policy: self.policy.into_policy()?,
             pools: self
                 .pools
                 .into_iter()
@@ -335,11 +274,7 @@ impl From<&Service> for ServiceForm {
                 txt: service.dns.txt.clone(),
                 https: service.dns.https.as_ref().map(|https| https.params.to_string()),
             },
-            policy: match service.policy {
-                Policy::Failover => PolicyForm::Failover,
-                Policy::Weighted => PolicyForm::Weighted,
-                Policy::Multivalue { max } => PolicyForm::Multivalue(Multivalue { max }),
-            },
+            policy: PolicyForm::from(&service.policy),
             pools: service.pools.iter().map(PoolForm::from).collect(),
             checks: service.checks.iter().map(CheckForm::from).collect(),
             quorum: QuorumForm {

@@ -492,3 +492,39 @@ fn a_zone_says_who_copies_and_changes_it_and_whence_it_comes() {
         assert!(error.contains(why), "{error}");
     }
 }
+
+#[test]
+fn steering_goes_there_and_back() {
+    let policy = "spec:
+  policy:
+    geo:
+      rules:
+      - match: { cidr: [192.0.2.0/24], country: [de], asn: [64500], subdivision: [US-CA] }
+        pools: [eu]
+      - match: { default: true }
+        pools: [eu]
+      then:
+        nearest:
+          regions: [{ region: eu-1, at: [50.11, -8.68] }]
+          then: { multivalue: { max: 2 } }
+";
+    let text = SMALL.replace("spec:\n", policy);
+    let Policy::Steered(steered) = service(&text).policy else { panic!("it is steered") };
+    let matches: Vec<String> = steered.geo[0].matches.iter().map(ToString::to_string).collect();
+    let expected = ["cidr:192.0.2.0/24", "country:DE", "subdivision:US-CA", "asn:64500"];
+    assert_eq!(matches, expected);
+    assert!(steered.geo[1].matches.is_empty());
+    let regions = steered.nearest.expect("declared");
+    assert_eq!(regions[0].at, Some((5011, -868)));
+    for (from, to, problem) in [
+        ("192.0.2.0/24", "192.0.2.1/24", "bits set behind"),
+        ("pools: [eu]", "pools: [nowhere]", "there is no pool nowhere"),
+        ("default: true", "default: true, asn: [1]", "default stands alone"),
+        ("{ multivalue: { max: 2 } }", "{ geo: { rules: [] } }", "each stands once"),
+        ("[50.11, -8.68]", "[91, 0]", "degrees to the north"),
+        ("asn: [64500]", "asn: [64500, 64500]", "matched twice"),
+    ] {
+        let error = yaml(&text.replace(from, to)).expect_err(problem).to_string();
+        assert!(error.contains(problem), "{error}");
+    }
+}

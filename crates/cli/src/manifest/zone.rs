@@ -40,6 +40,12 @@ pub(super) struct ZoneForm {
     updates: Vec<UpdateForm>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     primaries: Option<PrimariesForm>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    client_subnet: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn default_ttl() -> Span {
@@ -168,6 +174,7 @@ impl ZoneForm {
             transfer: self.transfer.map(Into::into).unwrap_or_default(),
             updates: self.updates.into_iter().map(|form| form.into_rule(&apex)).collect(),
             primaries: self.primaries.map(Into::into),
+            client_subnet: self.client_subnet,
             ..Zone::new(
                 name,
                 Soa {
@@ -211,6 +218,7 @@ impl From<&Zone> for ZoneForm {
             transfer: TransferForm::of(&zone.transfer),
             updates: zone.updates.iter().map(Into::into).collect(),
             primaries: zone.primaries.as_ref().map(Into::into),
+            client_subnet: zone.client_subnet,
         }
     }
 }

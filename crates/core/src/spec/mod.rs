@@ -7,10 +7,12 @@ mod bounds;
 mod check;
 mod endpoint;
 mod owners;
+pub(crate) mod place;
 mod policy;
 mod record;
 mod service;
 mod settings;
+mod steered;
 mod svcb;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -22,10 +24,12 @@ pub use check::{
     StatusRange, TcpCheck, TlsCheck, TlsOptions,
 };
 pub use endpoint::{Address, Endpoint, Pool};
+pub use place::Code;
 pub use policy::{AllDown, Failback, FailoverRules, Mode, Policy, Quorum, RegionRule};
 pub use record::{Kind, Record, RecordData, ServiceBinding};
 pub use service::{Service, ServiceDns};
 pub use settings::Settings;
+pub use steered::{ClientRegion, GeoRule, Match, MatchError, Spread, Steered};
 pub use svcb::{Binding, SvcKey, SvcParams};
 pub use transfer::{
     EndpointRule, NotifyTarget, Prefix, PrefixError, Primaries, Transfer, UpdateRule,

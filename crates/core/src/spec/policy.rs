@@ -4,10 +4,11 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Spread, Steered};
 use crate::id::PoolName;
 
 /// How the answer is chosen from what is up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Policy {
     /// All endpoints that are up in the first pool, by priority, that is up.
     Failover,
@@ -18,6 +19,40 @@ pub enum Policy {
         /// The most addresses in one answer; 1–32.
         max: u8,
     },
+    /// One endpoint that is up per client network, by weight, the same as long as it is up.
+    Sticky,
+    /// By where the client is, or what is nearest to it.
+    Steered(Steered),
+}
+
+impl Policy {
+    /// How an answer is chosen from a group of what is up.
+    pub fn spread(&self) -> Spread {
+        match self {
+            Self::Failover => Spread::All,
+            Self::Weighted => Spread::Weighted,
+            Self::Multivalue { max } => Spread::Multivalue { max: *max },
+            Self::Sticky => Spread::Sticky,
+            Self::Steered(steered) => steered.then,
+        }
+    }
+
+    /// Whether the choice depends on what observers measure.
+    pub fn asks_for_latency(&self) -> bool {
+        matches!(self, Self::Steered(steered) if steered.nearest.is_some())
+    }
+
+    /// `failover`, `weighted`, `multivalue`, `sticky`, `geo` or `nearest`: the first of its stages.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Failover => "failover",
+            Self::Weighted => "weighted",
+            Self::Multivalue { .. } => "multivalue",
+            Self::Sticky => "sticky",
+            Self::Steered(steered) if steered.geo.is_empty() => "nearest",
+            Self::Steered(_) => "geo",
+        }
+    }
 }
 
 /// What is answered when nothing is up.

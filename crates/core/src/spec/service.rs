@@ -196,12 +196,24 @@ impl Service {
         {
             return Err(spec_error("failover.all_down", format!("there is no pool {pool}")));
         }
-        match self.policy {
-            Policy::Multivalue { max } if !(1..=32).contains(&max) => {
-                Err(spec_error("policy.max", "must be 1 to 32"))
+        self.validate_policy()
+    }
+
+    fn validate_policy(&self) -> Result<(), SpecError> {
+        let named = |(_, e): (&Pool, &Endpoint)| matches!(e.address, Address::Name(_));
+        match &self.policy {
+            Policy::Failover | Policy::Weighted | Policy::Multivalue { .. } => {
+                return self.policy.spread().validate();
             }
-            Policy::Multivalue { .. } | Policy::Failover | Policy::Weighted => Ok(()),
+            Policy::Sticky => {}
+            Policy::Steered(steered) => steered.validate(&self.pools)?,
         }
+        if self.endpoints().any(named) && !self.endpoints().all(named) {
+            let problem = "a service that chooses by client has endpoints with addresses, or with names, not both: \
+                           an answer cannot hold a CNAME beside addresses (RFC 1034, 3.6.2)";
+            return Err(spec_error("endpoints", problem));
+        }
+        Ok(())
     }
 }
 

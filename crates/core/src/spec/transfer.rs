@@ -21,7 +21,7 @@ const MAX_PARTS: usize = 64;
 const MAX_PRIMARIES: usize = 8;
 
 /// Addresses that have their first bits in common.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Prefix {
     /// The first address.
     pub address: IpAddr,

@@ -49,6 +49,8 @@ pub struct Zone {
     pub ttl: Duration,
     /// Static records.
     pub records: Vec<Record>,
+    /// Whether answers are tailored to the client's network that a resolver tells (RFC 7871).
+    pub client_subnet: bool,
     /// Who may copy it, and who is told of changes.
     pub transfer: Transfer,
     /// Who may change it by UPDATE.
@@ -69,6 +71,7 @@ impl Zone {
             name_servers,
             ttl,
             records: Vec::new(),
+            client_subnet: false,
             transfer: Transfer::default(),
             updates: Vec::new(),
             primaries: None,

@@ -9,11 +9,13 @@ use core::time::Duration;
 use super::judge::{evidence_of, is_heartbeat, tally_of};
 use super::{ServiceState, Snapshot, ZoneState};
 use crate::decision::Served;
-use crate::id::{Epoch, ServiceId};
+use crate::id::{AgentId, Epoch, ServiceId};
 use crate::name::DnsName;
+use crate::observation::ObserverState;
 use crate::quorum::Verdict;
 use crate::shared_map::SharedMap;
-use crate::spec::{Address, Binding, Policy, RecordData, Service, ServiceBinding, Zone};
+use crate::spec::{Address, Binding, Policy, RecordData, Service, ServiceBinding, Spread, Zone};
+use crate::steer::{self, Compiled, Latencies};
 use crate::view::{
     Answers, CheckStatus, EndpointStatus, NameAnswers, Pick, RecordSet, ServiceStatus, View,
     ZoneAnswers,
@@ -135,7 +137,7 @@ impl Published {
         for id in core::mem::take(&mut self.services) {
             let state = data.services.get(&id).map(|state| &**state);
             self.count_ttl(data, &id, state);
-            let names = state.map(|state| names_of_service(&id, state)).unwrap_or_default();
+            let names = state.map(|state| names_of_service(data, &id, state)).unwrap_or_default();
             let old = self.owned.remove(&id).unwrap_or_default();
             let new = renaming.replace(&self.view.answers, old, names);
             match state {
@@ -230,9 +232,19 @@ fn renewed<K, V>(
 
 fn zone_answers(state: &ZoneState, smallest_ttl: Option<Duration>) -> ZoneAnswers {
     // Field by field: a clone would copy every static record only to drop it.
-    let Zone { name, soa, name_servers, ttl, records: _, transfer, updates, primaries } =
-        state.zone.as_ref();
+    let Zone {
+        name,
+        soa,
+        name_servers,
+        ttl,
+        records: _,
+        client_subnet,
+        transfer,
+        updates,
+        primaries,
+    } = state.zone.as_ref();
     let zone = Zone {
+        client_subnet: *client_subnet,
         transfer: transfer.clone(),
         updates: updates.clone(),
         primaries: primaries.clone(),
@@ -277,7 +289,11 @@ fn add(sets: &mut Vec<RecordSet>, ttl: Duration, data: RecordData) {
     }
 }
 
-fn names_of_service(id: &ServiceId, state: &ServiceState) -> Vec<(DnsName, NameAnswers)> {
+fn names_of_service(
+    data: &Snapshot,
+    id: &ServiceId,
+    state: &ServiceState,
+) -> Vec<(DnsName, NameAnswers)> {
     let spec = &state.spec;
     let answers = |sets, refused| NameAnswers {
         service: Some(id.clone()),
@@ -285,7 +301,8 @@ fn names_of_service(id: &ServiceId, state: &ServiceState) -> Vec<(DnsName, NameA
         refused,
         sets,
     };
-    let sets = service_sets(spec, &state.selection.served, state.ttl.served);
+    let latencies = latencies_of(data, state);
+    let sets = service_sets(spec, &state.selection.served, state.ttl.served, &latencies);
     let mut names = Vec::from([(spec.dns.name.clone(), answers(sets, state.selection.refused))]);
     for (_, endpoint) in spec.endpoints() {
         let name = spec.dns.name.child(endpoint.name.as_str()).expect("checked by validate");
@@ -297,41 +314,76 @@ fn names_of_service(id: &ServiceId, state: &ServiceState) -> Vec<(DnsName, NameA
     names
 }
 
-fn service_sets(spec: &Service, served: &[Served], ttl: Duration) -> Vec<RecordSet> {
-    let pick = match spec.policy {
-        Policy::Failover => Pick::All,
-        Policy::Weighted => Pick::Weighted,
-        Policy::Multivalue { max } => Pick::Rotate(max),
+/// How far the endpoints are from the regions of observers, where the service asks for it: of those that are up, the
+/// check that answers fastest counts.
+fn latencies_of(data: &Snapshot, state: &ServiceState) -> Latencies {
+    let mut latencies = Latencies::default();
+    if !state.spec.policy.asks_for_latency() {
+        return latencies;
+    }
+    for (name, endpoint) in &state.endpoints {
+        let mut bands: BTreeMap<AgentId, u8> = BTreeMap::new();
+        for (agent, opinion) in endpoint.checks.values().flat_map(|check| &check.opinions) {
+            if opinion.state == ObserverState::Up {
+                let least = bands.entry(*agent).or_insert(opinion.band);
+                *least = opinion.band.min(*least);
+            }
+        }
+        let located = bands
+            .into_iter()
+            .filter_map(|(agent, band)| Some((&data.agents.get(&agent)?.agent.region, band)));
+        latencies.record(name, located.collect());
+    }
+    latencies
+}
+
+fn service_sets(
+    spec: &Service,
+    served: &[Served],
+    ttl: Duration,
+    latencies: &Latencies,
+) -> Vec<RecordSet> {
+    let spread = spec.policy.spread();
+    let one = match spread {
+        Spread::All | Spread::Multivalue { .. } => Spread::Multivalue { max: 1 },
+        Spread::Weighted | Spread::Sticky => spread,
+    };
+    let compiled = match &spec.policy {
+        Policy::Steered(steered) => Some(Compiled::new(steered, &spec.pools, latencies)),
+        _ => None,
+    };
+    let pick = |of: &[&Served], spread| match &compiled {
+        Some(compiled) if of.len() > 1 => Pick::Steered(Arc::new(compiled.of(of, spread))),
+        _ => steer::pick(spread, of),
     };
     let set = |pick, records: Vec<(RecordData, u32)>| RecordSet { ttl, pick, records };
     let aliases: Vec<&Served> =
         served.iter().filter(|s| matches!(s.address, Address::Name(_))).collect();
     if served.first().is_some_and(|first| matches!(first.address, Address::Name(_))) {
         // A CNAME stands alone (RFC 1034, 3.6.2) and there can be only one in an answer.
-        let pick = if spec.policy == Policy::Failover { Pick::Rotate(1) } else { pick };
-        let pick = if let Pick::Rotate(_) = pick { Pick::Rotate(1) } else { pick };
         let kept = if spec.policy == Policy::Failover { &aliases[..1] } else { &aliases[..] };
         let records = kept.iter().map(|s| (address_data(&s.address), s.weight)).collect();
-        return Vec::from([set(pick, records)]);
+        return Vec::from([set(pick(kept, one), records)]);
     }
     let mut sets = Vec::new();
     for v4 in [true, false] {
-        let records: Vec<(RecordData, u32)> = served
-            .iter()
-            .filter(|s| matches!(s.address, Address::Ip(ip) if ip.is_ipv4() == v4))
-            .map(|s| (address_data(&s.address), s.weight))
-            .collect();
-        if !records.is_empty() {
-            sets.push(set(pick, records));
+        let of_family = |s: &&Served| matches!(s.address, Address::Ip(ip) if ip.is_ipv4() == v4);
+        let family: Vec<&Served> = served.iter().filter(of_family).collect();
+        if !family.is_empty() {
+            let records = family.iter().map(|s| (address_data(&s.address), s.weight)).collect();
+            sets.push(set(pick(&family, spread), records));
         }
     }
     if !served.is_empty() {
         let records = served.iter().map(|one| (srv_data(spec, one), one.weight)).collect();
-        sets.push(set(Pick::All, records));
+        let all: Vec<&Served> = served.iter().collect();
+        sets.push(set(pick(&all, Spread::All), records));
     }
     if let Some(https) = spec.dns.https.as_ref().filter(|_| !served.is_empty()) {
-        let pick = if let Pick::Rotate(_) = pick { Pick::Rotate(1) } else { pick };
-        sets.push(set(pick, https_data(https, pick, served)));
+        let all: Vec<&Served> = served.iter().collect();
+        let whole = spec.policy == Policy::Failover;
+        let chosen = if whole { Pick::All } else { pick(&all, one) };
+        sets.push(set(chosen, https_data(https, whole, served)));
     }
     if !spec.dns.txt.is_empty() {
         let text = |text: &alloc::string::String| {
@@ -344,7 +396,7 @@ fn service_sets(spec: &Service, served: &[Served], ttl: Duration) -> Vec<RecordS
 
 /// The HTTPS records of a service. Their hints are what is served: of all endpoints in one record where all are
 /// answered, and of one each where an answer is a choice.
-fn https_data(https: &ServiceBinding, pick: Pick, served: &[Served]) -> Vec<(RecordData, u32)> {
+fn https_data(https: &ServiceBinding, whole: bool, served: &[Served]) -> Vec<(RecordData, u32)> {
     let record = |served: &[Served]| {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for one in served {
@@ -359,10 +411,10 @@ fn https_data(https: &ServiceBinding, pick: Pick, served: &[Served]) -> Vec<(Rec
         let params = https.params.with_hints(&v4, &v6);
         RecordData::Https(Binding { priority: 1, target: DnsName::root(), params })
     };
-    match pick {
-        Pick::All => Vec::from([(record(served), 1)]),
-        _ => served.iter().map(|one| (record(core::slice::from_ref(one)), one.weight)).collect(),
+    if whole {
+        return Vec::from([(record(served), 1)]);
     }
+    served.iter().map(|one| (record(core::slice::from_ref(one)), one.weight)).collect()
 }
 
 fn srv_data(spec: &Service, one: &Served) -> RecordData {

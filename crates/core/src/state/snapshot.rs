@@ -159,6 +159,8 @@ pub struct OpinionState {
     pub failure: Option<Failure>,
     /// When the run that led to it began, by the observer's clock.
     pub since: Timestamp,
+    /// The band of latency that it goes with ([`crate::steer::band`]).
+    pub band: u8,
     /// The report that brought it.
     pub sequence: u64,
     /// The boot of that report.

@@ -1,6 +1,5 @@
 //! The choice itself: from a published set and a client to the places of the records that the client gets.
 
-use crate::spec::RecordData;
 use crate::steer::Client;
 use crate::view::{Pick, RecordSet};
 
@@ -9,31 +8,41 @@ use crate::view::{Pick, RecordSet};
 /// where it is the same for everybody. The set has at least one record.
 pub fn choose(set: &RecordSet, client: &Client, mut take: impl FnMut(usize)) -> u8 {
     let count = set.records.len();
-    match set.pick {
-        Pick::All => (0..count).for_each(take),
+    if count == 1 {
+        take(0);
+        return 0;
+    }
+    let Pick::Steered(steering) = &set.pick else {
+        return spread(&set.pick, count, client, take);
+    };
+    let route = steering.route(client);
+    let records = &route.group.records;
+    let within = spread(&route.group.pick, records.len(), client, |place| {
+        take(usize::from(records[place]).min(count - 1));
+    });
+    within.max(route.geo.scope).max(route.region.scope)
+}
+
+/// Takes places among `count`.
+fn spread(pick: &Pick, count: usize, client: &Client, mut take: impl FnMut(usize)) -> u8 {
+    match pick {
+        Pick::All | Pick::Steered(_) => (0..count).for_each(take),
         Pick::Rotate(most) => {
             let first = client.turn as usize % count;
             let places = (first..count).chain(0..first);
-            places.take(usize::from(most.max(1))).for_each(take);
+            places.take(usize::from((*most).max(1))).for_each(take);
         }
-        Pick::Weighted => take(weighted(&set.records, client.turn)),
+        Pick::Weighted(shares) => take(shares.at(client.turn, count)),
+        Pick::Sticky(ring) => {
+            let (place, scope) = ring.at(client, count);
+            take(place);
+            return scope;
+        }
     }
     0
 }
 
-/// The place that `turn` falls on when every record covers as many turns as it weighs. Multiplying by a large prime
-/// spreads consecutive turns over the places and keeps the shares exact.
-fn weighted(records: &[(RecordData, u32)], turn: u32) -> usize {
-    let total: u64 = records.iter().map(|(_, weight)| u64::from(*weight)).sum();
-    if total == 0 {
-        return turn as usize % records.len();
-    }
-    let mut at = u64::from(turn).wrapping_mul(2_654_435_761) % total;
-    for (place, (_, weight)) in records.iter().enumerate() {
-        if at < u64::from(*weight) {
-            return place;
-        }
-        at -= u64::from(*weight);
-    }
-    0
+/// Whether the choice asks where the client is, not only for its network.
+pub fn asks_for_place(set: &RecordSet) -> bool {
+    matches!(&set.pick, Pick::Steered(steering) if steering.by_place)
 }

@@ -5,15 +5,18 @@
 
 use core::net::{IpAddr, Ipv4Addr};
 
+use crate::spec::Code;
+use crate::spec::place::{bits, mask};
+
 /// Where a network is, as far as it is known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Place {
     /// The continent's code, such as `EU`.
-    pub continent: Option<[u8; 2]>,
+    pub continent: Option<Code>,
     /// The country's code (ISO 3166-1), such as `DE`.
-    pub country: Option<[u8; 2]>,
-    /// The code of the largest subdivision (ISO 3166-2 without the country), filled up with spaces, such as `BE `.
-    pub subdivision: Option<[u8; 3]>,
+    pub country: Option<Code>,
+    /// The code of the largest subdivision (ISO 3166-2 without the country), such as `BE`.
+    pub subdivision: Option<Code>,
     /// Latitude (north) and longitude (east) in hundredths of a degree.
     pub coordinates: Option<(i16, i16)>,
     /// The number of the autonomous system.
@@ -45,5 +48,11 @@ impl Client {
     pub const fn at(address: IpAddr, turn: u32) -> Self {
         let length = if address.is_ipv4() { 32 } else { 128 };
         Self { turn, address, length, place: None }
+    }
+
+    /// The first `most` bits of what is known of the address (`most_v4` of an IPv4 address), and how many they are.
+    pub(super) fn network(&self, most_v4: u8, most: u8) -> (u128, u8) {
+        let length = self.length.min(if self.address.is_ipv4() { most_v4 } else { most });
+        (mask(bits(self.address), length), length)
     }
 }

@@ -6,6 +6,22 @@
 
 mod choose;
 mod client;
+mod earth;
+mod explain;
+mod latencies;
+mod ring;
+mod rules;
+mod shares;
+mod steering;
+#[cfg(test)]
+mod tests;
 
-pub use choose::choose;
+pub use choose::{asks_for_place, choose};
 pub use client::{Client, Place};
+pub use explain::explain;
+pub use latencies::{Latencies, UNMEASURED, band};
+pub use ring::Ring;
+pub use rules::{Found, Ground};
+pub use shares::Shares;
+pub(crate) use steering::{Compiled, pick};
+pub use steering::{Route, Steering};

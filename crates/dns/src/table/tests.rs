@@ -4,7 +4,6 @@ use std::time::Duration;
 use hickory_proto::op::ResponseCode::{self, NXDomain, NoError, Refused, ServFail};
 use holdfast_core::Epoch;
 use holdfast_core::spec::{RecordData, Soa, Zone as Declared};
-use holdfast_core::steer::Client;
 use holdfast_core::view::{NameAnswers, Pick, RecordSet, ZoneAnswers};
 
 use super::*;
@@ -106,7 +105,9 @@ fn told(table: &Table, owner: &str, kind: u16) -> Option<(ResponseCode, usize)> 
         Peer { address: (IpAddr::from([192, 0, 2, 1]), 4000).into(), transport: Transport::Udp };
     let Screened::Query(query) = screen(&wire, peer) else { panic!("{owner} is no query") };
     let mut out = Vec::new();
-    let (told, _) = plain::answer(table, (&wire, &query), 512, || Client::anybody(0), &mut out)?;
+    let geo = crate::geo::Geo::default();
+    let asker = crate::client::Asker { source: peer.address.ip(), subnet: None, geo: &geo };
+    let (told, _) = plain::answer(table, (&wire, &query), 512, (&asker, || 0), &mut out)?;
     Some((told.code, usize::from(out[7])))
 }
 

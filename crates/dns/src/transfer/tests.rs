@@ -10,6 +10,7 @@ use hickory_proto::rr::rdata::SOA;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use holdfast_core::seam::{Clock, Entropy};
 use holdfast_core::spec::{NameServer, RecordData, Soa, Transfer, Zone};
+use holdfast_core::steer::Shares;
 use holdfast_core::tsig::{TsigAlgorithm, TsigKey};
 use holdfast_core::view::{Answers, NameAnswers, Pick, RecordSet, ZoneAnswers};
 use holdfast_core::{DnsName, Epoch, Timestamp};
@@ -99,8 +100,14 @@ fn view(serial: u32, shop: u8, crowd: usize) -> Answers {
         tsig_keys: Arc::new([(name("key.test"), key)].into()),
         names: [
             (name("shop.example.test"), here(vec![set(Pick::All, &[a(shop)])])),
-            (name("many.example.test"), here(vec![set(Pick::Weighted, &[a(1), a(2), a(3)])])),
-            (name("alias.example.test"), here(vec![set(Pick::Weighted, &aliases)])),
+            (
+                name("many.example.test"),
+                here(vec![set(Pick::Weighted(Shares::new([1; 3])), &[a(1), a(2), a(3)])]),
+            ),
+            (
+                name("alias.example.test"),
+                here(vec![set(Pick::Weighted(Shares::new([1; 2])), &aliases)]),
+            ),
             (name("other.test"), here(vec![set(Pick::All, &[a(9)])])),
         ]
         .into(),

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use hickory_proto::rr::RecordType;
 use holdfast_core::spec::{Binding, Kind, NameServer, RecordData, SvcParams};
-use holdfast_core::view::{Answers, NameAnswers, Pick, RecordSet, ZoneAnswers};
+use holdfast_core::view::{Answers, NameAnswers, RecordSet, ZoneAnswers};
 use holdfast_core::{Epoch, SharedMap};
 use holdfast_dns::{ChaosConfig, Peer, Publisher, Responder, Settings, channel};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use crate::fixture::{a, exchange, name, query, tcp, udp, v6, view, with_options, zone};
+use crate::steered;
 
 /// Two responders over the same views: one with the compiled answers, one without.
 struct Pair {
@@ -127,6 +128,9 @@ fn option() -> impl Strategy<Value = (u16, Vec<u8>)> {
     let known: Vec<(u16, Vec<u8>)> = vec![
         (3, vec![]),
         (8, vec![0, 1, 24, 0, 192, 0, 2]),
+        (8, vec![0, 1, 32, 0, 192, 0, 2, 200]),
+        (8, vec![0, 1, 8, 0, 198]),
+        (8, vec![0, 1, 0, 0]),
         (8, vec![0, 2, 56, 0, 0x20, 1, 0xd, 0xb8, 0, 0, 1]),
         (8, vec![0, 0, 0, 0]),
         (8, vec![0, 1, 24, 24, 192, 0, 2]),
@@ -160,12 +164,13 @@ fn question() -> impl Strategy<Value = Question> {
 }
 
 fn zone_of() -> impl Strategy<Value = (String, ZoneAnswers)> {
-    (held(), held(), held(), 0u64..100, any::<u32>(), any::<bool>()).prop_map(
-        |(apex, server, mailbox, ttl, serial, served)| {
+    (held(), held(), held(), 0u64..100, any::<u32>(), any::<[bool; 2]>()).prop_map(
+        |(apex, server, mailbox, ttl, serial, [served, tailored])| {
             let apex = apex.trim_start_matches("*.").trim_matches('*').to_owned();
             let apex = if apex.is_empty() { "test".to_owned() } else { apex };
             let mut answers = ZoneAnswers::clone(&zone());
             answers.zone.name = name(&apex);
+            answers.zone.client_subnet = tailored;
             let server = NameServer { name: name(&server), addresses: vec![] };
             answers.zone.name_servers = served.then_some(server).into_iter().collect();
             answers.zone.soa.mailbox = name(&mailbox);
@@ -177,14 +182,13 @@ fn zone_of() -> impl Strategy<Value = (String, ZoneAnswers)> {
 }
 
 fn set() -> impl Strategy<Value = RecordSet> {
-    let pick = prop_oneof![Just(Pick::All), (0u8..5).prop_map(Pick::Rotate), Just(Pick::Weighted)];
     let count = prop_oneof![3 => 1usize..5, 1 => 20usize..90];
     let kind = select(vec![
         "A", "A", "A", "AAAA", "AAAA", "AAAA", "CNAME", "TXT", "SRV", "MX", "NS", "DNAME", "ALIAS",
         "DS", "HTTPS", "TYPE52",
     ]);
-    (pick, count, kind, held(), prop::collection::vec(0u32..4, 90), 0u64..1_000_000).prop_map(
-        |(pick, count, kind, target, weights, ttl)| {
+    (any::<usize>(), count, kind, held(), prop::collection::vec(0u32..4, 90), 0u64..1_000_000)
+        .prop_map(|(way, count, kind, target, weights, ttl)| {
             let target = name(&target);
             let data = |place: usize| match kind {
                 "A" => a(place as u8),
@@ -212,9 +216,9 @@ fn set() -> impl Strategy<Value = RecordSet> {
             let single = matches!(kind, "CNAME" | "DNAME" | "ALIAS");
             let count = if single { 1 } else { count };
             let records = (0..count).map(|place| (data(place), weights[place])).collect();
+            let pick = steered::pick(way, &weights[..count]);
             RecordSet { ttl: Duration::from_secs(ttl), pick, records }
-        },
-    )
+        })
 }
 
 fn here() -> impl Strategy<Value = Arc<NameAnswers>> {

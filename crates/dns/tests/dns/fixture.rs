@@ -7,6 +7,7 @@ use std::time::Duration;
 use hickory_proto::op::{Edns, Message, OpCode, Query};
 use hickory_proto::rr::{DNSClass, Name, RecordType};
 use holdfast_core::spec::{NameServer, RecordData, Soa, Zone};
+use holdfast_core::steer::Shares;
 use holdfast_core::view::{Answers, NameAnswers, Pick, RecordSet, ZoneAnswers};
 use holdfast_core::{DnsName, Epoch, GroupId, SharedMap};
 use holdfast_dns::{Peer, Responder, Settings, Transport, channel};
@@ -36,7 +37,7 @@ pub(crate) fn a(last: u8) -> RecordData {
 pub(crate) fn sets(pick: Pick, sets: &[Vec<RecordData>]) -> Arc<NameAnswers> {
     let weigh = |records: &Vec<RecordData>| RecordSet {
         ttl: Duration::from_secs(30),
-        pick,
+        pick: pick.clone(),
         records: records.iter().map(|data| (data.clone(), 1)).collect(),
     };
     let sets = sets.iter().map(weigh).collect();
@@ -63,7 +64,7 @@ pub(crate) fn view(index: u64) -> Answers {
             name("www.example.test"),
             sets(Pick::All, &[vec![RecordData::Cname(name("shop.example.test"))]]),
         ),
-        (name("pair.example.test"), sets(Pick::Weighted, &pair)),
+        (name("pair.example.test"), sets(Pick::Weighted(Shares::new([1, 1])), &pair)),
         // 40 texts of 100 bytes never fit a datagram; 7 fit one with EDNS only.
         (name("huge.example.test"), sets(Pick::All, &[(0..40).map(|_| text(100)).collect()])),
         (name("large.example.test"), sets(Pick::All, &[(0..7).map(|_| text(100)).collect()])),

@@ -10,4 +10,5 @@ mod fixture;
 mod options;
 mod publication;
 mod sockets;
+mod steered;
 mod wire;

@@ -11,6 +11,7 @@ mod membership;
 mod observation;
 mod orders;
 mod outcome;
+mod policy;
 mod primitive;
 mod reason;
 mod record;

@@ -1,8 +1,8 @@
 //! Services with their pools, endpoints and rules; the settings of the group.
 
 use holdfast_core::spec::{
-    Address, AllDown, Endpoint, Failback, FailoverRules, Mode, Policy, Pool, Quorum, RegionRule,
-    Service, ServiceDns, Settings,
+    Address, AllDown, Endpoint, Failback, FailoverRules, Mode, Pool, Quorum, RegionRule, Service,
+    ServiceDns, Settings,
 };
 
 use holdfast_core::ttl::{Tier, default_ttl};
@@ -77,33 +77,6 @@ impl Convert for ServiceDns {
 fn tier(number: u32) -> Result<Tier, DecodeError> {
     let tier = u8::try_from(number).ok().and_then(Tier::new);
     tier.ok_or_else(|| DecodeError::invalid("tier", format!("{number} is not 0 to 4")))
-}
-
-impl Convert for Policy {
-    type Proto = pb::Policy;
-
-    fn to_proto(&self) -> pb::Policy {
-        use pb::policy::Policy as Kind;
-        let policy = match self {
-            Self::Failover => Kind::Failover(pb::FailoverPolicy {}),
-            Self::Weighted => Kind::Weighted(pb::WeightedPolicy {}),
-            Self::Multivalue { max } => {
-                Kind::Multivalue(pb::MultivaluePolicy { max: (*max).into() })
-            }
-        };
-        pb::Policy { policy: Some(policy) }
-    }
-
-    fn from_proto(proto: pb::Policy) -> Result<Self, DecodeError> {
-        use pb::policy::Policy as Kind;
-        match proto.policy.ok_or_else(|| DecodeError::missing(""))? {
-            Kind::Failover(pb::FailoverPolicy {}) => Ok(Self::Failover),
-            Kind::Weighted(pb::WeightedPolicy {}) => Ok(Self::Weighted),
-            Kind::Multivalue(multivalue) => {
-                Ok(Self::Multivalue { max: narrow("multivalue.max", multivalue.max)? })
-            }
-        }
-    }
 }
 
 impl Convert for Pool {

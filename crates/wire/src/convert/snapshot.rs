@@ -13,7 +13,7 @@ use holdfast_core::view::Agent;
 use holdfast_core::{AgentId, BootId, Epoch, GroupId, RequestId, Timestamp};
 
 use super::primitive::{
-    enumerated, from_list, from_request_id_bytes, list, optional, parse, parse_option,
+    enumerated, from_list, from_request_id_bytes, list, narrow, optional, parse, parse_option,
     request_id_bytes, required, stamps,
 };
 use super::{Convert, tsig};
@@ -275,6 +275,7 @@ fn opinion((agent, state): (&AgentId, &OpinionState)) -> pb::OpinionState {
         state: state.state.to_proto(),
         failure: state.failure.as_ref().map(Convert::to_proto),
         since_ms: state.since.0,
+        band: state.band.into(),
         sequence: state.sequence,
         boot: state.boot.0,
         recorded_at_ms: state.recorded_at.0,
@@ -286,6 +287,7 @@ fn from_opinion(proto: pb::OpinionState) -> Result<(AgentId, OpinionState), Deco
         state: enumerated("state", proto.state)?,
         failure: optional("failure", proto.failure)?,
         since: Timestamp(proto.since_ms),
+        band: narrow("band", proto.band)?,
         sequence: proto.sequence,
         boot: BootId(proto.boot),
         recorded_at: Timestamp(proto.recorded_at_ms),

@@ -194,16 +194,50 @@ fn quorum() -> impl Strategy<Value = Quorum> {
     (regions, any::<u8>()).prop_map(|(regions, veto_percent)| Quorum { regions, veto_percent })
 }
 
+fn spread() -> impl Strategy<Value = Spread> {
+    prop_oneof![
+        Just(Spread::All),
+        Just(Spread::Weighted),
+        Just(Spread::Sticky),
+        any::<u8>().prop_map(|max| Spread::Multivalue { max }),
+    ]
+}
+
+fn matches() -> impl Strategy<Value = Vec<Match>> {
+    let code = || "[A-Z]{2}".prop_map(|text| Code::new(&text).expect("two letters"));
+    let one = prop_oneof![
+        (any::<IpAddr>(), 0u8..=32)
+            .prop_map(|(address, length)| Match::Network(Prefix { address, length })),
+        code().prop_map(Match::Continent),
+        code().prop_map(Match::Country),
+        (code(), code()).prop_map(|(country, code)| Match::Subdivision(country, code)),
+        any::<u32>().prop_map(Match::Asn),
+    ];
+    vec(one, 0..3)
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    let rule =
+        (matches(), vec(pool_name(), 0..3)).prop_map(|(matches, pools)| GeoRule { matches, pools });
+    let region = (region(), matches(), any::<Option<(i16, i16)>>())
+        .prop_map(|(region, matches, at)| ClientRegion { region, matches, at });
+    let steered = (vec(rule, 0..3), of(vec(region, 0..3)), spread())
+        .prop_map(|(geo, nearest, then)| Policy::Steered(Steered { geo, nearest, then }));
+    prop_oneof![
+        Just(Policy::Failover),
+        Just(Policy::Weighted),
+        Just(Policy::Sticky),
+        any::<u8>().prop_map(|max| Policy::Multivalue { max }),
+        steered,
+    ]
+}
+
 prop_compose! {
     pub(super) fn service()(
         id in service_id(),
         (name, ttl, txt, https) in (dns_name(), some_ms(), vec(text(), 0..3), of(params().boxed())),
         (ttl_min, tier) in (of(ms()), of((0_u8..5).prop_map(|n| Tier::new(n).expect("0 to 4")))),
-        policy in prop_oneof![
-            Just(Policy::Failover),
-            Just(Policy::Weighted),
-            any::<u8>().prop_map(|max| Policy::Multivalue { max }),
-        ],
+        policy in policy(),
         pools in vec(pool().boxed(), 0..3), checks in vec(check().boxed(), 0..3),
         quorum in quorum().boxed(), failover in rules().boxed(),
     ) -> Service {
@@ -313,7 +347,7 @@ prop_compose! {
         name in dns_name(),
         (mailbox, refresh, retry, expire, negative_ttl) in (dns_name(), ms(), ms(), ms(), ms()),
         servers in vec((dns_name(), vec(any::<IpAddr>(), 0..3)), 0..3),
-        ttl in ms(),
+        (ttl, client_subnet) in (ms(), any::<bool>()),
         records in vec((dns_name(), ms(), record_data().boxed()), 0..4),
         (transfer, updates, primaries) in (
             transfer().boxed(), vec(update_rule().boxed(), 0..3), of(primaries().boxed()),
@@ -321,7 +355,7 @@ prop_compose! {
     ) -> Zone {
         let server = |(name, addresses)| NameServer { name, addresses };
         let record = |(name, ttl, data)| Record { name, ttl, data };
-        Zone { records: records.into_iter().map(record).collect(), transfer, updates, primaries, ..Zone::new(name, Soa { mailbox, refresh, retry, expire, negative_ttl }, servers.into_iter().map(server).collect(), ttl) }
+        Zone { records: records.into_iter().map(record).collect(), client_subnet, transfer, updates, primaries, ..Zone::new(name, Soa { mailbox, refresh, retry, expire, negative_ttl }, servers.into_iter().map(server).collect(), ttl) }
     }
 }
 

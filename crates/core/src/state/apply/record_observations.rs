@@ -15,6 +15,7 @@ use crate::event::Event;
 use crate::id::{AgentId, CheckName, EndpointName, ServiceId};
 use crate::observation::{Extent, Observation, Report, Target};
 use crate::state::{AgentState, CheckState, OpinionState, State, Touch, Work};
+use crate::steer::band;
 
 impl State {
     pub(in crate::state) fn record_observations(
@@ -74,6 +75,7 @@ impl State {
             state: observation.state,
             failure: observation.failure.clone(),
             since: observation.since,
+            band: band(observation.latency),
             sequence: report.sequence,
             boot: report.boot,
             recorded_at: self.data.at,
@@ -164,5 +166,6 @@ fn says_again(known: &OpinionState, report: &Report, observation: &Observation) 
     known.boot == report.boot
         && known.state == observation.state
         && known.since == observation.since
+        && known.band == band(observation.latency)
         && kind(&known.failure) == kind(&observation.failure)
 }

@@ -110,7 +110,8 @@ fn an_https_record_hints_at_what_is_served_in_the_same_view() {
     assert_eq!((told(&bindings), bindings.pick), (Vec::from([all]), Pick::All));
     let (addresses, bindings) = https(Policy::Weighted, &mut state);
     let each = told(&addresses).into_iter().map(|ip| format!("1 . alpn=\"h2\" ipv4hint={ip}"));
-    assert_eq!((told(&bindings), bindings.pick), (each.collect(), Pick::Weighted));
+    assert_eq!(told(&bindings), each.collect::<Vec<_>>());
+    assert!(matches!(bindings.pick, Pick::Weighted(_)), "{:?}", bindings.pick);
     let weights =
         |set: &RecordSet| set.records.iter().map(|(_, weight)| *weight).collect::<Vec<_>>();
     assert_eq!(weights(&addresses), weights(&bindings));
