@@ -87,7 +87,12 @@ fn a_flood_of_ten_times_what_an_agent_can_do_costs_good_clients_nothing() -> Res
         })?;
         scene.eu.kill()?;
         let tallies = good_clients(scene, address)?;
-        scene.cluster.await_answer(&[flooded], NAME, &scene.answer_us())?;
+        let (client, moved) = (scene.cluster.client.clone(), [scene.us.address()]);
+        poll::until("the move at the flooded agent", LIMIT, || {
+            let tally = ask_over_tcp(&client, address, (NAME, &moved, 1))?;
+            ensure!(tally.by_tcp == 1, "it answers otherwise");
+            Ok(())
+        })?;
         let sent = flood.finish()?;
 
         for tally in tallies {
