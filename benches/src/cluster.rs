@@ -277,6 +277,7 @@ allow_loopback = true
 
 [dns]
 threads = {threads}
+rate_limit_per_prefix = 0
 
 [telemetry]
 log = "json"

@@ -14,11 +14,11 @@ use holdfast_consensus::{Fatal, Storage};
 use holdfast_core::Timestamp;
 use holdfast_core::observation::Target;
 use holdfast_core::recovery::GroupTimes;
-use holdfast_core::seam::Clock;
+use holdfast_core::seam::{Clock, Entropy};
 use holdfast_core::steer::Place;
 use holdfast_dns::{
-    ChaosConfig, DnsConfig, DnsError, DnsServer, EncryptedConfig, Geo, GeoError, LastKnownGood,
-    Transfers,
+    ChaosConfig, CookieSecret, DnsConfig, DnsError, DnsServer, EncryptedConfig, Geo, GeoError,
+    LastKnownGood, Transfers,
 };
 use holdfast_probe::NetProber;
 use holdfast_seal::{KeyFileError, Sealer, SealingKeys};
@@ -253,6 +253,12 @@ async fn start_dns(
     if config.listen.dns.is_empty() {
         return Ok(None);
     }
+    let guard = &config.dns.guard;
+    let mut cookie_secrets = guard.cookie_secrets.clone();
+    if cookie_secrets.is_empty() {
+        let bits = [SystemEntropy.next_u64(), SystemEntropy.next_u64()].map(u64::to_ne_bytes);
+        cookie_secrets.push(CookieSecret::new(std::array::from_fn(|at| bits[at / 8][at % 8])));
+    }
     let dns = DnsConfig {
         listen: config.listen.dns.clone(),
         threads: config.dns.threads,
@@ -270,6 +276,10 @@ async fn start_dns(
         encrypted: config.dns.tls.as_ref().map(encrypted_config),
         streams: Some(transfers),
         geo: places(config).await?,
+        nsid: guard.nsid.clone(),
+        cookie_secrets,
+        rate_limit: guard.rate_limit.clone(),
+        max_reply_without_cookie: guard.max_reply_without_cookie,
         ..DnsConfig::default()
     };
     DnsServer::start(dns, answers.clone(), clock, stop).await.map(Some).map_err(StartError::Dns)

@@ -11,8 +11,11 @@ use std::time::Duration;
 
 use holdfast_core::GroupId;
 
+use crate::cookie::{CookieSecret, MAX_SECRETS};
 use crate::geo::Geo;
+use crate::limits::{MAX_UDP, MIN_UDP};
 use crate::query_log::QueryLogConfig;
+use crate::rate_limit::{MAX_RATE, RateLimit};
 use crate::streams::Streams;
 
 /// The DNS server of an agent.
@@ -29,6 +32,13 @@ pub struct DnsConfig {
     pub chaos: ChaosConfig,
     /// The server's name, told to clients that ask for it (NSID, RFC 5001); at most 255 bytes, `None` tells none.
     pub nsid: Option<String>,
+    /// The secrets of cookies (RFC 7873): the first makes them, all are accepted; at most 4, and none ignores cookies.
+    pub cookie_secrets: Vec<CookieSecret>,
+    /// How replies over UDP are limited.
+    pub rate_limit: RateLimit,
+    /// The most bytes of a reply over UDP to a client without a valid cookie, 512–1232; what is longer is cut (TC).
+    /// `None` is as with one: what a flood can gain is bounded by `rate_limit` in any case.
+    pub max_reply_without_cookie: Option<u16>,
     /// Where the last view is kept for a restart without quorum; `None` keeps none.
     pub last_known_good: Option<LastKnownGood>,
     /// Where clients are; empty for an agent that does not know.
@@ -198,6 +208,8 @@ const MAX_ADDRESSES: usize = 64;
 const MAX_THREADS: usize = 64;
 /// The most TCP connections that can be allowed.
 const MAX_CONNECTIONS: usize = 65_536;
+/// The most prefixes that are not limited.
+const MAX_EXEMPT: usize = 64;
 /// A TXT text's most bytes (RFC 1035, 3.3).
 const MAX_TEXT: usize = 255;
 
@@ -239,6 +251,18 @@ impl DnsConfig {
         let texts = [&self.chaos.version, &self.chaos.hostname];
         if texts.into_iter().flatten().any(|text| text.len() > MAX_TEXT) {
             return config("chaos", format!("a text has at most {MAX_TEXT} bytes"));
+        }
+        if self.cookie_secrets.len() > MAX_SECRETS {
+            return config("cookie_secrets", format!("at most {MAX_SECRETS}"));
+        }
+        if self.rate_limit.per_prefix > MAX_RATE || self.rate_limit.exempt.len() > MAX_EXEMPT {
+            return config(
+                "rate_limit",
+                format!("at most {MAX_RATE} replies per second (0: no limit), {MAX_EXEMPT} exempt"),
+            );
+        }
+        if self.max_reply_without_cookie.is_some_and(|most| !(MIN_UDP..=MAX_UDP).contains(&most)) {
+            return config("max_reply_without_cookie", format!("{MIN_UDP} to {MAX_UDP} bytes"));
         }
         if self.nsid.as_ref().is_some_and(|nsid| nsid.is_empty() || nsid.len() > MAX_TEXT) {
             return config("nsid", format!("1 to {MAX_TEXT} bytes, or absent to tell none"));

@@ -26,6 +26,7 @@ use holdfast_core::view::ZoneAnswers;
 
 use crate::client::{Asker, Need};
 use crate::config::ChaosConfig;
+use crate::cookie::Cookies;
 use crate::geo::Geo;
 use crate::limits::{HEADER, MAX_TCP};
 use crate::metric::QueryCounters;
@@ -50,6 +51,10 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// Where clients are.
     pub geo: Geo,
+    /// What makes and judges cookies; `None` ignores them.
+    pub cookies: Option<Cookies>,
+    /// The most bytes of a reply over UDP to a client without a valid cookie; `None` is as with one.
+    pub max_reply_without_cookie: Option<u16>,
     /// What answers transfers and updates over streams; without it the responder refuses them.
     pub streams: Option<Arc<dyn Streams>>,
 }

@@ -16,6 +16,7 @@ use crate::respond::Transport;
 pub(crate) const QUERIES: &str = "holdfast_dns_queries_total";
 pub(crate) const QUERY_DURATION: &str = "holdfast_dns_query_duration_seconds";
 pub(crate) const DROPPED: &str = "holdfast_dns_dropped_total";
+pub(crate) const RATE_LIMITED: &str = "holdfast_dns_rate_limited_total";
 pub(crate) const VIEW_INDEX: &str = "holdfast_dns_view_index";
 pub(crate) const LKG_FAILURES: &str = "holdfast_dns_last_known_good_failures_total";
 pub(crate) const CONNECTIONS: &str = "holdfast_dns_connections";
@@ -37,6 +38,10 @@ pub(crate) fn describe() {
     describe_counter!(QUERIES, "DNS queries answered, by zone, response code and transport");
     describe_histogram!(QUERY_DURATION, "Time to make an answer, one query in 64, in seconds");
     describe_counter!(DROPPED, "DNS messages that deserved silence, by reason and transport");
+    describe_counter!(
+        RATE_LIMITED,
+        "DNS answers withheld by rate limiting, by what was sent instead"
+    );
     describe_gauge!(VIEW_INDEX, "Log index of the view that DNS serves");
     describe_counter!(LKG_FAILURES, "Failed writes and reads of the last-known-good file");
     describe_gauge!(CONNECTIONS, "Open DNS connections, by transport");
@@ -64,7 +69,7 @@ pub(crate) fn describe() {
 }
 
 /// The response codes that we send.
-const CODES: [(ResponseCode, &str); 7] = [
+const CODES: [(ResponseCode, &str); 8] = [
     (ResponseCode::NoError, "NOERROR"),
     (ResponseCode::NXDomain, "NXDOMAIN"),
     (ResponseCode::Refused, "REFUSED"),
@@ -72,6 +77,7 @@ const CODES: [(ResponseCode, &str); 7] = [
     (ResponseCode::FormErr, "FORMERR"),
     (ResponseCode::NotImp, "NOTIMP"),
     (ResponseCode::BADVERS, "BADVERS"),
+    (ResponseCode::BADCOOKIE, "BADCOOKIE"),
 ];
 
 /// The name of a response code that we send.

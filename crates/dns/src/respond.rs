@@ -7,42 +7,41 @@
 //!                           └─ Request ─▶ Handler ─▶ Capture ┘
 //! ```
 //!
-//! hickory's own server cannot be given a reply's size or a compression table, so its message goes into a capturing
-//! `ResponseHandler` that encodes it here: never longer than the transport and the client take, owners as pointers to
-//! the question (hickory alone never compresses against it). A message that does not fit is replaced by one with TC
-//! and no records, so that no client takes a part for the whole. The OPT is written behind whatever was made (`reply_opt`).
+//! A message that does not fit is replaced by one with TC and no records, so that no client takes a part for the whole.
+//! The OPT is written behind whatever was made (`reply_opt`). Over UDP, and without a valid cookie, a client gets no
+//! more than its share (`rate_limit`): what the table answers is counted when its kind is known, what the handler would
+//! answer before it is asked, since it costs more.
 //!
 //! Invariant: the future of a request is complete at its first poll, for it awaits nothing. A reply has QR=1, the id,
 //! and the question byte for byte as asked.
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt as _;
-use hickory_net::NetError;
 use hickory_net::runtime::TokioTime;
 use hickory_net::xfer::Protocol;
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::Record;
-use hickory_proto::serialize::binary::BinEncoder;
-use hickory_server::server::{Request, RequestHandler as _, ResponseHandler, ResponseInfo};
-use hickory_server::zone_handler::MessageResponse;
+use hickory_server::server::{Request, RequestHandler as _};
 use metrics::counter;
 use tokio::time::Instant;
 
-use crate::compiled::encoder_behind;
+use crate::capture::Capture;
+use crate::cookie::{Judged, Standing};
 use crate::handler::{Context, Handler, Settings};
-use crate::limits::{HEADER, MAX_TCP};
+use crate::limits::{HEADER, MAX_TCP, MAX_UDP};
 use crate::metric;
 use crate::opt::Opt;
 use crate::plain::{self, TC, Told};
 use crate::publish::AnswersSource;
 use crate::query_log::Sampler;
+use crate::rate_limit::{Limited, Limiter, RateLimit, Subject};
 use crate::reply_opt::{ExtendedError, Remarks, ReplyOpt};
 use crate::screen::{Fault, Query, Screened, screen};
 use crate::streams::{Messages, Special};
+use crate::tally::{Instead, Tally, Withheld};
 
 /// How a message came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +107,8 @@ pub struct Responder {
     handler: Handler,
     capture: Capture,
     tally: Tally,
+    withheld: Withheld,
+    limiter: Option<Limiter>,
     compiled: bool,
     until_timed: u32,
     query_log: Option<Sampler>,
@@ -122,9 +123,23 @@ impl std::fmt::Debug for Responder {
 impl Responder {
     /// Makes a responder over a source of views.
     pub fn new(source: AnswersSource, settings: Arc<Settings>, turns: Arc<AtomicU32>) -> Self {
-        let handler = Handler::new(None, settings, turns);
-        let (capture, tally) = (Capture::default(), Tally::default());
-        Self { source, handler, capture, tally, compiled: true, until_timed: 0, query_log: None }
+        Self {
+            source,
+            handler: Handler::new(None, settings, turns),
+            capture: Capture::default(),
+            tally: Tally::default(),
+            withheld: Withheld::default(),
+            limiter: None,
+            compiled: true,
+            until_timed: 0,
+            query_log: None,
+        }
+    }
+
+    /// This responder with a limit for its replies over UDP; one of `threads` among which clients are spread.
+    pub fn limited(mut self, limit: &RateLimit, threads: usize) -> Self {
+        self.limiter = Limiter::new(limit, threads);
+        self
     }
 
     /// This responder without the compiled answers: what they must equal byte for byte.
@@ -143,6 +158,9 @@ impl Responder {
     pub fn acquire(&mut self) {
         self.tally.settle(&self.handler);
         self.handler.set_published(self.source.current());
+        if let Some(limiter) = &mut self.limiter {
+            limiter.tick();
+        }
     }
 
     /// Lets go of the view, so that an idle task keeps no old one alive.
@@ -175,11 +193,10 @@ impl Responder {
         self.until_timed = self.until_timed.checked_sub(1).unwrap_or(TIMED - 1);
         let begun = (self.until_timed == 0).then(Instant::now);
         out.clear();
-        match screen(wire, peer) {
+        let told = match screen(wire, peer) {
             Screened::Silence(why) => {
-                counter!(metric::DROPPED, "why" => why, "transport" => peer.transport.name())
-                    .increment(1);
-                return false;
+                self.withheld.count_silence(why, peer.transport);
+                false
             }
             Screened::Query(query) if query.special && self.handler.streams().is_some() => {
                 return self.respond_specially(wire, peer, out);
@@ -188,24 +205,33 @@ impl Responder {
                 return self.respond_specially(wire, peer, out);
             }
             Screened::Fault(fault) => self.write_fault(wire, &fault, peer, out),
-            Screened::Query(query) => self.write_answer(wire, &query, peer, out),
-        }
-        if let Some(begun) = begun {
+            Screened::Ping(opt) => self.write_ping(wire, opt, peer, out),
+            Screened::Query(query) => self.write_reply(wire, &query, peer, out),
+        };
+        if let Some(begun) = begun.filter(|_| told) {
             metrics::histogram!(metric::QUERY_DURATION).record(begun.elapsed());
         }
-        true
+        told
     }
 
     /// Answers what is signed, or is no query.
     fn respond_specially(&mut self, wire: &[u8], peer: Peer, out: &mut Vec<u8>) -> bool {
+        if self.admit(peer, Subject::Failure) == Err(Limited::Dropped) {
+            self.withheld.count_limited(Instead::Nothing);
+            return false;
+        }
         let Some(streams) = self.handler.streams() else { return false };
         match streams.special(wire, peer, self.handler.published()) {
             Special::Reply(reply) => *out = reply,
             Special::Query(query, finish) => {
-                match screen(&query, peer) {
-                    Screened::Query(plain) => self.write_answer(&query, &plain, peer, out),
+                let told = match screen(&query, peer) {
+                    Screened::Query(plain) => self.write_reply(&query, &plain, peer, out),
                     Screened::Fault(fault) => self.write_fault(&query, &fault, peer, out),
-                    Screened::Silence(_) => return false,
+                    Screened::Ping(opt) => self.write_ping(&query, opt, peer, out),
+                    Screened::Silence(_) => false,
+                };
+                if !told {
+                    return false;
                 }
                 finish(out);
             }
@@ -215,40 +241,173 @@ impl Responder {
         true
     }
 
-    fn write_fault(&self, wire: &[u8], fault: &Fault, peer: Peer, out: &mut Vec<u8>) {
+    /// Writes the answer to a query, or what is sent where it is one too many; false for nothing at all.
+    fn write_reply(&mut self, wire: &[u8], query: &Query, peer: Peer, out: &mut Vec<u8>) -> bool {
+        let asked = self.asked(wire, query, peer);
+        let answered = self.write_answer(&asked, out);
+        answered.map_or_else(|limited| self.write_limited(&asked, limited, out), |()| true)
+    }
+
+    fn asked<'a>(&self, wire: &'a [u8], query: &'a Query, peer: Peer) -> Asked<'a> {
+        let cookie = query.opt.and_then(|opt| self.judge(opt, peer));
+        let mut asked = Asked { wire, query, peer, cookie, most: 0, context: Context::default() };
+        asked.most = self.most(&asked);
+        let needed = self.reply_opt(&asked).map_or(0, |opt| opt.needed());
+        asked.context = Context {
+            limit: asked.most - needed,
+            subnet: query.subnet(),
+            transport: peer.transport,
+        };
+        asked
+    }
+
+    /// The most bytes of a reply.
+    fn most(&self, asked: &Asked<'_>) -> u16 {
+        match asked.peer.transport {
+            Transport::Udp if asked.is_known() => Opt::limit(asked.query.opt),
+            Transport::Udp => {
+                let settings = self.handler.settings();
+                Opt::limit(asked.query.opt)
+                    .min(settings.max_reply_without_cookie.unwrap_or(MAX_UDP))
+            }
+            _ => MAX_TCP,
+        }
+    }
+
+    fn judge(&self, opt: Opt, peer: Peer) -> Option<Judged> {
+        let cookies = self.handler.settings().cookies.as_ref()?;
+        Some(cookies.judge(opt.options.cookie?, peer.address.ip()))
+    }
+
+    /// Counts a reply to a client of whom nothing is known.
+    fn admit(&mut self, peer: Peer, subject: Subject<'_>) -> Result<(), Limited> {
+        match &mut self.limiter {
+            Some(limiter) if peer.transport == Transport::Udp => {
+                limiter.admit(peer.address.ip(), subject)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn write_fault(&mut self, wire: &[u8], fault: &Fault, peer: Peer, out: &mut Vec<u8>) -> bool {
+        if self.admit(peer, Subject::Failure) == Err(Limited::Dropped) {
+            self.withheld.count_limited(Instead::Nothing);
+            return false;
+        }
         self.handler.count(None, fault.code, peer.transport);
         write_bare(wire, fault.code, fault.question_end, out);
         if let Some(opt) = fault.opt {
             ReplyOpt::bare(opt).push(fault.code, Remarks::default(), MAX_TCP, out);
         }
+        true
     }
 
-    fn write_answer(&mut self, wire: &[u8], query: &Query, peer: Peer, out: &mut Vec<u8>) {
-        let most = limit(query, peer);
-        let needed = query.opt.map_or(0, |opt| self.reply_opt(opt, peer).needed());
-        let context =
-            Context { limit: most - needed, subnet: query.subnet(), transport: peer.transport };
-        let plain = self.write_plain(wire, query, (context, peer), out);
-        let (code, mut remarks) =
-            plain.unwrap_or_else(|| self.write_handled(wire, query, (context, peer), out));
-        let Some(opt) = query.opt else { return };
+    /// Answers a message without a question that asks for a cookie (RFC 7873, 5.4); without cookies it is a fault.
+    fn write_ping(&mut self, wire: &[u8], opt: Opt, peer: Peer, out: &mut Vec<u8>) -> bool {
+        let Some(cookie) = self.judge(opt, peer) else {
+            let fault = Fault { code: ResponseCode::FormErr, question_end: None, opt: Some(opt) };
+            return self.write_fault(wire, &fault, peer, out);
+        };
+        let known = cookie.standing == Standing::Valid;
+        if !known && self.admit(peer, Subject::Failure) == Err(Limited::Dropped) {
+            self.withheld.count_limited(Instead::Nothing);
+            return false;
+        }
+        let invalid = cookie.standing == Standing::Invalid;
+        let code = if invalid { ResponseCode::BADCOOKIE } else { ResponseCode::NoError };
+        self.handler.count(None, code, peer.transport);
+        write_bare(wire, code, None, out);
+        let opt = ReplyOpt { cookie: Some(cookie.told), ..ReplyOpt::bare(opt) };
+        opt.push(code, Remarks::default(), MAX_TCP, out);
+        true
+    }
+
+    /// Writes the answer to a query. Errors: it is one too many.
+    fn write_answer(&mut self, asked: &Asked<'_>, out: &mut Vec<u8>) -> Result<(), Limited> {
+        let limits = self.limiter.is_some() && !asked.is_known();
+        let (code, mut remarks) = match self.write_plain(asked, out) {
+            Some((told, remarks)) => {
+                if limits {
+                    self.admit(asked.peer, self.subject_of(asked, told))?;
+                }
+                self.tally.count(told, asked.peer.transport);
+                (told.code, remarks)
+            }
+            None => {
+                if limits {
+                    self.admit(asked.peer, self.subject(asked))?;
+                }
+                self.write_handled(asked, out)
+            }
+        };
         if matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) && self.is_stale() {
             remarks.error.get_or_insert(ExtendedError::StaleAnswer);
         }
-        self.reply_opt(opt, peer).push(code, remarks, most, out);
+        if let Some(opt) = self.reply_opt(asked) {
+            opt.push(code, remarks, asked.most, out);
+        }
+        match &mut self.limiter {
+            Some(limiter) if limits && asked.peer.transport == Transport::Udp => {
+                limiter.weigh(asked.peer.address.ip(), asked.wire.len(), out.len())
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// What the reply to a query with this OPT must say in its own.
-    fn reply_opt(&self, opt: Opt, peer: Peer) -> ReplyOpt<'_> {
+    /// What an answer from the table is counted under.
+    fn subject_of<'a>(&self, asked: &Asked<'a>, told: Told) -> Subject<'a> {
+        let name = asked.name();
+        match (told.code, told.zone, self.handler.published()) {
+            (ResponseCode::NoError, ..) => Subject::Name(name),
+            (ResponseCode::NXDomain, Some(zone), Some(published)) => {
+                let apex = name.len() - published.table().zone(zone).apex_length;
+                Subject::Missing(&name[apex..])
+            }
+            _ => Subject::Failure,
+        }
+    }
+
+    /// What the handler's answer is counted under: the name, or what exists above it, so that names under a wildcard
+    /// are one.
+    fn subject<'a>(&self, asked: &Asked<'a>) -> Subject<'a> {
+        let name = asked.name();
+        let closest = self.handler.published().map(|published| published.table().closest(name));
+        closest.map_or(Subject::Failure, |closest| Subject::Name(&name[closest..]))
+    }
+
+    /// Sends what makes a real client come back in a way that shows where it is; false for nothing at all.
+    fn write_limited(&mut self, asked: &Asked<'_>, limited: Limited, out: &mut Vec<u8>) -> bool {
+        let (instead, code) = match (limited, asked.cookie) {
+            (Limited::Dropped, _) => (Instead::Nothing, ResponseCode::NoError),
+            (Limited::Cut, None) => (Instead::Truncated, ResponseCode::NoError),
+            (Limited::Cut, Some(_)) => (Instead::BadCookie, ResponseCode::BADCOOKIE),
+        };
+        self.withheld.count_limited(instead);
+        if instead == Instead::Nothing {
+            return false;
+        }
+        write_bare(asked.wire, code, Some(asked.query.question_end()), out);
+        if instead == Instead::Truncated {
+            out[2] |= TC;
+        }
+        if let Some(opt) = self.reply_opt(asked) {
+            opt.push(code, Remarks::default(), asked.most, out);
+        }
+        true
+    }
+
+    /// What the reply's OPT must say, where the query has one.
+    fn reply_opt(&self, asked: &Asked<'_>) -> Option<ReplyOpt<'_>> {
+        let opt = asked.query.opt?;
         let settings = self.handler.settings();
         let units = settings.idle_timeout.as_millis() / 100;
-        ReplyOpt {
+        Some(ReplyOpt {
             opt,
-            cookie: None,
+            cookie: asked.cookie.map(|cookie| cookie.told),
             keepalive: opt.options.keepalive.then(|| units.try_into().unwrap_or(u16::MAX)),
             nsid: settings.nsid.as_deref().filter(|_| opt.options.nsid).unwrap_or("").as_bytes(),
-            padded: opt.options.padding && peer.transport.encrypted(),
-        }
+            padded: opt.options.padding && asked.peer.transport.encrypted(),
+        })
     }
 
     /// Whether the answers come from disk.
@@ -257,35 +416,21 @@ impl Responder {
     }
 
     /// Writes the answer to a plain question; `None` for one that the handler must answer.
-    fn write_plain(
-        &mut self,
-        wire: &[u8],
-        query: &Query,
-        (context, peer): (Context, Peer),
-        out: &mut Vec<u8>,
-    ) -> Option<(ResponseCode, Remarks)> {
+    fn write_plain(&self, asked: &Asked<'_>, out: &mut Vec<u8>) -> Option<(Told, Remarks)> {
         let published = self.handler.published().filter(|_| self.compiled)?;
-        let asker = self.handler.asker(peer.address.ip(), context.subnet);
+        let asker = self.handler.asker(asked.peer.address.ip(), asked.context.subnet);
         let turn = || self.handler.next_turn();
-        let (told, remarks) =
-            plain::answer(published.table(), (wire, query), context.limit, (&asker, turn), out)?;
-        self.tally.count(told, peer.transport);
-        Some((told.code, remarks))
+        let question = (asked.wire, asked.query);
+        plain::answer(published.table(), question, asked.context.limit, (&asker, turn), out)
     }
 
     /// Writes the handler's answer.
-    fn write_handled(
-        &mut self,
-        wire: &[u8],
-        query: &Query,
-        (context, peer): (Context, Peer),
-        out: &mut Vec<u8>,
-    ) -> (ResponseCode, Remarks) {
-        let question_end = Some(query.question_end());
+    fn write_handled(&mut self, asked: &Asked<'_>, out: &mut Vec<u8>) -> (ResponseCode, Remarks) {
+        let Asked { wire, query, peer, context, .. } = *asked;
         let protocol = peer.transport.protocol();
         let Ok(request) = Request::from_bytes(query.normalized(wire), peer.address, protocol)
         else {
-            return self.write_failure(wire, (ResponseCode::FormErr, question_end), peer, out);
+            return self.write_failure(asked, ResponseCode::FormErr, out);
         };
         self.capture.lock().prepare(&wire[..query.question_end()], query.name_end, context.limit);
         self.handler.prepare(context);
@@ -295,12 +440,12 @@ impl Responder {
             .expect("the handler awaits only the capture, which is ready at once");
         let mut captured = self.capture.lock();
         let Some(code) = captured.code else {
-            return self.write_failure(wire, (ResponseCode::ServFail, question_end), peer, out);
+            return self.write_failure(asked, ResponseCode::ServFail, out);
         };
         std::mem::swap(out, &mut captured.bytes);
         if out[2] & TC != 0 {
             let flags = [out[2], out[3]];
-            write_bare(wire, code, question_end, out);
+            write_bare(wire, code, Some(query.question_end()), out);
             out[2..4].copy_from_slice(&flags);
         }
         drop(captured);
@@ -309,13 +454,12 @@ impl Responder {
 
     fn write_failure(
         &self,
-        wire: &[u8],
-        (code, question_end): (ResponseCode, Option<usize>),
-        peer: Peer,
+        asked: &Asked<'_>,
+        code: ResponseCode,
         out: &mut Vec<u8>,
     ) -> (ResponseCode, Remarks) {
-        self.handler.count(None, code, peer.transport);
-        write_bare(wire, code, question_end, out);
+        self.handler.count(None, code, asked.peer.transport);
+        write_bare(asked.wire, code, Some(asked.query.question_end()), out);
         (code, Remarks::default())
     }
 }
@@ -325,32 +469,26 @@ fn is_told(wire: &[u8]) -> bool {
     matches!((wire[2] >> 3) & 0x0f, 4 | 5)
 }
 
-/// The most bytes of a reply.
-fn limit(query: &Query, peer: Peer) -> u16 {
-    match peer.transport {
-        Transport::Udp => Opt::limit(query.opt),
-        _ => MAX_TCP,
-    }
+/// A query on its way to a reply.
+struct Asked<'a> {
+    wire: &'a [u8],
+    query: &'a Query,
+    peer: Peer,
+    cookie: Option<Judged>,
+    /// The most bytes of the reply.
+    most: u16,
+    context: Context,
 }
 
-/// What was answered from the compiled table of one view, and is counted when the view is let go.
-#[derive(Debug, Default)]
-struct Tally(Vec<(Told, Transport, u64)>);
-
-impl Tally {
-    fn count(&mut self, told: Told, transport: Transport) {
-        match self.0.iter_mut().find(|(known, by, _)| (*known, *by) == (told, transport)) {
-            Some((.., queries)) => *queries += 1,
-            None => self.0.push((told, transport, 1)),
-        }
+impl<'a> Asked<'a> {
+    /// The name asked for, as it is on the wire.
+    fn name(&self) -> &'a [u8] {
+        &self.wire[HEADER..self.query.name_end]
     }
 
-    fn settle(&mut self, handler: &Handler) {
-        let Some(published) = handler.published() else { return };
-        for (Told { zone, code }, transport, queries) in self.0.drain(..) {
-            let zone = zone.map(|number| published.table().zone(number).name());
-            published.counters().count(zone, code, transport, queries);
-        }
+    /// Whether the client has shown that it is where it says.
+    fn is_known(&self) -> bool {
+        self.cookie.is_some_and(|cookie| cookie.standing == Standing::Valid)
     }
 }
 
@@ -363,68 +501,5 @@ fn write_bare(wire: &[u8], code: ResponseCode, question_end: Option<usize>, out:
     out.extend_from_slice(&[0, questions, 0, 0, 0, 0, 0, 0]);
     if let Some(end) = question_end {
         out.extend_from_slice(&wire[HEADER..end]);
-    }
-}
-
-/// The `ResponseHandler` that keeps a reply's bytes. Its lock is never contended: a responder uses it alone.
-#[derive(Debug, Clone, Default)]
-struct Capture(Arc<Mutex<Captured>>);
-
-#[derive(Debug, Default)]
-struct Captured {
-    bytes: Vec<u8>,
-    /// Header and question as asked, the name in lower case.
-    seed: Vec<u8>,
-    name_end: usize,
-    limit: u16,
-    /// The response code of a reply that is whole.
-    code: Option<ResponseCode>,
-}
-
-impl Capture {
-    fn lock(&self) -> MutexGuard<'_, Captured> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Captured {
-    fn prepare(&mut self, wire: &[u8], name_end: usize, limit: u16) {
-        self.seed.clear();
-        self.seed.extend_from_slice(wire);
-        // Length bytes are at most 63 and so no letters.
-        self.seed[HEADER..name_end].make_ascii_lowercase();
-        self.name_end = name_end;
-        self.limit = limit;
-        self.code = None;
-    }
-
-    /// An encoder that knows the question's name as a target of compression, and begins at the header.
-    fn encoder(&mut self) -> BinEncoder<'_> {
-        self.bytes.clear();
-        self.bytes.extend_from_slice(&self.seed);
-        let mut encoder = encoder_behind(&mut self.bytes, self.name_end);
-        encoder.set_max_size(self.limit);
-        encoder.set_offset(0);
-        encoder
-    }
-}
-
-#[async_trait::async_trait]
-impl ResponseHandler for Capture {
-    async fn send_response<'a>(
-        &mut self,
-        response: MessageResponse<
-            '_,
-            'a,
-            impl Iterator<Item = &'a Record> + Send + 'a,
-            impl Iterator<Item = &'a Record> + Send + 'a,
-            impl Iterator<Item = &'a Record> + Send + 'a,
-            impl Iterator<Item = &'a Record> + Send + 'a,
-        >,
-    ) -> Result<ResponseInfo, NetError> {
-        let mut captured = self.lock();
-        let info = response.destructive_emit(&mut captured.encoder())?;
-        captured.code = Some(info.response_code);
-        Ok(info)
     }
 }

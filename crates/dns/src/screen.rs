@@ -7,6 +7,8 @@
 //!
 //! Invariant: total on any bytes, and linear in their number. It decides nothing about names.
 
+use std::net::IpAddr;
+
 use hickory_proto::op::ResponseCode;
 
 use crate::limits::{HEADER, OPT};
@@ -23,12 +25,41 @@ const TYPE_IXFR: u16 = 251;
 /// What is to be done with a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Screened {
-    /// Nothing; the word says why, for the metric.
-    Silence(&'static str),
+    /// Nothing.
+    Silence(Silence),
     /// A reply without records.
     Fault(Fault),
+    /// A cookie: it was asked for without a question (RFC 7873, 5.4).
+    Ping(Opt),
     /// An answer.
     Query(Query),
+}
+
+/// Why a message gets no reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Silence {
+    /// It has no whole header.
+    Short,
+    /// It is a reply itself.
+    Reply,
+    /// It comes from a port that no resolver uses.
+    Port,
+    /// It comes from an address that is no single host's.
+    Source,
+}
+
+impl Silence {
+    pub(crate) const ALL: [Self; 4] = [Self::Short, Self::Reply, Self::Port, Self::Source];
+
+    /// Its name in the metric.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Short => "short",
+            Self::Reply => "reply",
+            Self::Port => "port",
+            Self::Source => "source",
+        }
+    }
 }
 
 /// A message that is not a query we answer.
@@ -76,14 +107,8 @@ impl Query {
 
 /// Looks at a message.
 pub(crate) fn screen(wire: &[u8], peer: Peer) -> Screened {
-    if wire.len() < HEADER {
-        return Screened::Silence("short");
-    }
-    if wire[2] & 0x80 != 0 {
-        return Screened::Silence("reply");
-    }
-    if peer.transport == Transport::Udp && DEAF_PORTS.contains(&peer.address.port()) {
-        return Screened::Silence("port");
+    if let Some(why) = silence(wire, peer) {
+        return Screened::Silence(why);
     }
     let transport = peer.transport;
     let mut scan = Scan {
@@ -98,13 +123,33 @@ pub(crate) fn screen(wire: &[u8], peer: Peer) -> Screened {
     let whole = scan.records().is_some();
     let code = scan.verdict(whole);
     let question_end = scan.question.filter(|_| whole).map(|question| question.name_end + 4);
-    match (code, scan.question) {
-        (ResponseCode::NoError, Some(question)) => {
+    match (code, scan.question, scan.opt) {
+        (ResponseCode::NoError, Some(question), opt) => {
             let special = scan.signed || question.kind == TYPE_IXFR;
-            Screened::Query(Query { name_end: question.name_end, opt: scan.opt, special })
+            Screened::Query(Query { name_end: question.name_end, opt, special })
         }
-        _ => Screened::Fault(Fault { code, question_end, opt: scan.opt }),
+        (ResponseCode::NoError, None, Some(opt)) => Screened::Ping(opt),
+        (_, _, opt) => Screened::Fault(Fault { code, question_end, opt }),
     }
+}
+
+fn silence(wire: &[u8], peer: Peer) -> Option<Silence> {
+    if wire.len() < HEADER {
+        return Some(Silence::Short);
+    }
+    if wire[2] & 0x80 != 0 {
+        return Some(Silence::Reply);
+    }
+    if peer.transport != Transport::Udp {
+        return None;
+    }
+    let source = peer.address.ip().to_canonical();
+    let nobody = match source {
+        IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast() || v4.is_unspecified(),
+        IpAddr::V6(v6) => v6.is_multicast() || v6.is_unspecified(),
+    };
+    let deaf = DEAF_PORTS.contains(&peer.address.port());
+    deaf.then_some(Silence::Port).or(nobody.then_some(Silence::Source))
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -135,13 +180,19 @@ impl Scan<'_> {
         let laden = self.count(3) > 0 || (self.count(4) > 0 && !transfer);
         if opcode != 0 {
             ResponseCode::NotImp
-        } else if !whole || self.fault || laden || self.question.is_none() {
+        } else if !whole || self.fault || laden || (self.question.is_none() && !self.asks_cookie())
+        {
             ResponseCode::FormErr
         } else if self.opt.is_some_and(|opt| opt.version > 0) {
             ResponseCode::BADVERS
         } else {
             ResponseCode::NoError
         }
+    }
+
+    /// Whether there is no question because a cookie is all that is asked for.
+    fn asks_cookie(&self) -> bool {
+        self.count(2) == 0 && self.opt.is_some_and(|opt| opt.options.cookie.is_some())
     }
 
     /// The 16-bit field of the header at this place: 2 counts questions, 3 answers, 4 authorities, 5 additionals.

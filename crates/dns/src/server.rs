@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::admission::Admission;
 use crate::bind::{Bound, bind};
 use crate::config::{DnsConfig, DnsError, LastKnownGood};
+use crate::cookie::Cookies;
 use crate::encrypted::{Encrypted, Serving};
 use crate::geo::Geo;
 use crate::handler::Settings;
@@ -117,6 +118,9 @@ impl Start {
             idle_timeout: config.tcp.idle_timeout,
             geo: config.geo.clone(),
             streams: config.streams.clone(),
+            cookies: (!config.cookie_secrets.is_empty())
+                .then(|| Cookies::new(&config.cookie_secrets, Arc::clone(&clock))),
+            max_reply_without_cookie: config.max_reply_without_cookie,
         });
         let shutdown = shutdown.child_token();
         let query_log = config.query_log.clone();
@@ -257,9 +261,11 @@ impl Start {
         }
     }
 
+    /// The responder of a UDP socket or thread.
     fn responder(&self, turns: Arc<AtomicU32>) -> Responder {
         Responder::new(self.source.clone(), Arc::clone(&self.settings), turns)
             .logging(self.query_log.clone())
+            .limited(&self.config.rate_limit, self.config.threads)
     }
 
     fn spawn_udp(

@@ -214,6 +214,20 @@ impl Table {
         &self.zones[number]
     }
 
+    /// Where in a name in wire form, of any case, the longest part begins that exists; its root if none does.
+    pub(crate) fn closest(&self, name: &[u8]) -> usize {
+        let mut scratch = [0; 255];
+        let name = {
+            let lower = &mut scratch[..name.len()];
+            lower.copy_from_slice(name);
+            lower.make_ascii_lowercase();
+            &*lower
+        };
+        let skip = labels(name).count().saturating_sub(self.depth);
+        let mut begins = labels(name).skip(skip).map(|(begin, _)| begin);
+        begins.find(|begin| self.node(&name[*begin..]).is_some()).unwrap_or(name.len() - 1)
+    }
+
     /// Finds a name in wire form and lower case. Writes into it for a while, and leaves it as it was.
     pub(crate) fn find(&self, name: &mut [u8]) -> Found<'_> {
         if let Some(node) = self.node(name) {

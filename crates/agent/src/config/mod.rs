@@ -4,6 +4,7 @@
 //! Relative paths are relative to the file. Nothing here is replicated; what the whole group must agree on stands in
 //! the log.
 
+mod dns;
 mod duration;
 mod encrypted;
 mod propagation;
@@ -18,6 +19,7 @@ use holdfast_dns::{GeoConfig, QueryLogConfig};
 
 use holdfast_probe::AddressPolicy;
 
+pub use dns::DnsGuard;
 pub use duration::{format_duration, parse_duration};
 
 /// A checked configuration.
@@ -167,6 +169,8 @@ pub struct Dns {
     pub geo: GeoConfig,
     /// The encrypted transports.
     pub tls: Option<DnsTls>,
+    /// What stands between the open internet and an answer.
+    pub guard: DnsGuard,
 }
 
 /// DNS over TLS, HTTPS and QUIC; an empty list leaves one out.

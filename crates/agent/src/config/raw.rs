@@ -9,6 +9,7 @@ use holdfast_dns::{GeoConfig, QueryLogConfig};
 use holdfast_probe::{AddressPolicy, Cidr, CidrError};
 use serde::Deserialize;
 
+use super::dns::RawDnsGuard;
 use super::encrypted::RawDnsTls;
 use super::propagation::RawPropagation;
 use super::{
@@ -121,6 +122,11 @@ struct RawDns {
     #[serde(default)]
     propagation: RawPropagation,
     geo: Option<RawGeo>,
+    nsid: Option<String>,
+    cookie_secrets: Vec<String>,
+    rate_limit_per_prefix: Option<u32>,
+    rate_limit_exempt: Option<Vec<String>>,
+    max_reply_without_cookie: Option<u16>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -198,6 +204,13 @@ impl Raw {
             require_loopback(&listen)?;
         }
         let cluster = self.cluster.check()?;
+        let guard = RawDnsGuard {
+            nsid: self.dns.nsid,
+            cookie_secrets: self.dns.cookie_secrets,
+            rate_limit_per_prefix: self.dns.rate_limit_per_prefix,
+            rate_limit_exempt: self.dns.rate_limit_exempt,
+            max_reply_without_cookie: self.dns.max_reply_without_cookie,
+        };
         let config = Config {
             node: self.node.check(base, &cluster)?,
             raft: self.raft.check()?,
@@ -215,6 +228,7 @@ impl Raw {
                 query_log: self.dns.query_log.map(|log| log.check(base)).transpose()?,
                 tls: self.dns.tls.map(|tls| tls.check(base)).transpose()?,
                 geo: self.dns.geo.map(|geo| geo.check(base)).unwrap_or_default(),
+                guard: guard.check(base)?,
             },
             secrets: self.secrets.check(base)?,
             listen,

@@ -57,6 +57,9 @@ fn says_what_is_wrong_with_a_value() {
             "[dns]\nquery_log = { file = \"q.jsonl\", one_in = 0 }\n[tls]",
             "logs every query",
         ),
+        ("[tls]", "[dns]\ncookie_secrets = [\"12\"]\n[tls]", "openssl rand -hex 16"),
+        ("[tls]", "[dns]\ncookie_secrets = [\"file:no\"]\n[tls]", "cannot read /etc/holdfast/no"),
+        ("[tls]", "[dns]\nrate_limit_exempt = [\"10/8\"]\n[tls]", "192.0.2.0/24"),
         ("[tls]", "[telemetry]\nlog = \"xml\"\n[tls]", "neither json nor pretty"),
         ("[listen]", "group = \"holdfast\"\n[listen]", "name the user too"),
         ("[tls]", "[dns.tls]\ncert = \"c\"\nkey = \"k\"\n[tls]", "has no address"),
@@ -86,4 +89,26 @@ fn encrypted_dns_and_the_account_are_read() {
     assert_eq!(tls.key, Path::new("/k"));
     assert_eq!(tls.listen, ["127.0.0.1:853".parse().expect("an address")]);
     assert!(tls.https.is_empty() && tls.quic.is_empty());
+}
+
+#[test]
+fn the_guard_of_dns_has_defaults_and_reads_secrets_from_files() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("cookie"), "00112233445566778899aabbccddeeff\n")
+        .expect("writes");
+    let file = directory.path().join("holdfast.toml");
+    let guard = |dns: &str| {
+        let text = GOOD.replace("[tls]", &format!("[dns]\n{dns}\n[tls]"));
+        Config::parse(&text, &file).expect("valid").dns.guard
+    };
+    assert_eq!(guard("threads = 1"), DnsGuard::default());
+    let told = guard(
+        "cookie_secrets = [\"file:cookie\", \"ffeeddccbbaa99887766554433221100\"]\n\
+         rate_limit_per_prefix = 0\nrate_limit_exempt = [\"192.0.2.0/24\"]\nnsid = \"ns1\"\n\
+         max_reply_without_cookie = 512",
+    );
+    let secrets = ["00112233445566778899aabbccddeeff", "ffeeddccbbaa99887766554433221100"];
+    assert_eq!(told.cookie_secrets, secrets.map(|secret| secret.parse().expect("a secret")));
+    assert_eq!((told.rate_limit.per_prefix, told.rate_limit.exempt.len()), (0, 1));
+    assert_eq!((told.nsid.as_deref(), told.max_reply_without_cookie), (Some("ns1"), Some(512)));
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use hickory_proto::op::{Edns, Message, OpCode, Query};
 use hickory_proto::rr::{DNSClass, Name, RecordType};
+use holdfast_core::seam::Clock;
 use holdfast_core::spec::{NameServer, RecordData, Soa, Zone};
 use holdfast_core::steer::Shares;
 use holdfast_core::view::{Answers, NameAnswers, Pick, RecordSet, ZoneAnswers};
-use holdfast_core::{DnsName, Epoch, GroupId, SharedMap};
-use holdfast_dns::{Peer, Responder, Settings, Transport, channel};
+use holdfast_core::{DnsName, Epoch, GroupId, SharedMap, Timestamp};
+use holdfast_dns::{CookieSecret, Cookies, Peer, Responder, Settings, Transport, channel};
 
 pub(crate) fn name(text: &str) -> DnsName {
     DnsName::new(text).expect("a valid name")
@@ -94,6 +95,20 @@ pub(crate) fn view(index: u64) -> Answers {
 
 pub(crate) fn v6(last: u16) -> RecordData {
     RecordData::Aaaa([0x2001, 0xdb8, 0, 0, 0, 0, 0, last].into())
+}
+
+/// A clock that stands still.
+pub(crate) struct Still(pub(crate) u64);
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0)
+    }
+}
+
+/// Cookies of one secret at a time in 2033.
+pub(crate) fn cookies() -> Cookies {
+    Cookies::new(&[CookieSecret::new([7; 16])], Arc::new(Still(2_000_000_000_000)))
 }
 
 pub(crate) fn udp() -> Peer {

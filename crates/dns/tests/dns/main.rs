@@ -1,8 +1,10 @@
 //! The server from outside: bytes in and out, publications, the file, and real sockets.
 
+mod abuse;
 mod allocation;
 mod conformance;
 mod connections;
+mod cookies;
 mod encrypted;
 mod equal;
 mod file;
