@@ -51,7 +51,7 @@ pub(crate) enum Command {
     /// Zones: show, delete.
     #[command(subcommand)]
     Zone(zone::Args),
-    /// Keys that DNS transfers and updates are signed with.
+    /// Keys that DNS transfers are signed with.
     #[command(subcommand)]
     Tsig(tsig::Args),
     /// Endpoints that come and go by themselves.

@@ -12,7 +12,7 @@ use holdfast_core::spec::{Kind, NameServer, Record, RecordData, Soa, SpecError, 
 use serde::{Deserialize, Serialize};
 
 use super::duration::Span;
-use super::transfer::{PrimariesForm, TransferForm, UpdateForm};
+use super::transfer::TransferForm;
 use crate::known_types::KnownTypes;
 
 const TTL: Duration = Duration::from_secs(300);
@@ -168,7 +168,6 @@ impl ZoneForm {
         }
         let server =
             |form: NameServerForm| NameServer { name: form.name, addresses: form.addresses };
-        let apex = name.clone();
         let zone = Zone {
             records,
             transfer: self.transfer.map(Into::into).unwrap_or_default(),

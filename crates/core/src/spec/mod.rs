@@ -31,9 +31,7 @@ pub use service::{Service, ServiceDns};
 pub use settings::Settings;
 pub use steered::{ClientRegion, GeoRule, Match, MatchError, Spread, Steered};
 pub use svcb::{Binding, SvcKey, SvcParams};
-pub use transfer::{
-    EndpointRule, NotifyTarget, Prefix, PrefixError, Primaries, Transfer, UpdateRule,
-};
+pub use transfer::{NotifyTarget, Prefix, PrefixError, Transfer};
 pub use zone::{NameServer, Soa, Zone};
 
 use alloc::string::String;

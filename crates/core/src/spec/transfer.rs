@@ -1,7 +1,6 @@
-//! What a zone has to do with other servers: who may copy it, who is told of changes, who may change it, whence it comes.
+//! What a zone has to do with other servers: who may copy it, and who is told of changes.
 //!
-//! Nothing is open unless it is declared: a zone without these parts is copied by nobody and changed by declaration
-//! alone. Keys are named here; their secrets stand elsewhere in the state.
+//! Nothing is open unless it is declared: a zone without this part is copied by nobody. Keys are named here; their secrets stand elsewhere in the state.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -12,13 +11,10 @@ use core::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::{SpecError, spec_error};
-use crate::id::PoolName;
 use crate::name::DnsName;
 
-/// The most prefixes, keys, targets, rules, or names of a rule.
+/// The most prefixes, keys, or targets.
 const MAX_PARTS: usize = 64;
-/// The most servers that a zone comes from.
-const MAX_PRIMARIES: usize = 8;
 
 /// Addresses that have their first bits in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -105,7 +101,7 @@ impl Transfer {
         declared && placed && signed
     }
 
-    fn validate(&self) -> Result<(), SpecError> {
+    pub(super) fn validate(&self) -> Result<(), SpecError> {
         few("transfer.allow", self.allow.len())?;
         few("transfer.keys", self.keys.len())?;
         few("transfer.notify", self.notify.len())?;
@@ -118,84 +114,6 @@ impl Transfer {
         let targets = self.notify.iter().map(|target| target.address);
         reachable("transfer.notify", targets)
     }
-}
-
-/// Where updates of a service's own name go: its addresses become endpoints of a pool.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EndpointRule {
-    /// The pool, in every service that the rule's names lead to.
-    pub pool: PoolName,
-    /// The port of the endpoints; not 0.
-    pub port: u16,
-}
-
-/// What the holder of a key may change by UPDATE (RFC 2136).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UpdateRule {
-    /// The key that the update is signed with.
-    pub key: DnsName,
-    /// At and below which names; at least one.
-    pub names: Vec<DnsName>,
-    /// Records of which types, by number; of every type if empty.
-    pub types: Vec<u16>,
-    /// Whether, and as what, addresses of services are taken; refused if absent.
-    pub endpoints: Option<EndpointRule>,
-}
-
-impl UpdateRule {
-    /// Whether the rule lets `key` change records of a type at a name; `None` stands for all types at once.
-    pub fn allows(&self, key: &DnsName, name: &DnsName, kind: Option<u16>) -> bool {
-        let typed = self.types.is_empty() || kind.is_some_and(|kind| self.types.contains(&kind));
-        self.key == *key && typed && self.names.iter().any(|above| name.is_within(above))
-    }
-
-    fn validate(&self, apex: &DnsName) -> Result<(), SpecError> {
-        few("updates.names", self.names.len())?;
-        few("updates.types", self.types.len())?;
-        if self.names.is_empty() {
-            return Err(spec_error("updates.names", format!("name at least one, such as {apex}")));
-        }
-        if let Some(outside) = self.names.iter().find(|name| !name.is_within(apex)) {
-            return Err(spec_error("updates.names", format!("{outside} lies outside {apex}")));
-        }
-        if self.endpoints.as_ref().is_some_and(|rule| rule.port == 0) {
-            return Err(spec_error("updates.endpoints.port", "must be 1 to 65535"));
-        }
-        Ok(())
-    }
-}
-
-/// The servers that a zone's records are fetched from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Primaries {
-    /// Asked in this order; 1 to 8.
-    pub addresses: Vec<SocketAddr>,
-    /// The key that questions are signed with, and answers must be.
-    pub key: Option<DnsName>,
-}
-
-impl Primaries {
-    fn validate(&self) -> Result<(), SpecError> {
-        if self.addresses.is_empty() || self.addresses.len() > MAX_PRIMARIES {
-            let problem = format!("name 1 to {MAX_PRIMARIES} servers to fetch the zone from");
-            return Err(spec_error("primaries.addresses", problem));
-        }
-        reachable("primaries.addresses", self.addresses.iter().copied())
-    }
-}
-
-/// Says whether these parts of a zone are possible together.
-pub(super) fn validate(zone: &super::Zone) -> Result<(), SpecError> {
-    zone.transfer.validate()?;
-    few("updates", zone.updates.len())?;
-    zone.updates.iter().try_for_each(|rule| rule.validate(&zone.name))?;
-    let Some(primaries) = &zone.primaries else { return Ok(()) };
-    primaries.validate()?;
-    if !zone.records.is_empty() || !zone.updates.is_empty() {
-        let problem = "the records come from there; remove `records` and `updates`, or `primaries`";
-        return Err(spec_error("primaries", problem));
-    }
-    Ok(())
 }
 
 fn few(field: &str, count: usize) -> Result<(), SpecError> {
@@ -267,23 +185,5 @@ mod tests {
         assert!(open(&allow, &keys, here, Some(&key)));
         assert!(!open(&allow, &keys, elsewhere, Some(&key)));
         assert!(!open(&allow, &keys, here, None));
-    }
-
-    #[test]
-    fn a_rule_is_of_a_key_names_and_types() {
-        let rule = UpdateRule {
-            key: name("k"),
-            names: vec![name("dyn.example")],
-            types: vec![16],
-            endpoints: None,
-        };
-        assert!(rule.allows(&name("k"), &name("a.dyn.example"), Some(16)));
-        assert!(rule.allows(&name("k"), &name("dyn.example"), Some(16)));
-        assert!(!rule.allows(&name("k"), &name("xdyn.example"), Some(16)));
-        assert!(!rule.allows(&name("k"), &name("dyn.example"), Some(1)));
-        assert!(!rule.allows(&name("k"), &name("dyn.example"), None));
-        assert!(!rule.allows(&name("j"), &name("dyn.example"), Some(16)));
-        let every = UpdateRule { types: vec![], ..rule };
-        assert!(every.allows(&name("k"), &name("dyn.example"), None));
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bounds::{LONGEST_TTL, within};
 use super::owners::Owners;
-use super::{Primaries, Record, SpecError, Transfer, UpdateRule, spec_error, transfer};
+use super::{Record, SpecError, Transfer, spec_error};
 use crate::name::DnsName;
 
 /// The timing fields of a zone's SOA record (RFC 1035, 3.3.13). The serial is the log index of the last change.
@@ -53,10 +53,6 @@ pub struct Zone {
     pub client_subnet: bool,
     /// Who may copy it, and who is told of changes.
     pub transfer: Transfer,
-    /// Who may change it by UPDATE.
-    pub updates: Vec<UpdateRule>,
-    /// Where its records come from instead of this declaration.
-    pub primaries: Option<Primaries>,
 }
 
 impl Zone {
@@ -76,6 +72,7 @@ impl Zone {
             updates: Vec::new(),
             primaries: None,
         }
+        Self { name, soa, name_servers, ttl, records: Vec::new(), transfer: Transfer::default() }
     }
 
     /// Says whether this zone is possible. Errors: the first field that is not, with what would be right.
@@ -90,7 +87,7 @@ impl Zone {
             return Err(spec_error("name", "the root is not ours to serve"));
         }
         self.validate_times()?;
-        transfer::validate(self)?;
+        self.transfer.validate()?;
         for server in &self.name_servers {
             if server.name.is_within(&self.name) && server.addresses.is_empty() {
                 return Err(spec_error(

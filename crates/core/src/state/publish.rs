@@ -243,11 +243,10 @@ fn zone_answers(state: &ZoneState, smallest_ttl: Option<Duration>) -> ZoneAnswer
         updates,
         primaries,
     } = state.zone.as_ref();
+    let Zone { name, soa, name_servers, ttl, records: _, transfer } = state.zone.as_ref();
     let zone = Zone {
         client_subnet: *client_subnet,
         transfer: transfer.clone(),
-        updates: updates.clone(),
-        primaries: primaries.clone(),
         ..Zone::new(name.clone(), soa.clone(), name_servers.clone(), *ttl)
     };
     let negative_ttl = zone.soa.negative_ttl.min(smallest_ttl.unwrap_or(zone.soa.negative_ttl));

@@ -19,8 +19,6 @@ impl Convert for Zone {
             records: list(&self.records),
             client_subnet: self.client_subnet,
             transfer: (self.transfer != Transfer::default()).then(|| self.transfer.to_proto()),
-            updates: list(&self.updates),
-            primaries: self.primaries.as_ref().map(Convert::to_proto),
         }
     }
 
@@ -33,8 +31,6 @@ impl Convert for Zone {
             records: from_list("records", proto.records)?,
             client_subnet: proto.client_subnet,
             transfer: optional("transfer", proto.transfer)?.unwrap_or_default(),
-            updates: from_list("updates", proto.updates)?,
-            primaries: optional("primaries", proto.primaries)?,
         })
     }
 }

@@ -307,22 +307,6 @@ prop_compose! {
     }
 }
 
-prop_compose! {
-    fn update_rule()(
-        key in dns_name(), names in vec(dns_name(), 0..3), types: Vec<u16>,
-        endpoints in of((pool_name(), any::<u16>())),
-    ) -> UpdateRule {
-        let endpoints = endpoints.map(|(pool, port)| EndpointRule { pool, port });
-        UpdateRule { key, names, types, endpoints }
-    }
-}
-
-prop_compose! {
-    fn primaries()(addresses in vec(socket_addr(), 0..3), key in of(dns_name())) -> Primaries {
-        Primaries { addresses, key }
-    }
-}
-
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     vec(any::<u8>(), 0..20)
 }
@@ -349,13 +333,12 @@ prop_compose! {
         servers in vec((dns_name(), vec(any::<IpAddr>(), 0..3)), 0..3),
         (ttl, client_subnet) in (ms(), any::<bool>()),
         records in vec((dns_name(), ms(), record_data().boxed()), 0..4),
-        (transfer, updates, primaries) in (
-            transfer().boxed(), vec(update_rule().boxed(), 0..3), of(primaries().boxed()),
-        ),
+        transfer in transfer(),
     ) -> Zone {
         let server = |(name, addresses)| NameServer { name, addresses };
         let record = |(name, ttl, data)| Record { name, ttl, data };
         Zone { records: records.into_iter().map(record).collect(), client_subnet, transfer, updates, primaries, ..Zone::new(name, Soa { mailbox, refresh, retry, expire, negative_ttl }, servers.into_iter().map(server).collect(), ttl) }
+        Zone { records: records.into_iter().map(record).collect(), transfer, ..Zone::new(name, Soa { mailbox, refresh, retry, expire, negative_ttl }, servers.into_iter().map(server).collect(), ttl) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! `ApplyTsigKey` and `RemoveTsigKey`: the keys of transfers and updates.
+//! `ApplyTsigKey` and `RemoveTsigKey`: the keys of transfers.
 
 use alloc::format;
 use alloc::string::ToString;
@@ -54,8 +54,6 @@ impl State {
 /// Whether a zone's declaration names a key.
 fn names_key(zone: &Zone, key: &DnsName) -> bool {
     let told = zone.transfer.notify.iter().filter_map(|target| target.key.as_ref());
-    let fetched = zone.primaries.iter().filter_map(|primaries| primaries.key.as_ref());
-    let updated = zone.updates.iter().map(|rule| &rule.key);
-    let named = zone.transfer.keys.iter().chain(told).chain(fetched).chain(updated);
+    let named = zone.transfer.keys.iter().chain(told);
     named.into_iter().any(|named| named == key)
 }
