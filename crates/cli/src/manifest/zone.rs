@@ -36,10 +36,6 @@ pub(super) struct ZoneForm {
     records: Vec<RecordForm>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     transfer: Option<TransferForm>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    updates: Vec<UpdateForm>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    primaries: Option<PrimariesForm>,
     #[serde(default, skip_serializing_if = "is_false")]
     client_subnet: bool,
 }
@@ -171,8 +167,6 @@ impl ZoneForm {
         let zone = Zone {
             records,
             transfer: self.transfer.map(Into::into).unwrap_or_default(),
-            updates: self.updates.into_iter().map(|form| form.into_rule(&apex)).collect(),
-            primaries: self.primaries.map(Into::into),
             client_subnet: self.client_subnet,
             ..Zone::new(
                 name,
@@ -215,8 +209,6 @@ impl From<&Zone> for ZoneForm {
             name_servers: zone.name_servers.iter().map(server).collect(),
             records: zone.records.iter().map(record).collect(),
             transfer: TransferForm::of(&zone.transfer),
-            updates: zone.updates.iter().map(Into::into).collect(),
-            primaries: zone.primaries.as_ref().map(Into::into),
             client_subnet: zone.client_subnet,
         }
     }

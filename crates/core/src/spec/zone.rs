@@ -69,10 +69,7 @@ impl Zone {
             records: Vec::new(),
             client_subnet: false,
             transfer: Transfer::default(),
-            updates: Vec::new(),
-            primaries: None,
         }
-        Self { name, soa, name_servers, ttl, records: Vec::new(), transfer: Transfer::default() }
     }
 
     /// Says whether this zone is possible. Errors: the first field that is not, with what would be right.

@@ -232,18 +232,8 @@ fn renewed<K, V>(
 
 fn zone_answers(state: &ZoneState, smallest_ttl: Option<Duration>) -> ZoneAnswers {
     // Field by field: a clone would copy every static record only to drop it.
-    let Zone {
-        name,
-        soa,
-        name_servers,
-        ttl,
-        records: _,
-        client_subnet,
-        transfer,
-        updates,
-        primaries,
-    } = state.zone.as_ref();
-    let Zone { name, soa, name_servers, ttl, records: _, transfer } = state.zone.as_ref();
+    let Zone { name, soa, name_servers, ttl, records: _, client_subnet, transfer } =
+        state.zone.as_ref();
     let zone = Zone {
         client_subnet: *client_subnet,
         transfer: transfer.clone(),

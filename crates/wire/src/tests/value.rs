@@ -337,8 +337,7 @@ prop_compose! {
     ) -> Zone {
         let server = |(name, addresses)| NameServer { name, addresses };
         let record = |(name, ttl, data)| Record { name, ttl, data };
-        Zone { records: records.into_iter().map(record).collect(), client_subnet, transfer, updates, primaries, ..Zone::new(name, Soa { mailbox, refresh, retry, expire, negative_ttl }, servers.into_iter().map(server).collect(), ttl) }
-        Zone { records: records.into_iter().map(record).collect(), transfer, ..Zone::new(name, Soa { mailbox, refresh, retry, expire, negative_ttl }, servers.into_iter().map(server).collect(), ttl) }
+        Zone { records: records.into_iter().map(record).collect(), client_subnet, transfer, ..Zone::new(name, Soa { mailbox, refresh, retry, expire, negative_ttl }, servers.into_iter().map(server).collect(), ttl) }
     }
 }
 
