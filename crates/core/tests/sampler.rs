@@ -185,6 +185,30 @@ fn retuning_keeps_the_opinion() {
     );
 }
 
+#[test]
+fn the_latency_that_is_told_follows_slowly_and_seldom() {
+    let mut sampler = Sampler::new(&check(1, 3));
+    let told = |sampler: &Sampler| sampler.observation(target(), 1).latency;
+    let mut probe = |latency: u64, times: u16| {
+        let mut changes = 0;
+        for _ in 0..times {
+            let before = told(&sampler);
+            sampler.record(&pass(latency), Timestamp(0));
+            sampler.follow_latency();
+            changes += u32::from(told(&sampler) != before);
+        }
+        (changes, told(&sampler))
+    };
+    assert_eq!(probe(10, 1), (1, ms(10)), "the probe that decides tells its own");
+    assert_eq!(probe(11, 200), (0, ms(10)), "a tenth more is the same band");
+    let (changes, latency) = probe(40, 200);
+    assert!(changes <= 200 / u32::from(Sampler::LATENCY_HOLD), "{changes} changes");
+    assert!(latency.abs_diff(ms(40)) < ms(10), "{latency:?}");
+    let (changes, _) = probe(10, Sampler::LATENCY_HOLD - 1);
+    assert!(changes <= 1, "what was told stands for a while");
+    assert!(probe(10, 200).1 < ms(15));
+}
+
 fn any_sample() -> impl Strategy<Value = Sample> {
     let kind = prop_oneof![
         Just(FailureKind::Timeout),

@@ -31,6 +31,17 @@ async fn what_is_applied_is_read_back() {
     assert_eq!(answer.rcode, "NOERROR");
     assert_eq!(answer.answers[0].data, "192.0.2.1");
     assert_eq!(answer.service, "shop");
+    assert_eq!(
+        (answer.scope, answer.steps.last().map(String::as_str)),
+        (0, Some("scope 0: for everybody"))
+    );
+    let foreign = pb::PreviewAnswerRequest {
+        name: "shop.example.test".to_owned(),
+        client: "192.0.2.0/33".to_owned(),
+        ..pb::PreviewAnswerRequest::default()
+    };
+    let refused = dns.preview_answer(foreign).await.expect_err("no such prefix");
+    assert!(refused.message().contains("is no prefix"), "{refused:?}");
 
     let mut explain = pb::explain_service_client::ExplainServiceClient::new(node.channel().await);
     let why = pb::ExplainServiceRequest { service: "shop".to_owned(), consistency: 0 };

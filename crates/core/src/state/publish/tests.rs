@@ -5,6 +5,7 @@ use crate::command::{Actor, Command, Entry};
 use crate::id::GroupId;
 use crate::spec::Kind;
 use crate::spec::tests::{service, zone};
+use crate::spec::{Policy, ServiceBinding};
 use crate::state::State;
 use crate::time::Timestamp;
 
