@@ -12,7 +12,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("holdfast-audit", &["holdfast-core"]),
     ("holdfast-probe", &["holdfast-core"]),
     ("holdfast-seal", &["holdfast-core"]),
-    ("holdfast-dns", &["holdfast-core", "holdfast-seal"]),
+    ("holdfast-sign", &["holdfast-core"]),
+    ("holdfast-dns", &["holdfast-core", "holdfast-seal", "holdfast-sign"]),
     (
         "holdfast-api",
         &[
@@ -21,6 +22,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "holdfast-consensus",
             "holdfast-audit",
             "holdfast-seal",
+            "holdfast-sign",
         ],
     ),
     (

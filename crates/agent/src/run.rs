@@ -18,7 +18,7 @@ use holdfast_core::seam::{Clock, Entropy};
 use holdfast_core::steer::Place;
 use holdfast_dns::{
     ChaosConfig, CookieSecret, DnsConfig, DnsError, DnsServer, EncryptedConfig, Geo, GeoError,
-    LastKnownGood, Transfers,
+    LastKnownGood, SigningContext, Transfers,
 };
 use holdfast_probe::NetProber;
 use holdfast_seal::{KeyFileError, Sealer, SealingKeys};
@@ -94,14 +94,15 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
     let clock = Arc::new(SystemClock);
     let started_at = clock.now();
     // DNS is first to start and last to stop: it answers from disk while everything else is still on its way.
-    let (publisher, answers) = holdfast_dns::channel();
+    // A key that cannot be read stops the agent, not DNS: signed zones are refused then, others answered.
+    let keys = SealingKeys::read(&config.secrets.keys);
+    let opening = keys.as_ref().ok().cloned().unwrap_or_default();
+    let signing = SigningContext { keys: opening.clone(), clock: clock.clone() };
+    let (publisher, answers) = holdfast_dns::signing_channel(signing);
     let dns_stop = CancellationToken::new();
     let _dns_guard = dns_stop.clone().drop_guard();
     tokio::spawn(telemetry::keep_metrics(dns_stop.clone()));
     let account = account_of(&config)?;
-    // A key that cannot be read stops the agent, not DNS.
-    let keys = SealingKeys::read(&config.secrets.keys);
-    let opening = keys.as_ref().ok().cloned().unwrap_or_default();
     let transfers = Arc::new(Transfers::new(opening, clock.clone()));
     let parts = (clock.clone(), transfers.clone());
     let dns = start_dns(&config, &answers, parts, dns_stop.clone()).await?;

@@ -164,7 +164,9 @@ impl From<Rejection> for Refusal {
             Rejection::LimitReached { .. } => {
                 (Code::ResourceExhausted, "delete what is not needed any more")
             }
-            Rejection::Membership { next_step, .. } => (Code::FailedPrecondition, next_step),
+            Rejection::Signing { next_step, .. } | Rejection::Membership { next_step, .. } => {
+                (Code::FailedPrecondition, next_step)
+            }
         };
         let mut refusal = Self::new(code, rejection.reason(), rejection.to_string(), next_step);
         match rejection {

@@ -107,6 +107,10 @@ fn cluster_detail(event: &Event) -> String {
         Event::ZoneDeleted(e) => e.zone.clone(),
         Event::TsigKeyApplied(e) => format!("{} ({})", e.key, e.algorithm),
         Event::TsigKeyRemoved(e) => e.key.clone(),
+        Event::ZoneSigningChanged(e) => {
+            let text = format!("{}: {}, keys {:?}", e.zone, e.change, e.tags);
+            with_reason(text, &e.reason)
+        }
         Event::ServiceApplied(e) => format!("({})", short(&e.digest)),
         Event::AgentAdmitted(e) => format!("agent {}: {}", e.agent, e.description),
         Event::AgentRemoved(e) => format!("agent {}", e.agent),

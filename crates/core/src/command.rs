@@ -17,6 +17,7 @@ use crate::membership::MembershipChange;
 use crate::name::DnsName;
 use crate::observation::{Report, Target};
 use crate::overrides::Order;
+use crate::signing::SigningChange;
 use crate::spec::{Endpoint, Service, Settings, Zone};
 use crate::time::Timestamp;
 use crate::tsig::TsigKey;
@@ -96,6 +97,13 @@ pub enum Command {
     RemoveTsigKey {
         /// Its name.
         name: DnsName,
+    },
+    /// Changes the keys that sign a zone.
+    ChangeSigning {
+        /// The zone's apex.
+        zone: DnsName,
+        /// What is asked.
+        change: SigningChange,
     },
     /// Creates or replaces a service. `if_revision` 0 means "only create".
     ApplyService {
@@ -219,6 +227,7 @@ impl Command {
             Self::DeleteZone { .. } => "delete_zone",
             Self::ApplyTsigKey { .. } => "apply_tsig_key",
             Self::RemoveTsigKey { .. } => "remove_tsig_key",
+            Self::ChangeSigning { .. } => "change_signing",
             Self::ApplyService { .. } => "apply_service",
             Self::DeleteService { .. } => "delete_service",
             Self::RegisterEndpoint { .. } => "register_endpoint",
@@ -305,6 +314,14 @@ pub enum Rejection {
         /// The bound.
         limit: u64,
     },
+    /// The step in exchanging a zone's keys is not possible, or not safe yet.
+    #[error("{problem}")]
+    Signing {
+        /// What stands against it.
+        problem: String,
+        /// What to do first, or instead.
+        next_step: String,
+    },
     /// The change of membership is not possible.
     #[error("{problem}")]
     Membership {
@@ -328,6 +345,7 @@ impl Rejection {
             Self::InvalidOrder(_) => "INVALID_ORDER",
             Self::Superseded(_) => "SUPERSEDED",
             Self::LimitReached { .. } => "LIMIT_REACHED",
+            Self::Signing { .. } => "SIGNING",
             Self::Membership { .. } => "MEMBERSHIP",
         }
     }

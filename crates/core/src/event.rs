@@ -42,6 +42,17 @@ pub enum Event {
         /// Its name.
         key: DnsName,
     },
+    /// The keys that sign a zone changed, or what is known of their trust did.
+    ZoneSigningChanged {
+        /// Its apex.
+        zone: DnsName,
+        /// What was done.
+        change: String,
+        /// The tags of the keys that it is about.
+        tags: Vec<u16>,
+        /// Why it was done before its time; empty where it was not.
+        reason: String,
+    },
     /// A service was created or replaced.
     ServiceApplied {
         /// SHA-256 over its canonical encoding, in hexadecimal.
@@ -187,6 +198,7 @@ impl Event {
             Self::ZoneDeleted { .. } => "zone.deleted",
             Self::TsigKeyApplied { .. } => "tsig_key.applied",
             Self::TsigKeyRemoved { .. } => "tsig_key.removed",
+            Self::ZoneSigningChanged { .. } => "zone.signing_changed",
             Self::ServiceApplied { .. } => "service.applied",
             Self::ServiceDeleted => "service.deleted",
             Self::EndpointRegistered { .. } => "endpoint.registered",

@@ -40,6 +40,7 @@ pub mod sealed;
 pub mod seam;
 pub mod selection;
 pub mod shared_map;
+pub mod signing;
 pub mod spec;
 pub mod state;
 pub mod steer;

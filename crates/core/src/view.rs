@@ -23,6 +23,7 @@ use crate::overrides::{Override, Pause};
 use crate::quorum::{Evidence, Tally, Verdict};
 use crate::selection::Blocked;
 use crate::shared_map::SharedMap;
+use crate::signing::Signing;
 use crate::spec::{RecordData, Service, Settings, Zone};
 use crate::steer::{Ring, Shares, Steering};
 use crate::time::Timestamp;
@@ -57,6 +58,8 @@ pub struct ZoneAnswers {
     pub serial: u32,
     /// TTL of negative answers: at most the declared one, and at most the smallest TTL of the zone's services.
     pub negative_ttl: Duration,
+    /// The keys that sign it.
+    pub signing: Signing,
 }
 
 /// How one answer is chosen from the records of a set.

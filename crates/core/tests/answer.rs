@@ -53,7 +53,15 @@ fn zone(apex: &str) -> (DnsName, Arc<ZoneAnswers>) {
         ],
         300 * second,
     );
-    (zone.name.clone(), Arc::new(ZoneAnswers { zone, serial: 7, negative_ttl: 5 * second }))
+    (
+        zone.name.clone(),
+        Arc::new(ZoneAnswers {
+            zone,
+            serial: 7,
+            negative_ttl: 5 * second,
+            signing: Default::default(),
+        }),
+    )
 }
 
 fn at(sets: Vec<RecordSet>) -> Arc<NameAnswers> {

@@ -35,6 +35,7 @@ mod config;
 mod connection;
 mod cookie;
 mod desk;
+mod dnssec;
 mod encrypted;
 mod geo;
 mod handler;
@@ -65,10 +66,13 @@ mod udp_thread;
 
 pub use config::{ChaosConfig, DnsConfig, DnsError, EncryptedConfig, LastKnownGood, TcpConfig};
 pub use cookie::{CookieSecret, CookieSecretError, Cookies, MAX_SECRETS};
+pub use dnssec::SigningContext;
 pub use geo::{Geo, GeoConfig, GeoError};
 pub use handler::{Handler, Settings};
 pub use lkg::LkgError;
-pub use publish::{AnswersSource, Outcome, Position, Published, Publisher, channel};
+pub use publish::{
+    AnswersSource, Outcome, Position, Published, Publisher, channel, signing_channel,
+};
 pub use query_log::QueryLogConfig;
 pub use rate_limit::RateLimit;
 pub use respond::{Peer, Responder, Transport};

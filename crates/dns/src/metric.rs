@@ -26,6 +26,8 @@ pub(crate) const SOCKET_ERRORS: &str = "holdfast_dns_socket_errors_total";
 pub(crate) const TRANSFERS: &str = "holdfast_dns_transfers_total";
 pub(crate) const NOTIFIES: &str = "holdfast_dns_notifies_total";
 pub(crate) const TSIG_FAULTS: &str = "holdfast_dns_tsig_faults_total";
+pub(crate) const SIGNATURES: &str = "holdfast_dns_signatures_total";
+pub(crate) const UNSIGNABLE: &str = "holdfast_dns_unsignable_zones";
 pub(crate) const PANICS: &str = "holdfast_dns_panics_total";
 pub(crate) const GEO_BROKEN: &str = "holdfast_dns_geo_databases_broken";
 pub(crate) const QUERY_LOG_LOST: &str = "holdfast_dns_query_log_lost_total";
@@ -37,6 +39,8 @@ pub(crate) const MAX_ZONES: usize = 256;
 pub(crate) fn describe() {
     describe_counter!(QUERIES, "DNS queries answered, by zone, response code and transport");
     describe_histogram!(QUERY_DURATION, "Time to make an answer, one query in 64, in seconds");
+    describe_counter!(SIGNATURES, "DNSSEC signatures made; all others were found in memory");
+    describe_gauge!(UNSIGNABLE, "Signed zones whose keys this agent cannot open");
     describe_counter!(DROPPED, "DNS messages that deserved silence, by reason and transport");
     describe_counter!(
         RATE_LIMITED,
@@ -176,8 +180,14 @@ mod tests {
                 Duration::ZERO,
             )
         };
-        let answers =
-            |zone| Arc::new(ZoneAnswers { zone, serial: 0, negative_ttl: Duration::ZERO });
+        let answers = |zone| {
+            Arc::new(ZoneAnswers {
+                zone,
+                serial: 0,
+                negative_ttl: Duration::ZERO,
+                signing: Default::default(),
+            })
+        };
         let zones = names.map(|name| (name.clone(), answers(zone(&name)))).collect();
         Answers { zones, ..Answers::default() }
     }

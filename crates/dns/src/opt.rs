@@ -26,6 +26,8 @@ pub(crate) struct Opt {
     pub(crate) payload: u16,
     pub(crate) version: u8,
     pub(crate) dnssec_ok: bool,
+    /// The client takes NXDOMAIN with a compact proof (RFC 9824, 5.1).
+    pub(crate) compact_ok: bool,
     pub(crate) options: Options,
 }
 

@@ -21,7 +21,7 @@ const TYPE_IXFR: u16 = 251;
 const TYPE_AXFR: u16 = 252;
 
 /// Bits of the third byte of a header.
-const AA: u8 = 0x04;
+pub(crate) const AA: u8 = 0x04;
 pub(crate) const TC: u8 = 0x02;
 
 /// What was answered, for the counters.

@@ -12,13 +12,14 @@
 use std::sync::Arc;
 
 use arc_swap::{ArcSwapOption, Guard};
-use holdfast_core::View;
 use holdfast_core::view::Answers;
+use holdfast_core::{DnsName, View};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::dnssec::{Signatures, Signers, SigningContext};
 use crate::metric::{self, QueryCounters};
 use crate::table::Table;
 use crate::transfer::History;
@@ -43,6 +44,7 @@ pub struct Published {
     counters: Arc<QueryCounters>,
     table: Table,
     history: History,
+    signers: Signers,
 }
 
 impl Published {
@@ -69,6 +71,14 @@ impl Published {
     pub(crate) fn history(&self) -> &History {
         &self.history
     }
+    pub(crate) fn signers(&self) -> &Signers {
+        &self.signers
+    }
+
+    /// The signed zones whose keys this agent cannot open, and why not: it refuses their signed answers.
+    pub fn unsignable(&self) -> Vec<(DnsName, Arc<str>)> {
+        self.signers.unable()
+    }
 
     pub(crate) fn counters(&self) -> &QueryCounters {
         &self.counters
@@ -89,14 +99,27 @@ struct Shared {
     current: ArcSwapOption<Published>,
     previous: ArcSwapOption<Published>,
     changed: watch::Sender<Option<Position>>,
+    signing: Option<SigningContext>,
+    signatures: Arc<Signatures>,
 }
 
-/// Makes a publisher and the source that servers read.
+/// Makes a publisher and the source that servers read, for an agent without sealing keys.
 pub fn channel() -> (Publisher, AnswersSource) {
+    make_channel(None)
+}
+
+/// Makes a publisher and the source that servers read; signed zones are signed with keys that these open.
+pub fn signing_channel(signing: SigningContext) -> (Publisher, AnswersSource) {
+    make_channel(Some(signing))
+}
+
+fn make_channel(signing: Option<SigningContext>) -> (Publisher, AnswersSource) {
     let shared = Arc::new(Shared {
         current: ArcSwapOption::empty(),
         previous: ArcSwapOption::empty(),
         changed: watch::Sender::new(None),
+        signing,
+        signatures: Arc::default(),
     });
     (Publisher { shared: Arc::clone(&shared) }, AnswersSource { shared })
 }
@@ -155,6 +178,11 @@ impl AnswersSource {
         self.shared.publish(answers, false)
     }
 
+    /// What signing takes, where there is any.
+    pub(crate) fn signing(&self) -> Option<(&SigningContext, &Arc<Signatures>)> {
+        Some((self.shared.signing.as_ref()?, &self.shared.signatures))
+    }
+
     /// Told after each publication.
     pub fn changes(&self) -> watch::Receiver<Option<Position>> {
         self.shared.changed.subscribe()
@@ -174,6 +202,7 @@ impl Shared {
             let next = next.get_or_insert_with(|| {
                 let before = current.as_ref().map(|current| (&*current.answers, &current.table));
                 Arc::new(Published {
+                    signers: self.ready(current.as_deref(), &answers),
                     table: Table::of(before, &answers),
                     counters: counters(current.as_deref(), &answers),
                     history: history(current.as_deref(), &answers),
@@ -189,6 +218,22 @@ impl Shared {
                 return Outcome::Served;
             }
         }
+    }
+
+    /// The signed zones of a view; says loudly which of them this agent cannot sign.
+    fn ready(&self, current: Option<&Published>, answers: &Answers) -> Signers {
+        let before = current.map(|current| (&*current.answers, &current.signers));
+        let signers = Signers::of(self.signing.as_ref(), before, answers);
+        let unable = signers.unable();
+        metrics::gauge!(metric::UNSIGNABLE).set(unable.len() as f64);
+        for (zone, why) in unable {
+            if current.is_none_or(|current| {
+                current.signers.unable().iter().all(|(known, _)| *known != zone)
+            }) {
+                tracing::error!(%zone, %why, "the zone is signed and cannot be signed here; its signed answers are refused");
+            }
+        }
+        signers
     }
 
     fn announce(&self) {

@@ -31,6 +31,8 @@ pub(crate) enum ExtendedError {
     Closed,
     /// The answer comes from disk and may be older than the group's.
     StaleAnswer,
+    /// The zone is signed, and this agent has not its keys.
+    Unsignable,
     /// There is nothing to answer from yet.
     NotReady,
     /// Not for this client.
@@ -47,6 +49,7 @@ impl ExtendedError {
         match self {
             Self::Closed => (0, "nothing is up"),
             Self::StaleAnswer => (3, ""),
+            Self::Unsignable => (10, "no sealing key here"),
             Self::NotReady => (14, ""),
             Self::Prohibited => (18, ""),
             Self::NotAuthoritative => (20, ""),

@@ -15,6 +15,8 @@
 //! Invariant: the future of a request is complete at its first poll, for it awaits nothing. A reply has QR=1, the id,
 //! and the question byte for byte as asked.
 
+mod sign;
+
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -30,6 +32,7 @@ use tokio::time::Instant;
 
 use crate::capture::Capture;
 use crate::cookie::{Judged, Standing};
+use crate::dnssec::{Completer, apex};
 use crate::handler::{Context, Handler, Settings};
 use crate::limits::{HEADER, MAX_TCP, MAX_UDP};
 use crate::metric;
@@ -112,6 +115,7 @@ pub struct Responder {
     compiled: bool,
     until_timed: u32,
     query_log: Option<Sampler>,
+    completer: Option<Completer>,
 }
 
 impl std::fmt::Debug for Responder {
@@ -123,6 +127,7 @@ impl std::fmt::Debug for Responder {
 impl Responder {
     /// Makes a responder over a source of views.
     pub fn new(source: AnswersSource, settings: Arc<Settings>, turns: Arc<AtomicU32>) -> Self {
+        let completer = source.signing().map(|(_, memory)| Completer::new(Arc::clone(memory)));
         Self {
             source,
             handler: Handler::new(None, settings, turns),
@@ -133,6 +138,7 @@ impl Responder {
             compiled: true,
             until_timed: 0,
             query_log: None,
+            completer,
         }
     }
 
@@ -325,7 +331,7 @@ impl Responder {
     /// Writes the answer to a query. Errors: it is one too many.
     fn write_answer(&mut self, asked: &Asked<'_>, out: &mut Vec<u8>) -> Result<(), Limited> {
         let limits = self.limiter.is_some() && !asked.is_known();
-        let (code, mut remarks) = match self.write_plain(asked, out) {
+        let answered = match self.write_plain(asked, out) {
             Some((told, remarks)) => {
                 if limits {
                     self.admit(asked.peer, self.subject_of(asked, told))?;
@@ -337,9 +343,10 @@ impl Responder {
                 if limits {
                     self.admit(asked.peer, self.subject(asked))?;
                 }
-                self.write_handled(asked, out)
+                self.write_apex(asked, out).unwrap_or_else(|| self.write_handled(asked, out))
             }
         };
+        let (code, mut remarks) = self.sign(asked, answered, out);
         if matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) && self.is_stale() {
             remarks.error.get_or_insert(ExtendedError::StaleAnswer);
         }
@@ -418,6 +425,9 @@ impl Responder {
     /// Writes the answer to a plain question; `None` for one that the handler must answer.
     fn write_plain(&self, asked: &Asked<'_>, out: &mut Vec<u8>) -> Option<(Told, Remarks)> {
         let published = self.handler.published().filter(|_| self.compiled)?;
+        if !published.signers().is_empty() && apex::is_asked(asked.wire, asked.query) {
+            return None;
+        }
         let asker = self.handler.asker(asked.peer.address.ip(), asked.context.subnet);
         let turn = || self.handler.next_turn();
         let question = (asked.wire, asked.query);

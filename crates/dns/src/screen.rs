@@ -231,9 +231,9 @@ impl Scan<'_> {
         if kind == TYPE_OPT {
             let options = Options::parse(data, self.transport);
             self.fault |= !additional || !rooted || self.opt.is_some() || options.is_none();
-            let dnssec_ok = flags & 0x80 != 0;
+            let (dnssec_ok, compact_ok) = (flags & 0x80 != 0, flags & 0x40 != 0);
             let options = options.unwrap_or_default();
-            let opt = Opt { payload: class, version, dnssec_ok, options };
+            let opt = Opt { payload: class, version, dnssec_ok, compact_ok, options };
             self.opt.get_or_insert(opt);
         }
         Some(())

@@ -26,7 +26,15 @@ fn zone(apex: &str) -> (DnsName, Arc<ZoneAnswers>) {
     };
     let server = NameServer { name: name("ns.example.test"), addresses: vec![] };
     let zone = Zone::new(name(apex), soa, vec![server], 300 * second);
-    (name(apex), Arc::new(ZoneAnswers { zone, serial: 7, negative_ttl: 5 * second }))
+    (
+        name(apex),
+        Arc::new(ZoneAnswers {
+            zone,
+            serial: 7,
+            negative_ttl: 5 * second,
+            signing: Default::default(),
+        }),
+    )
 }
 
 fn at(pick: Pick, sets: &[Vec<RecordData>]) -> Arc<NameAnswers> {

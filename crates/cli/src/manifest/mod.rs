@@ -10,6 +10,7 @@
 //! specification. Nothing is sent from here.
 
 mod check;
+mod dnssec;
 pub(crate) mod duration;
 mod policy;
 mod service;

@@ -11,6 +11,7 @@ use holdfast_core::presentation::{escaped, parse_data, unescaped};
 use holdfast_core::spec::{Kind, NameServer, Record, RecordData, Soa, SpecError, Zone};
 use serde::{Deserialize, Serialize};
 
+use super::dnssec::DnssecForm;
 use super::duration::Span;
 use super::transfer::TransferForm;
 use crate::known_types::KnownTypes;
@@ -38,6 +39,8 @@ pub(super) struct ZoneForm {
     transfer: Option<TransferForm>,
     #[serde(default, skip_serializing_if = "is_false")]
     client_subnet: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dnssec: Option<DnssecForm>,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -168,6 +171,7 @@ impl ZoneForm {
             records,
             transfer: self.transfer.map(Into::into).unwrap_or_default(),
             client_subnet: self.client_subnet,
+            dnssec: self.dnssec.map(Into::into),
             ..Zone::new(
                 name,
                 Soa {
@@ -210,6 +214,7 @@ impl From<&Zone> for ZoneForm {
             records: zone.records.iter().map(record).collect(),
             transfer: TransferForm::of(&zone.transfer),
             client_subnet: zone.client_subnet,
+            dnssec: zone.dnssec.as_ref().map(Into::into),
         }
     }
 }

@@ -120,6 +120,7 @@ pub(crate) fn is_mutation(command: &Command) -> bool {
         | Command::DeleteZone { .. }
         | Command::ApplyTsigKey { .. }
         | Command::RemoveTsigKey { .. }
+        | Command::ChangeSigning { .. }
         | Command::ApplyService { .. }
         | Command::DeleteService { .. }
         | Command::RegisterEndpoint { .. }

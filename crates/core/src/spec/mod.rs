@@ -5,6 +5,7 @@
 
 mod bounds;
 mod check;
+mod dnssec;
 mod endpoint;
 mod owners;
 pub(crate) mod place;
@@ -23,6 +24,7 @@ pub use check::{
     BodyExpectation, Check, CheckKind, DnsCheck, GrpcCheck, HeartbeatCheck, HttpCheck, HttpVersion,
     StatusRange, TcpCheck, TlsCheck, TlsOptions,
 };
+pub use dnssec::{Denial, Dnssec, KeyAlgorithm};
 pub use endpoint::{Address, Endpoint, Pool};
 pub use place::Code;
 pub use policy::{AllDown, Failback, FailoverRules, Mode, Policy, Quorum, RegionRule};

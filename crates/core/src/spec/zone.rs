@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bounds::{LONGEST_TTL, within};
 use super::owners::Owners;
-use super::{Record, SpecError, Transfer, spec_error};
+use super::{Dnssec, Record, SpecError, Transfer, spec_error};
 use crate::name::DnsName;
 
 /// The timing fields of a zone's SOA record (RFC 1035, 3.3.13). The serial is the log index of the last change.
@@ -53,6 +53,8 @@ pub struct Zone {
     pub client_subnet: bool,
     /// Who may copy it, and who is told of changes.
     pub transfer: Transfer,
+    /// How it is signed, once it has keys.
+    pub dnssec: Option<Dnssec>,
 }
 
 impl Zone {
@@ -69,6 +71,7 @@ impl Zone {
             records: Vec::new(),
             client_subnet: false,
             transfer: Transfer::default(),
+            dnssec: None,
         }
     }
 
@@ -85,6 +88,7 @@ impl Zone {
         }
         self.validate_times()?;
         self.transfer.validate()?;
+        self.dnssec.iter().try_for_each(Dnssec::validate)?;
         for server in &self.name_servers {
             if server.name.is_within(&self.name) && server.addresses.is_empty() {
                 return Err(spec_error(

@@ -218,6 +218,7 @@ impl State {
             Command::DeleteZone { name } => self.delete_zone(work, name),
             Command::ApplyTsigKey { name, key } => self.apply_tsig_key(work, name, key),
             Command::RemoveTsigKey { name } => self.remove_tsig_key(work, name),
+            Command::ChangeSigning { zone, change } => self.change_signing(work, zone, change),
             Command::ApplyService { service, if_revision } => {
                 self.apply_service(work, service, *if_revision)
             }

@@ -228,16 +228,18 @@ fn renewed<K, V>(
 
 fn zone_answers(state: &ZoneState, smallest_ttl: Option<Duration>) -> ZoneAnswers {
     // Field by field: a clone would copy every static record only to drop it.
-    let Zone { name, soa, name_servers, ttl, records: _, client_subnet, transfer } =
+    let Zone { name, soa, name_servers, ttl, records: _, client_subnet, transfer, dnssec } =
         state.zone.as_ref();
     let zone = Zone {
         client_subnet: *client_subnet,
         transfer: transfer.clone(),
+        dnssec: dnssec.clone(),
         ..Zone::new(name.clone(), soa.clone(), name_servers.clone(), *ttl)
     };
     let negative_ttl = zone.soa.negative_ttl.min(smallest_ttl.unwrap_or(zone.soa.negative_ttl));
     // Serial arithmetic (RFC 1982) wants 32 bits that grow.
-    ZoneAnswers { negative_ttl, serial: (state.touched & 0xffff_ffff) as u32, zone }
+    let serial = (state.touched & 0xffff_ffff) as u32;
+    ZoneAnswers { negative_ttl, serial, zone, signing: state.signing.clone() }
 }
 
 fn static_names(zone: &Zone) -> Vec<(DnsName, NameAnswers)> {

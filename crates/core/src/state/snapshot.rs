@@ -24,6 +24,7 @@ use crate::quorum::Verdict;
 use crate::sample::Failure;
 use crate::selection::{Automatic, Blocked};
 use crate::shared_map::SharedMap;
+use crate::signing::Signing;
 use crate::spec::{Service, Settings, Zone};
 use crate::time::Timestamp;
 use crate::tsig::TsigKey;
@@ -95,6 +96,8 @@ pub struct ZoneState {
     pub revision: u64,
     /// The log index of the last change of anything in it: the SOA's serial.
     pub touched: u64,
+    /// The keys that sign it.
+    pub signing: Signing,
 }
 
 /// A service.

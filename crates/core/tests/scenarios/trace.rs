@@ -116,6 +116,7 @@ pub(crate) fn record(view: &View, record: &Record) -> Option<String> {
         | Event::ZoneDeleted { .. }
         | Event::TsigKeyApplied { .. }
         | Event::TsigKeyRemoved { .. }
+        | Event::ZoneSigningChanged { .. }
         | Event::ServiceApplied { .. }
         | Event::ServiceDeleted
         | Event::EndpointRegistered { .. }

@@ -9,7 +9,7 @@ use crate::respond::Transport;
 
 fn asked(options: &[u8]) -> Opt {
     let options = Options::parse(options, Transport::Tcp).expect("well-formed");
-    Opt { payload: 4096, version: 0, dnssec_ok: true, options }
+    Opt { payload: 4096, version: 0, dnssec_ok: true, compact_ok: false, options }
 }
 
 /// A reply of a header and this OPT.

@@ -31,7 +31,12 @@ fn zone(apex: &str) -> Arc<ZoneAnswers> {
         negative_ttl: Duration::ZERO,
     };
     let zone = Declared::new(name(apex), soa, vec![], Duration::ZERO);
-    Arc::new(ZoneAnswers { zone, serial: 0, negative_ttl: Duration::ZERO })
+    Arc::new(ZoneAnswers {
+        zone,
+        serial: 0,
+        negative_ttl: Duration::ZERO,
+        signing: Default::default(),
+    })
 }
 
 /// Many names of one zone, a closed one, and a wildcard.

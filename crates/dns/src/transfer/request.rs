@@ -87,6 +87,7 @@ pub(crate) fn read(message: &[u8]) -> Result<(Question, Asked), (Question, Respo
         payload: edns.max_payload(),
         version: edns.version(),
         dnssec_ok: edns.flags().dnssec_ok,
+        compact_ok: false,
         options: Options::default(),
     });
     if question.opt.is_some_and(|opt| opt.version > 0) {

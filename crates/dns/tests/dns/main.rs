@@ -11,6 +11,7 @@ mod file;
 mod fixture;
 mod options;
 mod publication;
+mod signed;
 mod sockets;
 mod steered;
 mod wire;

@@ -42,7 +42,7 @@ impl Running {
 }
 
 /// A clock that nothing of these tests reads.
-struct Stopped;
+pub(crate) struct Stopped;
 
 impl Clock for Stopped {
     fn now(&self) -> Timestamp {

@@ -7,7 +7,9 @@ use holdfast_core::overrides::{Override, Pause};
 use holdfast_core::{AgentId, Epoch, Timestamp};
 
 use super::Convert;
-use super::primitive::{enumerated, from_list, from_ms, list, ms, parse, request_id, required};
+use super::primitive::{
+    enumerated, from_list, from_ms, list, ms, narrow, parse, request_id, required,
+};
 use crate::error::DecodeError;
 use crate::pb::v1 as pb;
 use crate::pb::v1::event::Event as Kind;
@@ -166,6 +168,14 @@ fn to_group_kind(event: &Event) -> Kind {
         Event::TsigKeyRemoved { key } => {
             Kind::TsigKeyRemoved(pb::TsigKeyRemoved { key: key.to_string() })
         }
+        Event::ZoneSigningChanged { zone, change, tags, reason } => {
+            Kind::ZoneSigningChanged(pb::ZoneSigningChanged {
+                zone: zone.to_string(),
+                change: change.clone(),
+                tags: tags.iter().map(|tag| u32::from(*tag)).collect(),
+                reason: reason.clone(),
+            })
+        }
         Event::AutomationPaused(pause) => Kind::AutomationPaused(pause.to_proto()),
         Event::AutomationResumed { by, reason } => {
             let (by, reason) = (by.clone(), reason.clone());
@@ -266,6 +276,12 @@ fn from_group_kind(kind: Kind) -> Result<Event, DecodeError> {
             Ok(Event::TsigKeyApplied { key: parse("key", &e.key)?, algorithm: e.algorithm })
         }
         Kind::TsigKeyRemoved(e) => Ok(Event::TsigKeyRemoved { key: parse("key", &e.key)? }),
+        Kind::ZoneSigningChanged(e) => Ok(Event::ZoneSigningChanged {
+            zone: parse("zone", &e.zone)?,
+            change: e.change,
+            tags: e.tags.into_iter().map(|tag| narrow("tags", tag)).collect::<Result<_, _>>()?,
+            reason: e.reason,
+        }),
         Kind::AutomationPaused(pause) => Pause::from_proto(pause).map(Event::AutomationPaused),
         Kind::AutomationResumed(e) => Ok(Event::AutomationResumed { by: e.by, reason: e.reason }),
         Kind::AgentAdmitted(e) => {

@@ -61,6 +61,10 @@ fn to_kind(command: &Command) -> Kind {
             Kind::RemoveTsigKey(pb::RemoveTsigKey { name: name.to_string() })
         }
         Command::DeleteZone { name } => Kind::DeleteZone(pb::DeleteZone { name: name.to_string() }),
+        Command::ChangeSigning { zone, change } => Kind::ChangeSigning(pb::ChangeSigning {
+            zone: zone.to_string(),
+            change: Some(change.to_proto()),
+        }),
         Command::ApplyService { service, if_revision } => Kind::ApplyService(pb::ApplyService {
             service: Some(service.to_proto()),
             if_revision: *if_revision,
@@ -134,6 +138,7 @@ fn to_group_kind(command: &Command) -> Kind {
         | Command::DeleteZone { .. }
         | Command::ApplyTsigKey { .. }
         | Command::RemoveTsigKey { .. }
+        | Command::ChangeSigning { .. }
         | Command::ApplyService { .. }
         | Command::DeleteService { .. }
         | Command::RegisterEndpoint { .. }
@@ -163,6 +168,10 @@ fn decode(kind: Kind) -> Result<Command, DecodeError> {
             Ok(Command::RemoveTsigKey { name: parse("name", &proto.name)? })
         }
         Kind::DeleteZone(proto) => Ok(Command::DeleteZone { name: parse("name", &proto.name)? }),
+        Kind::ChangeSigning(proto) => {
+            let change = required("change", proto.change)?;
+            Ok(Command::ChangeSigning { zone: parse("zone", &proto.zone)?, change })
+        }
         Kind::ApplyService(proto) => {
             let service: Service = required("service", proto.service)?;
             Ok(Command::ApplyService { service, if_revision: proto.if_revision })
@@ -234,6 +243,7 @@ fn decode_group(kind: Kind) -> Result<Command, DecodeError> {
         | Kind::DeleteZone(_)
         | Kind::ApplyTsigKey(_)
         | Kind::RemoveTsigKey(_)
+        | Kind::ChangeSigning(_)
         | Kind::ApplyService(_)
         | Kind::DeleteService(_)
         | Kind::RegisterEndpoint(_)
@@ -251,6 +261,7 @@ fn label(kind: &Kind) -> &'static str {
         Kind::DeleteZone(_) => "delete_zone",
         Kind::ApplyTsigKey(_) => "apply_tsig_key",
         Kind::RemoveTsigKey(_) => "remove_tsig_key",
+        Kind::ChangeSigning(_) => "change_signing",
         Kind::ApplyService(_) => "apply_service",
         Kind::DeleteService(_) => "delete_service",
         Kind::RegisterEndpoint(_) => "register_endpoint",

@@ -17,6 +17,7 @@ mod reason;
 mod record;
 mod sealed;
 mod service;
+mod signing;
 mod snapshot;
 mod status;
 mod transfer;

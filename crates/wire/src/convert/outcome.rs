@@ -66,6 +66,9 @@ impl Convert for Rejection {
             Self::LimitReached { what, limit } => {
                 Refused::LimitReached(pb::LimitReached { what, limit })
             }
+            Self::Signing { problem, next_step } => {
+                Refused::Signing(pb::MembershipRefused { problem, next_step })
+            }
             Self::Membership { problem, next_step } => {
                 Refused::Membership(pb::MembershipRefused { problem, next_step })
             }
@@ -91,6 +94,9 @@ impl Convert for Rejection {
             Refused::Superseded(problem) => Self::Superseded(problem),
             Refused::LimitReached(pb::LimitReached { what, limit }) => {
                 Self::LimitReached { what, limit }
+            }
+            Refused::Signing(pb::MembershipRefused { problem, next_step }) => {
+                Self::Signing { problem, next_step }
             }
             Refused::Membership(pb::MembershipRefused { problem, next_step }) => {
                 Self::Membership { problem, next_step }

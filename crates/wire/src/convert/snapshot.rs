@@ -132,14 +132,20 @@ fn zone(state: &ZoneState) -> pb::ZoneState {
         zone: Some(state.zone.to_proto()),
         revision: state.revision,
         touched: state.touched,
+        signing: Some(state.signing.to_proto()),
     }
 }
 
 fn from_zone(proto: pb::ZoneState) -> Result<(holdfast_core::DnsName, ZoneState), DecodeError> {
     let zone: holdfast_core::spec::Zone = required("zone", proto.zone)?;
     let name = zone.name.clone();
-    let state =
-        ZoneState { zone: Arc::new(zone), revision: proto.revision, touched: proto.touched };
+    let signing = optional("signing", proto.signing)?.unwrap_or_default();
+    let state = ZoneState {
+        zone: Arc::new(zone),
+        revision: proto.revision,
+        touched: proto.touched,
+        signing,
+    };
     Ok((name, state))
 }
 

@@ -12,6 +12,7 @@ use holdfast_core::overrides::{Order, Override, Pause, Scope};
 use holdfast_core::quorum::{Evidence, Verdict};
 use holdfast_core::sample::{Failure, FailureKind, Phase};
 use holdfast_core::sealed::SealingKeyId;
+use holdfast_core::signing::{SigningChange, ZoneKey};
 use holdfast_core::spec::*;
 use holdfast_core::tsig::{TsigAlgorithm, TsigKey};
 use holdfast_core::ttl::{Tier, TtlCause};
@@ -327,17 +328,26 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn dnssec()(
+        algorithm in select(vec![KeyAlgorithm::EcdsaP256, KeyAlgorithm::Ed25519]),
+        denial in select(vec![Denial::Compact, Denial::Nsec3]), validity in ms(),
+    ) -> Dnssec {
+        Dnssec { algorithm, denial, validity }
+    }
+}
+
+prop_compose! {
     pub(super) fn zone()(
         name in dns_name(),
         (mailbox, refresh, retry, expire, negative_ttl) in (dns_name(), ms(), ms(), ms(), ms()),
         servers in vec((dns_name(), vec(any::<IpAddr>(), 0..3)), 0..3),
         (ttl, client_subnet) in (ms(), any::<bool>()),
         records in vec((dns_name(), ms(), record_data().boxed()), 0..4),
-        transfer in transfer(),
+        (transfer, dnssec) in (transfer(), of(dnssec())),
     ) -> Zone {
         let server = |(name, addresses)| NameServer { name, addresses };
         let record = |(name, ttl, data)| Record { name, ttl, data };
-        Zone { records: records.into_iter().map(record).collect(), client_subnet, transfer, ..Zone::new(name, Soa { mailbox, refresh, retry, expire, negative_ttl }, servers.into_iter().map(server).collect(), ttl) }
+        Zone { records: records.into_iter().map(record).collect(), client_subnet, transfer, dnssec, ..Zone::new(name, Soa { mailbox, refresh, retry, expire, negative_ttl }, servers.into_iter().map(server).collect(), ttl) }
     }
 }
 
@@ -432,6 +442,27 @@ fn order() -> impl Strategy<Value = Order> {
     ]
 }
 
+prop_compose! {
+    fn zone_key()(
+        algorithm in select(vec![KeyAlgorithm::EcdsaP256, KeyAlgorithm::Ed25519]),
+        public: [u8; 32], private in sealed(), created in stamp(),
+    ) -> ZoneKey {
+        let mut public = public.to_vec();
+        public.resize(algorithm.public_length(), 1);
+        ZoneKey { algorithm, public, private, created }
+    }
+}
+
+fn signing_change() -> impl Strategy<Value = SigningChange> {
+    prop_oneof![
+        zone_key().prop_map(SigningChange::Enable),
+        zone_key().prop_map(SigningChange::StartRollover),
+        (any::<Vec<u16>>(), ms()).prop_map(|(tags, ttl)| SigningChange::NoteParent { tags, ttl }),
+        of(text()).prop_map(|forced| SigningChange::FinishRollover { forced }),
+        of(text()).prop_map(|forced| SigningChange::Disable { forced }),
+    ]
+}
+
 fn client_command() -> impl Strategy<Value = Command> {
     prop_oneof![
         (zone().boxed(), any::<Option<u64>>())
@@ -439,6 +470,8 @@ fn client_command() -> impl Strategy<Value = Command> {
         dns_name().prop_map(|name| Command::DeleteZone { name }),
         (dns_name(), tsig_key()).prop_map(|(name, key)| Command::ApplyTsigKey { name, key }),
         dns_name().prop_map(|name| Command::RemoveTsigKey { name }),
+        (dns_name(), signing_change().boxed())
+            .prop_map(|(zone, change)| Command::ChangeSigning { zone, change }),
         (service().boxed(), any::<Option<u64>>())
             .prop_map(|(service, if_revision)| Command::ApplyService { service, if_revision }),
         (service_id(), any::<Option<u64>>())
@@ -531,6 +564,7 @@ pub(super) fn outcome() -> impl Strategy<Value = Outcome> {
             Rejection::StaleRevision { name, expected, stored }
         }),
         (text(), text()).prop_map(|(name, owner)| Rejection::NameInUse { name, owner }),
+        (text(), text()).prop_map(|(problem, next_step)| Rejection::Signing { problem, next_step }),
         (text(), text()).prop_map(|(name, zones)| Rejection::OutsideZones { name, zones }),
         (text(), text()).prop_map(|(name, user)| Rejection::InUse { name, user }),
         text().prop_map(Rejection::InvalidOrder),
@@ -621,6 +655,9 @@ fn event() -> impl Strategy<Value = Event> {
         dns_name().prop_map(|zone| Event::ZoneDeleted { zone }),
         (dns_name(), text()).prop_map(|(key, algorithm)| Event::TsigKeyApplied { key, algorithm }),
         dns_name().prop_map(|key| Event::TsigKeyRemoved { key }),
+        (dns_name(), text(), any::<Vec<u16>>(), text()).prop_map(|(zone, change, tags, reason)| {
+            Event::ZoneSigningChanged { zone, change, tags, reason }
+        }),
         text().prop_map(|digest| Event::ServiceApplied { digest }),
         (endpoint_name(), text())
             .prop_map(|(endpoint, address)| Event::EndpointRegistered { endpoint, address }),

@@ -3,6 +3,7 @@
 mod admit_agent;
 mod begin_term;
 mod change_settings;
+mod change_signing;
 mod clear_override;
 mod delete_service;
 mod delete_zone;

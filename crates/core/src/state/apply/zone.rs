@@ -29,6 +29,15 @@ impl State {
         {
             return Ok(Reply::Stored { revision: stored.revision, changed: false });
         }
+        if zone.dnssec.is_none() && stored.is_some_and(|stored| !stored.signing.keys.is_empty()) {
+            return Err(Rejection::Signing {
+                problem: alloc::format!(
+                    "zone {} is signed, and this declaration does not say how",
+                    zone.name
+                ),
+                next_step: "keep `dnssec` in it, or first `holdfast zone dnssec disable`".into(),
+            });
+        }
         self.check_nesting(&zone.name)?;
         self.check_zone_names(zone)?;
         if stored.is_none() && self.data.zones.len() >= MAX_ZONES {
@@ -38,8 +47,18 @@ impl State {
             self.disown_zone_names(&old);
         }
         self.own_zone_names(zone);
-        let state =
-            ZoneState { zone: Arc::new(zone.clone()), revision: work.index, touched: work.index };
+        let signing = self
+            .data
+            .zones
+            .get(&zone.name)
+            .map(|stored| stored.signing.clone())
+            .unwrap_or_default();
+        let state = ZoneState {
+            zone: Arc::new(zone.clone()),
+            revision: work.index,
+            touched: work.index,
+            signing,
+        };
         self.data.zones.insert(zone.name.clone(), state);
         self.published.mark_zone(&zone.name);
         let digest = Hash::of_value(zone).to_string();

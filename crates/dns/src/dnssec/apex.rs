@@ -1,0 +1,67 @@
+//! The records of an apex that are made of its keys: DNSKEY, CDS, CDNSKEY, NSEC3PARAM (RFC 4034, 7344, 5155).
+
+use holdfast_core::view::Answers;
+use holdfast_sign::ds_digest;
+
+use super::message::{push_fixed, push_owner};
+use super::name::core_name;
+use super::zone::{Signers, Standing};
+use crate::compiled::wire_of;
+use crate::limits::HEADER;
+use crate::record::seconds;
+use crate::screen::Query;
+
+const DNSKEY: u16 = 48;
+const NSEC3PARAM: u16 = 51;
+const CDS: u16 = 59;
+const CDNSKEY: u16 = 60;
+const SHA256: u8 = 2;
+
+/// Whether a question is for one of these types.
+pub(crate) fn is_asked(wire: &[u8], query: &Query) -> bool {
+    let kind = u16::from_be_bytes([wire[query.name_end], wire[query.name_end + 1]]);
+    [DNSKEY, NSEC3PARAM, CDS, CDNSKEY].contains(&kind)
+}
+
+/// Writes the unsigned reply to a question for these records; false for any other question.
+pub(crate) fn answer(
+    (signers, answers): (&Signers, &Answers),
+    (wire, query): (&[u8], &Query),
+    out: &mut Vec<u8>,
+) -> bool {
+    let kind = u16::from_be_bytes([wire[query.name_end], wire[query.name_end + 1]]);
+    let class = u16::from_be_bytes([wire[query.name_end + 2], wire[query.name_end + 3]]);
+    if signers.is_empty() || class != 1 || !is_asked(wire, query) {
+        return false;
+    }
+    let name = wire[HEADER..query.name_end].to_ascii_lowercase();
+    let Some(Standing::Signed(signed)) = signers.zone_of(&name) else { return false };
+    let zone = answers.zones.get(&core_name(&name));
+    let Some(zone) = zone.filter(|zone| wire_of(&zone.zone.name) == name) else { return false };
+    let signing = &zone.signing;
+    let data: Vec<Vec<u8>> = match kind {
+        DNSKEY => signing.keys.iter().map(|key| key.dnskey()).collect(),
+        CDNSKEY => signing.for_parent().iter().map(|key| key.dnskey()).collect(),
+        CDS => {
+            let ds = |key: &holdfast_core::signing::ZoneKey| {
+                let head = [&key.tag().to_be_bytes()[..], &[key.algorithm.number(), SHA256]];
+                [&head.concat()[..], &ds_digest(&name, key)].concat()
+            };
+            signing.for_parent().iter().map(ds).collect()
+        }
+        _ if signed.chain.is_some() => vec![vec![1, 0, 0, 0, 0]],
+        _ => return false,
+    };
+    out.clear();
+    // QR and AA; the opcode and RD as asked.
+    out.extend_from_slice(&[wire[0], wire[1], 0x84 | (wire[2] & 0x79), 0, 0, 1]);
+    // A zone has one key, or two.
+    out.extend_from_slice(&[0, data.len() as u8, 0, 0, 0, 0]);
+    out.extend_from_slice(&wire[HEADER..query.question_end()]);
+    for data in data {
+        push_owner(&name, &name, out);
+        push_fixed(kind, seconds(zone.zone.ttl), data.len(), out);
+        out.extend_from_slice(&data);
+    }
+    true
+}

@@ -1,0 +1,162 @@
+//! The signed zones of a view, with keys that are ready to sign; kept from view to view as far as they are the same.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use holdfast_core::DnsName;
+use holdfast_core::seam::Clock;
+use holdfast_core::signing::ZoneKey;
+use holdfast_core::spec::{Denial, Dnssec};
+use holdfast_core::view::{Answers, ZoneAnswers};
+use holdfast_seal::SealingKeys;
+use holdfast_sign::SigningKey;
+
+use super::name::{core_name, upwards};
+use super::nsec3::Chain;
+use crate::compiled::wire_of;
+use crate::record::seconds;
+
+/// What signing takes beside the view.
+#[derive(Clone)]
+pub struct SigningContext {
+    /// The keys that open private keys.
+    pub keys: SealingKeys,
+    /// Wall time, by which signatures begin and end.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for SigningContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SigningContext").field("keys", &self.keys).finish_non_exhaustive()
+    }
+}
+
+/// A zone with its keys.
+#[derive(Debug)]
+pub(super) struct ZoneSigner {
+    pub(super) name: DnsName,
+    /// The apex in wire form.
+    pub(super) apex: Box<[u8]>,
+    pub(super) dnssec: Dnssec,
+    /// The keys as they stand in the state.
+    source: Vec<ZoneKey>,
+    /// The same, ready to sign, with algorithm and tag.
+    pub(super) keys: Vec<(u8, u16, SigningKey)>,
+}
+
+/// How a zone stands.
+#[derive(Debug, Clone)]
+pub(crate) enum Standing {
+    /// It is signed here.
+    Signed(Arc<Signed>),
+    /// It is signed, but not by this agent: why not.
+    Unable(Arc<str>),
+}
+
+/// A zone that is signed here.
+#[derive(Debug)]
+pub(crate) struct Signed {
+    pub(super) signer: Arc<ZoneSigner>,
+    pub(super) chain: Option<Chain>,
+    /// TTL of proofs, in seconds.
+    pub(super) negative_ttl: u32,
+}
+
+/// The signed zones of a view, by apex in wire form.
+#[derive(Debug, Default)]
+pub(crate) struct Signers {
+    zones: HashMap<Box<[u8]>, Standing>,
+}
+
+impl Signers {
+    /// Makes them ready, from those of the view before where they are the same.
+    pub(crate) fn of(
+        context: Option<&SigningContext>,
+        before: Option<(&Answers, &Self)>,
+        answers: &Answers,
+    ) -> Self {
+        let signed = answers.zones.values().filter(|zone| !zone.signing.keys.is_empty());
+        let zones = signed.map(|zone| {
+            let apex: Box<[u8]> = wire_of(&zone.zone.name).into();
+            let known = before.and_then(|(_, signers)| signers.zones.get(&apex));
+            let standing = match ready(context, known, zone) {
+                Ok(signer) => Standing::Signed(Arc::new(Signed {
+                    chain: chain_of(&signer, before.zip(known), answers),
+                    signer,
+                    negative_ttl: seconds(zone.negative_ttl.min(zone.zone.ttl)),
+                })),
+                Err(why) => Standing::Unable(why.into()),
+            };
+            (apex, standing)
+        });
+        Self { zones: zones.collect() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.zones.is_empty()
+    }
+
+    /// The signed zone that a name in wire form and lower case lies in.
+    pub(crate) fn zone_of(&self, name: &[u8]) -> Option<&Standing> {
+        upwards(name).find_map(|above| self.zones.get(above))
+    }
+
+    /// The zones that are signed but not by this agent, and why not.
+    pub(crate) fn unable(&self) -> Vec<(DnsName, Arc<str>)> {
+        let why = |(apex, standing): (&Box<[u8]>, &Standing)| match standing {
+            Standing::Unable(why) => Some((core_name(apex), Arc::clone(why))),
+            Standing::Signed(_) => None,
+        };
+        self.zones.iter().filter_map(why).collect()
+    }
+}
+
+fn ready(
+    context: Option<&SigningContext>,
+    known: Option<&Standing>,
+    zone: &ZoneAnswers,
+) -> Result<Arc<ZoneSigner>, String> {
+    let dnssec = zone.zone.dnssec.clone().unwrap_or_default();
+    if let Some(Standing::Signed(known)) = known
+        && known.signer.source == zone.signing.keys
+        && known.signer.dnssec == dnssec
+    {
+        return Ok(Arc::clone(&known.signer));
+    }
+    let context = context.ok_or("this agent has no sealing keys")?;
+    let name = &zone.zone.name;
+    let open = |key: &ZoneKey| {
+        let secret = context.keys.open(&key.private, &ZoneKey::sealing_context(name));
+        let secret = secret.map_err(|error| error.to_string())?;
+        let signing = SigningKey::matching(key.algorithm, &secret, &key.public);
+        Ok((key.algorithm.number(), key.tag(), signing.map_err(|error| error.to_string())?))
+    };
+    Ok(Arc::new(ZoneSigner {
+        name: name.clone(),
+        apex: wire_of(name).into(),
+        dnssec,
+        source: zone.signing.keys.clone(),
+        keys: zone.signing.keys.iter().map(open).collect::<Result<_, String>>()?,
+    }))
+}
+
+/// The chain, where the zone is denied by one: made from the one before by the names that came or went.
+fn chain_of(
+    signer: &ZoneSigner,
+    before: Option<((&Answers, &Signers), &Standing)>,
+    answers: &Answers,
+) -> Option<Chain> {
+    if signer.dnssec.denial != Denial::Nsec3 {
+        return None;
+    }
+    let known = before.and_then(|((before, _), standing)| match standing {
+        Standing::Signed(signed) => Some((before, signed.chain.as_ref()?)),
+        Standing::Unable(_) => None,
+    });
+    let Some((before, chain)) = known else { return Some(Chain::of(answers, &signer.name)) };
+    let mut chain = chain.clone();
+    for (name, _, _) in before.names.differences(&answers.names) {
+        chain.update(answers, &signer.name, name);
+    }
+    Some(chain)
+}

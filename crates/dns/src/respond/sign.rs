@@ -1,0 +1,73 @@
+//! The step between an answer and its OPT that is for clients that ask for DNSSEC.
+
+use hickory_proto::op::ResponseCode;
+use holdfast_core::Timestamp;
+
+use super::{Asked, Responder, Transport, write_bare};
+use crate::dnssec::{self, Completed, apex};
+use crate::plain::{AA, TC};
+use crate::reply_opt::{ExtendedError, Remarks};
+
+impl Responder {
+    /// Writes the reply to a question for the keys of a signed zone, whoever asks; `None` for any other question.
+    pub(super) fn write_apex(
+        &self,
+        asked: &Asked<'_>,
+        out: &mut Vec<u8>,
+    ) -> Option<(ResponseCode, Remarks)> {
+        let published = self.handler.published()?;
+        let view = (published.signers(), &**published.answers());
+        if !apex::answer(view, (asked.wire, asked.query), out) {
+            return None;
+        }
+        self.handler.count(None, ResponseCode::NoError, asked.peer.transport);
+        if out.len() > usize::from(asked.context.limit) {
+            write_cut(asked, out);
+        }
+        Some((ResponseCode::NoError, Remarks::default()))
+    }
+
+    /// Completes an answer for a client that asks for DNSSEC. What cannot be signed in time is cut over UDP, so that
+    /// real clients come again over TCP, and refused there.
+    pub(super) fn sign(
+        &mut self,
+        asked: &Asked<'_>,
+        (code, remarks): (ResponseCode, Remarks),
+        out: &mut Vec<u8>,
+    ) -> (ResponseCode, Remarks) {
+        let Some(opt) = asked.query.opt.filter(|opt| opt.dnssec_ok) else { return (code, remarks) };
+        let Some(published) = self.handler.published() else { return (code, remarks) };
+        let view = (published.signers(), &**published.answers());
+        let now = self.source.signing().map_or(Timestamp(0), |(signing, _)| signing.clock.now());
+        let step = dnssec::Asked {
+            name_end: asked.query.name_end,
+            limit: asked.context.limit,
+            compact_ok: opt.compact_ok,
+            now,
+        };
+        let completed = match &mut self.completer {
+            Some(completer) => completer.complete(view, step, out),
+            None => dnssec::unable(view.0, asked.name()),
+        };
+        match completed {
+            Completed::Unsigned | Completed::Signed => (code, remarks),
+            Completed::Unable => refuse(asked, ExtendedError::Unsignable, out),
+            Completed::Exhausted if asked.peer.transport == Transport::Udp => {
+                write_cut(asked, out);
+                (ResponseCode::NoError, remarks)
+            }
+            Completed::Exhausted => refuse(asked, ExtendedError::NotReady, out),
+        }
+    }
+}
+
+fn refuse(asked: &Asked<'_>, why: ExtendedError, out: &mut Vec<u8>) -> (ResponseCode, Remarks) {
+    write_bare(asked.wire, ResponseCode::ServFail, Some(asked.query.question_end()), out);
+    (ResponseCode::ServFail, why.into())
+}
+
+/// Writes a reply that says no more than that there is more over TCP.
+fn write_cut(asked: &Asked<'_>, out: &mut Vec<u8>) {
+    write_bare(asked.wire, ResponseCode::NoError, Some(asked.query.question_end()), out);
+    out[2] |= TC | AA;
+}

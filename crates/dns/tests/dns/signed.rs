@@ -1,0 +1,274 @@
+//! Signed zones, as a validating client sees them: `delv` with the zone's key as its only anchor, over real sockets.
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use holdfast_core::seam::{Clock, Entropy};
+use holdfast_core::signing::{Signing, ZoneKey};
+use holdfast_core::spec::{Denial, Dnssec, KeyAlgorithm};
+use holdfast_core::view::{Answers, Pick, ZoneAnswers};
+use holdfast_core::{SharedMap, Timestamp};
+use holdfast_dns::{DnsServer, Publisher, Responder, Settings, SigningContext, signing_channel};
+use holdfast_seal::SealingKeys;
+use holdfast_sign::{SigningKey, new_secret};
+use tokio_util::sync::CancellationToken;
+
+use crate::fixture::{a, name, sets, tcp, udp, view};
+use crate::sockets::{Stopped, loopback};
+
+struct Fixed(u64);
+
+impl Entropy for Fixed {
+    fn next_u64(&self) -> u64 {
+        self.0
+    }
+}
+
+/// Wall time, so many days later.
+struct Later(u64);
+
+impl Clock for Later {
+    fn now(&self) -> Timestamp {
+        let now = UNIX_EPOCH.elapsed().expect("after 1970");
+        Timestamp((now + Duration::from_secs(self.0 * 86_400)).as_millis() as u64)
+    }
+}
+
+fn sealing() -> SealingKeys {
+    SealingKeys::new([[5; 32]])
+}
+
+fn zone_key(algorithm: KeyAlgorithm, seed: u64) -> ZoneKey {
+    let secret = new_secret(algorithm, &Fixed(seed));
+    let public = SigningKey::of(algorithm, &secret).expect("a key").public().to_vec();
+    let context = ZoneKey::sealing_context(&name("example.test"));
+    let private = sealing().seal(&secret, &context, &Fixed(seed)).expect("a sealing key");
+    ZoneKey { algorithm, public, private, created: Timestamp(0) }
+}
+
+fn signed(index: u64, keys: &[ZoneKey], denial: Denial) -> Answers {
+    let mut answers = view(index);
+    let zone = answers.zones.get(&name("example.test")).expect("the fixture's").clone();
+    let mut zone = ZoneAnswers::clone(&zone);
+    zone.zone.dnssec = Some(Dnssec { denial, ..Dnssec::default() });
+    zone.signing = Signing { keys: keys.to_vec(), parent: None };
+    answers.zones = SharedMap::from([(name("example.test"), Arc::new(zone))]);
+    answers
+}
+
+/// A server of a signed zone, and a client that trusts one key.
+struct Stage {
+    publisher: Publisher,
+    server: DnsServer,
+    anchor: tempfile::NamedTempFile,
+    _stop: tokio_util::sync::DropGuard,
+}
+
+impl Stage {
+    async fn new(answers: Answers, trusted: &ZoneKey) -> Self {
+        let context = SigningContext { keys: sealing(), clock: Arc::new(Later(0)) };
+        let (publisher, source) = signing_channel(context);
+        publisher.publish(Arc::new(answers));
+        let stop = CancellationToken::new();
+        let server = DnsServer::start(loopback(), source, Arc::new(Stopped), stop.clone());
+        let server = server.await.expect("starts");
+        let anchor = tempfile::NamedTempFile::new().expect("a file");
+        let key = data_encoding::BASE64.encode(&trusted.public);
+        let number = trusted.algorithm.number();
+        let text =
+            format!("trust-anchors {{ example.test. static-key 257 3 {number} \"{key}\"; }};\n");
+        std::fs::write(anchor.path(), text).expect("written");
+        Self { publisher, server, anchor, _stop: stop.drop_guard() }
+    }
+
+    /// What delv says about a question.
+    async fn delv(&self, owner: &str, kind: &str) -> String {
+        let address = self.server.local_addrs()[0];
+        let mut delv = tokio::process::Command::new("delv");
+        delv.arg(format!("@{}", address.ip())).args(["-p", &address.port().to_string()]);
+        delv.arg("-a").arg(self.anchor.path()).args(["+root=example.test", owner, kind]);
+        let output = tokio::time::timeout(Duration::from_secs(30), delv.output()).await;
+        let output = output.expect("in time").expect("delv is installed (bind9-dnsutils)");
+        let said = [output.stdout, output.stderr].concat();
+        String::from_utf8_lossy(&said).into_owned()
+    }
+
+    async fn check(&self, questions: &[(&str, &str, &str)]) {
+        for (owner, kind, expected) in questions {
+            let said = self.delv(owner, kind).await;
+            assert!(said.contains("fully validated"), "{owner} {kind}: {said}");
+            assert!(said.contains(expected), "{owner} {kind}, not {expected}: {said}");
+        }
+    }
+}
+
+const QUESTIONS: [(&str, &str, &str); 12] = [
+    ("example.test", "SOA", "hostmaster.example.test"),
+    ("example.test", "NS", "ns1.example.test"),
+    ("example.test", "DNSKEY", "257 3"),
+    ("example.test", "CDS", "CDS"),
+    ("shop.example.test", "A", "192.0.2.1"),
+    ("pair.example.test", "AAAA", "2001:db8"),
+    ("www.example.test", "A", "CNAME"),
+    ("host1.example.test", "A", "192.0.2.4"),
+    ("x.wild.example.test", "A", "192.0.2.42"),
+    ("shop.example.test", "MX", "negative response"),
+    ("index.example.test", "A", "negative response"),
+    ("nothing.at.all.example.test", "A", "negative response"),
+];
+
+async fn validates(algorithm: KeyAlgorithm, denial: Denial) {
+    let key = zone_key(algorithm, 7);
+    let stage = Stage::new(signed(7, std::slice::from_ref(&key), denial), &key).await;
+    stage.check(&QUESTIONS).await;
+    stage.check(&[("x.wild.example.test", "MX", "negative response")]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ecdsa_with_compact_denial_validates() {
+    validates(KeyAlgorithm::EcdsaP256, Denial::Compact).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ed25519_with_a_chain_of_hashes_validates() {
+    validates(KeyAlgorithm::Ed25519, Denial::Nsec3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ed25519_with_compact_denial_and_ecdsa_with_a_chain_validate() {
+    validates(KeyAlgorithm::Ed25519, Denial::Compact).await;
+    validates(KeyAlgorithm::EcdsaP256, Denial::Nsec3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failover_and_a_rollover_in_its_middle_validate_under_either_key() {
+    let (old, new) = (zone_key(KeyAlgorithm::EcdsaP256, 7), zone_key(KeyAlgorithm::Ed25519, 8));
+    let both = [old.clone(), new.clone()];
+    for (trusted, denial) in [(&old, Denial::Compact), (&new, Denial::Nsec3)] {
+        let stage = Stage::new(signed(7, &both, denial), trusted).await;
+        stage.check(&QUESTIONS).await;
+        let mut moved = signed(8, &both, denial);
+        moved.names.insert(name("shop.example.test"), sets(Pick::All, &[vec![a(99)]]));
+        moved.names.insert(name("came.example.test"), sets(Pick::All, &[vec![a(98)]]));
+        moved.names.remove(&name("huge.example.test"));
+        stage.publisher.publish(Arc::new(moved));
+        let after = [
+            ("shop.example.test", "A", "192.0.2.99"),
+            ("came.example.test", "A", "192.0.2.98"),
+            ("huge.example.test", "TXT", "negative response"),
+        ];
+        stage.check(&after).await;
+    }
+}
+
+fn responders(keys: SealingKeys, answers: Answers, clock: Later) -> [Responder; 2] {
+    let (publisher, source) = signing_channel(SigningContext { keys, clock: Arc::new(clock) });
+    publisher.publish(Arc::new(answers));
+    let settings = Arc::new(Settings::default());
+    let one = || Responder::new(source.clone(), Arc::clone(&settings), Arc::default());
+    let mut both = [one(), one().handler_only()];
+    both.iter_mut().for_each(Responder::acquire);
+    both
+}
+
+/// A query with DO.
+fn query(owner: &str, kind: u16) -> Vec<u8> {
+    let mut wire = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1];
+    for label in owner.split('.') {
+        wire.push(label.len() as u8);
+        wire.extend_from_slice(label.as_bytes());
+    }
+    wire.push(0);
+    wire.extend_from_slice(&kind.to_be_bytes());
+    wire.extend_from_slice(&[0, 1, 0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 0]);
+    wire
+}
+
+#[test]
+fn both_paths_and_two_agents_give_the_same_bytes() {
+    for algorithm in [KeyAlgorithm::EcdsaP256, KeyAlgorithm::Ed25519] {
+        for denial in [Denial::Compact, Denial::Nsec3] {
+            let answers = signed(7, &[zone_key(algorithm, 7)], denial);
+            let [mut plain, mut handled] = responders(sealing(), answers.clone(), Later(0));
+            let [mut other, _] = responders(sealing(), answers, Later(0));
+            for owner in [
+                "shop.example.test",
+                "example.test",
+                "x.wild.example.test",
+                "no.example.test",
+                "ShOp.example.test",
+            ] {
+                for kind in [1, 28, 15, 6, 48, 59, 60, 51] {
+                    let wire = query(owner, kind);
+                    let mut replies = [Vec::new(), Vec::new(), Vec::new()];
+                    for (responder, reply) in
+                        [&mut plain, &mut handled, &mut other].into_iter().zip(&mut replies)
+                    {
+                        assert!(responder.respond(&wire, udp(), reply));
+                    }
+                    assert!(replies.iter().all(|reply| *reply == replies[0]), "{owner} {kind}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_agent_without_the_key_refuses_signed_answers_and_gives_the_others() {
+    let answers = signed(7, &[zone_key(KeyAlgorithm::Ed25519, 7)], Denial::Compact);
+    for keys in [SealingKeys::default(), SealingKeys::new([[6; 32]])] {
+        let [mut responder, _] = responders(keys, answers.clone(), Later(0));
+        let mut wire = query("shop.example.test", 1);
+        let mut reply = Vec::new();
+        assert!(responder.respond(&wire, udp(), &mut reply));
+        assert_eq!((reply[3] & 0x0f, reply[7]), (2, 0), "SERVFAIL and no records");
+        let told = b"\0\x0f\0\x15\0\x0ano sealing key here";
+        assert!(reply.windows(told.len()).any(|window| window == told), "{reply:?}");
+        let end = wire.len();
+        wire[end - 4] = 0;
+        assert!(responder.respond(&wire, udp(), &mut reply));
+        assert_eq!((reply[3] & 0x0f, reply[7]), (0, 1), "without DO, the answer");
+    }
+}
+
+#[test]
+fn a_flood_of_new_names_is_cut_and_known_names_go_on() {
+    let answers = signed(7, &[zone_key(KeyAlgorithm::Ed25519, 7)], Denial::Compact);
+    let [mut responder, _] = responders(sealing(), answers, Later(0));
+    let mut reply = Vec::new();
+    assert!(responder.respond(&query("shop.example.test", 1), udp(), &mut reply));
+    let mut cut = 0;
+    for number in 0..20_000 {
+        let wire = query(&format!("n{number}.example.test"), 1);
+        assert!(responder.respond(&wire, udp(), &mut reply));
+        cut += u32::from(reply[2] & 2 != 0);
+        if cut == 10 {
+            assert!(responder.respond(&wire, tcp(), &mut reply));
+            break;
+        }
+    }
+    assert!(cut >= 10, "signing is bounded");
+    assert!(responder.respond(&query("shop.example.test", 1), udp(), &mut reply));
+    assert_eq!((reply[2] & 2, reply[7]), (0, 2), "an answer and its signature, from memory");
+}
+
+#[test]
+fn an_isolated_agent_signs_anew_for_as_long_as_it_runs() {
+    let answers = signed(7, &[zone_key(KeyAlgorithm::Ed25519, 7)], Denial::Compact);
+    let mut signatures = std::collections::BTreeSet::new();
+    for day in 0..=8 {
+        let [mut responder, _] = responders(sealing(), answers.clone(), Later(day));
+        let mut reply = Vec::new();
+        assert!(responder.respond(&query("shop.example.test", 1), udp(), &mut reply));
+        // Behind question, A record (16), and the signature's owner, type, class, TTL and length (12): type, algorithm,
+        // labels, original TTL, then expiration and inception.
+        let at = 12 + 19 + 4 + 16 + 12 + 8;
+        let field =
+            |at: usize| u64::from(u32::from_be_bytes(reply[at..at + 4].try_into().expect("4")));
+        let now = Later(day).now().0 / 1000;
+        assert!(field(at) >= now + 7 * 86_400 - 60, "day {day}: at least 7 days are left");
+        assert!(field(at + 4) + 3600 <= now, "day {day}");
+        signatures.insert(field(at));
+    }
+    assert_eq!(signatures.len(), 2, "made anew once in 8 days: {signatures:?}");
+}
