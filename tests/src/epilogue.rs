@@ -236,6 +236,7 @@ fn status(entry: &pb::ServiceEntry) -> Result<ServiceStatus> {
         moves: Vec::new(),
         endpoints: Vec::new(),
         ttl: Ttl::from_proto(ttl)?,
+        convergence: None,
     })
 }
 

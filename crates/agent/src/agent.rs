@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit_bridge::AuditBridge;
 use crate::config::{Config, InitialMember};
+use crate::convergence::Convergences;
 use crate::observatory::Observatory;
 use crate::observe::heartbeats::Heartbeats;
 use crate::observe::hub::Hub;
@@ -265,6 +266,14 @@ impl Agent {
                 Notifier::new(transfers, answers, &from, Box::new(duty)).await.run(token).await;
             }
         });
+    }
+
+    /// Follows changed answers outside while this agent leads.
+    pub fn begin_converging(&self, clock: Arc<dyn Clock>) {
+        let (group, outside) = (self.group.clone(), self.observatory.clone());
+        let convergences = Convergences { group, outside, clock };
+        let token = self.tasks.cancel_token();
+        self.tasks.supervise("converge", move || convergences.clone().run(token.clone()));
     }
 
     fn begin_publishing(&self, publisher: Publisher) {

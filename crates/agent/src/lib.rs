@@ -14,6 +14,7 @@ mod agent;
 mod audit_bridge;
 mod certificate;
 pub mod config;
+mod convergence;
 mod facts;
 mod http;
 mod observatory;

@@ -5,7 +5,7 @@
 //!                                  └═ Lookup ═▶ every other agent, which does the same
 //! ```
 //!
-//! It is asked by people and by nothing that decides or answers. What is under way is bounded ([`AT_ONCE`],
+//! It is asked by people, and after failovers by the leader, and by nothing that decides or answers. What is under way is bounded ([`AT_ONCE`],
 //! [`MAX_TARGETS`], [`LOOKS_AT_ONCE`]); a question to a peer has one deadline, and a peer that is late is named as silent.
 //! Addresses that the probe policy denies are not asked, unless the configuration names them.
 
@@ -28,12 +28,15 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::config::Config;
+use crate::convergence::Outside;
 use crate::peers::Peers;
 
 /// Servers that one look asks at once.
 const AT_ONCE: usize = 16;
 /// How long a peer may take: its questions, some of them one after the other.
 const PEER_LIMIT: Duration = Duration::from_secs(15);
+/// How long a peer may take where an answer is looked at again and again: one question that is not answered.
+const SAMPLE_LIMIT: Duration = Duration::from_secs(5);
 /// Looks under way at once on this agent; further ones wait.
 const LOOKS_AT_ONCE: usize = 4;
 /// How far up the parent zone is looked for.
@@ -102,8 +105,13 @@ impl Observatory {
     }
 
     /// What another agent is told; its name where it does not answer.
-    async fn look_from(&self, peer: AgentId, body: Vec<u8>) -> Result<Vec<Sighting>, String> {
-        let answer = self.peers.call(peer, MessageKind::Lookup, body, PEER_LIMIT).await;
+    async fn look_from(
+        &self,
+        peer: AgentId,
+        body: Vec<u8>,
+        limit: Duration,
+    ) -> Result<Vec<Sighting>, String> {
+        let answer = self.peers.call(peer, MessageKind::Lookup, body, limit).await;
         let sightings = answer.ok().and_then(|bytes| decode_sightings(&bytes).ok());
         sightings.ok_or_else(|| {
             let status = self.group.status();
@@ -111,6 +119,34 @@ impl Observatory {
             let member = status.members.iter().find(|member| member.id == peer);
             member.map_or_else(|| format!("agent {peer}"), |member| member.name.clone())
         })
+    }
+
+    /// What every agent is told, and the names of those that do not answer.
+    async fn look_everywhere(
+        &self,
+        lookup: &Lookup,
+        limit: Duration,
+    ) -> (Vec<Sighting>, Vec<String>) {
+        let body = lookup.encode();
+        let peers = self.peers.others();
+        let elsewhere = peers.into_iter().map(|peer| self.look_from(peer, body.clone(), limit));
+        let (mut sightings, elsewhere) =
+            tokio::join!(self.look_here(lookup), futures_util::future::join_all(elsewhere));
+        let mut silent = Vec::new();
+        for answer in elsewhere {
+            match answer {
+                Ok(seen) => sightings.extend(seen),
+                Err(name) => silent.push(name),
+            }
+        }
+        (sightings, silent)
+    }
+
+    /// The lookup, with the zone's name servers among its targets.
+    async fn with_servers(&self, mut lookup: Lookup, zone: &Zone) -> Lookup {
+        lookup.targets.extend(self.servers_of(zone).await);
+        lookup.targets.truncate(MAX_TARGETS);
+        lookup
     }
 
     /// Every address of the zone's name servers.
@@ -177,24 +213,20 @@ async fn ask(wanted: &Lookup, target: &Target) -> Result<Seen, LookupError> {
 #[async_trait]
 impl Propagation for Observatory {
     async fn look(&self, lookup: Lookup, zone: &Zone) -> Looked {
-        let mut lookup = lookup;
-        lookup.targets.extend(self.servers_of(zone).await);
-        lookup.targets.truncate(MAX_TARGETS);
-        let body = lookup.encode();
-        let peers = self.peers.others();
-        let elsewhere = peers.into_iter().map(|peer| self.look_from(peer, body.clone()));
-        let (here, elsewhere, delegations) = tokio::join!(
-            self.look_here(&lookup),
-            futures_util::future::join_all(elsewhere),
+        let lookup = self.with_servers(lookup, zone).await;
+        let ((sightings, silent), delegations) = tokio::join!(
+            self.look_everywhere(&lookup, PEER_LIMIT),
             self.delegations_of(&zone.name, &lookup)
         );
-        let mut looked = Looked { sightings: here, silent: Vec::new(), delegations };
-        for answer in elsewhere {
-            match answer {
-                Ok(sightings) => looked.sightings.extend(sightings),
-                Err(silent) => looked.silent.push(silent),
-            }
-        }
-        looked
+        Looked { sightings, silent, delegations }
+    }
+}
+
+#[async_trait]
+impl Outside for Observatory {
+    async fn sample(&self, lookup: Lookup, zone: &Zone) -> Looked {
+        let lookup = self.with_servers(lookup, zone).await;
+        let (sightings, silent) = self.look_everywhere(&lookup, SAMPLE_LIMIT).await;
+        Looked { sightings, silent, delegations: Vec::new() }
     }
 }

@@ -166,14 +166,13 @@ impl Inside<'_> {
         let wire = Arc::new(GrpcWire::new(GrpcWireConfig {
             tls: tls.as_ref().map(|tls| tls.client(None)),
         }));
-        let data_dir = config.node.data_dir.clone();
         let seams = AgentSeams {
             wire,
             clock: clock.clone(),
             entropy: Arc::new(SystemEntropy),
             prober: Arc::new(NetProber::new(config.probe.policy.clone(), clock.clone())),
-            storage: Storage::Directory(data_dir.join("raft")),
-            audit: AuditStorage::Directory(data_dir.join("audit")),
+            storage: Storage::Directory(config.node.data_dir.join("raft")),
+            audit: AuditStorage::Directory(config.node.data_dir.join("audit")),
             fatal: Fatal::abort(),
             publisher,
             answers: answers.clone(),
@@ -181,6 +180,7 @@ impl Inside<'_> {
         let serving = CancellationToken::new();
         let agent = Agent::start(&config, seams).await?;
         agent.begin_notifying(&transfers, &dns_addresses);
+        agent.begin_converging(clock.clone());
         let facts = Facts::new(Sources {
             config: config.clone(),
             tasks: agent.tasks.clone(),

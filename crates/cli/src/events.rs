@@ -1,5 +1,7 @@
 //! One line per fact, for people: when, about what, what kind, and what came of what.
 
+mod convergence;
+
 use holdfast_wire::pb::v1 as pb;
 use pb::event::Event;
 
@@ -97,6 +99,7 @@ fn detail(event: &Event) -> String {
         }
         Event::AutomationResumed(e) => with_reason(format!("by {}", e.by), &e.reason),
         Event::TtlChanged(e) => ttl_changed(e),
+        Event::FailoverConverged(e) => convergence::told(e),
         _ => cluster_detail(event),
     }
 }
@@ -131,7 +134,8 @@ fn cluster_detail(event: &Event) -> String {
         | Event::OverrideEnded(_)
         | Event::AutomationPaused(_)
         | Event::AutomationResumed(_)
-        | Event::TtlChanged(_) => unreachable!("detail handles these"),
+        | Event::TtlChanged(_)
+        | Event::FailoverConverged(_) => unreachable!("detail handles these"),
     }
 }
 

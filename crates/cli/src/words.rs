@@ -71,6 +71,8 @@ words! {
     basis: Basis, "BASIS_";
     /// A cause.
     cause: Cause, "CAUSE_";
+    /// How a failover came to be told outside.
+    convergence_ending: ConvergenceEnding, "CONVERGENCE_ENDING_";
     /// What forbids a move.
     block: BlockReason, "BLOCK_REASON_";
     /// A role in Raft.

@@ -17,6 +17,7 @@ use crate::membership::MembershipChange;
 use crate::name::DnsName;
 use crate::observation::{Report, Target};
 use crate::overrides::Order;
+use crate::propagation::Convergence;
 use crate::signing::SigningChange;
 use crate::spec::{Endpoint, Service, Settings, Zone};
 use crate::time::Timestamp;
@@ -144,6 +145,15 @@ pub enum Command {
         /// Whether each reports, ascending by target.
         beats: Vec<(Target, bool)>,
     },
+    /// Takes note of how fast the world came to tell a changed answer.
+    RecordConvergence {
+        /// The term of the leader that followed it; older ones are refused.
+        term: u64,
+        /// The service.
+        service: ServiceId,
+        /// What came of it.
+        convergence: Convergence,
+    },
     /// Voids the opinions of an observer that the leader no longer hears.
     SilenceObserver {
         /// The term of the leader whose opinion this is; older ones are refused.
@@ -234,6 +244,7 @@ impl Command {
             Self::DeregisterEndpoint { .. } => "deregister_endpoint",
             Self::RecordObservations(_) => "record_observations",
             Self::RecordHeartbeats { .. } => "record_heartbeats",
+            Self::RecordConvergence { .. } => "record_convergence",
             Self::SilenceObserver { .. } => "silence_observer",
             Self::SetOverride { .. } => "set_override",
             Self::ClearOverride { .. } => "clear_override",

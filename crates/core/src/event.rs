@@ -11,6 +11,7 @@ use crate::id::{AgentId, CheckName, EndpointName, Epoch, ServiceId};
 use crate::membership::MembershipChange;
 use crate::name::DnsName;
 use crate::overrides::{Override, Pause};
+use crate::propagation::Convergence;
 use crate::quorum::{Evidence, Verdict};
 use crate::time::Timestamp;
 use crate::ttl::TtlCause;
@@ -188,6 +189,8 @@ pub enum Event {
         /// When the last answer with a longer TTL has left every cache that keeps to TTLs.
         forgotten_at: Timestamp,
     },
+    /// A changed answer was followed outside, until all told it or no longer.
+    FailoverConverged(Convergence),
 }
 
 impl Event {
@@ -221,6 +224,7 @@ impl Event {
             Self::CommandRefused { .. } => "command.refused",
             Self::MembershipRequested(_) => "membership.requested",
             Self::TtlChanged { .. } => "ttl.changed",
+            Self::FailoverConverged(_) => "failover.converged",
         }
     }
 }

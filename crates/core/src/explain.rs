@@ -4,6 +4,7 @@
 //! verdicts with the opinions they were counted from, the orders in force and what holds a move back. Every node
 //! names its rule, so that a reader can find it in the documentation, and the blocked ones name the next command.
 
+mod convergence;
 mod recovery;
 
 pub use recovery::predicted_recovery;
@@ -72,6 +73,7 @@ pub fn explain(view: &View, id: &ServiceId, now: Timestamp) -> Option<Reason> {
         .fact("name", &status.spec.dns.name)
         .fact("ttl_ms", status.ttl.served.as_millis())
         .with(ttl(status, now))
+        .with(convergence::last_convergence(status))
         .with(orders(view, id, now))
         .with(status.steps.iter().map(|step| step_reason(step, now)))
         .with(status.endpoints.iter().map(|endpoint| endpoint_reason(view, endpoint, now)))

@@ -9,12 +9,21 @@
 //! as long as the TTL that it was told; after that it is named. Nothing here asks anybody, and no decision rests on it:
 //! resolvers are not ours, and what they do is reported, not acted on.
 
+mod convergence;
+
+pub use convergence::{
+    Convergence, Curve, Ending, Figures, LONGEST, MAX_NAME, MAX_NAMED, MAX_POINTS, SHORTEST,
+    bound_of,
+};
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::name::DnsName;
 use crate::spec::{RecordData, Zone};
@@ -145,7 +154,7 @@ fn text_of(data: &RecordData, asked: Asked) -> Option<String> {
 }
 
 /// What is wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Fault {
     /// A name server or resolver does not answer.
     Silent,
@@ -170,6 +179,20 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Every one.
+    pub const ALL: [Self; 10] = [
+        Self::Silent,
+        Self::Lame,
+        Self::Stale,
+        Self::SerialSkew,
+        Self::LongTtl,
+        Self::KeptTooLong,
+        Self::NotAtParent,
+        Self::NotInZone,
+        Self::GlueMissing,
+        Self::GlueMismatch,
+    ];
+
     /// Its name in reports.
     pub fn label(self) -> &'static str {
         match self {

@@ -20,6 +20,7 @@ use crate::id::{
 };
 use crate::name::DnsName;
 use crate::overrides::{Override, Pause};
+use crate::propagation::Convergence;
 use crate::quorum::{Evidence, Tally, Verdict};
 use crate::selection::Blocked;
 use crate::shared_map::SharedMap;
@@ -156,6 +157,8 @@ pub struct ServiceStatus {
     pub endpoints: Vec<EndpointStatus>,
     /// The TTL of its answers.
     pub ttl: Ttl,
+    /// What came of the last change that was followed outside.
+    pub convergence: Option<Convergence>,
 }
 
 /// An agent as the group knows it.

@@ -8,6 +8,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use holdfast_core::spec::{Service, Zone};
+use holdfast_core::time::millis;
+use holdfast_core::ttl::FLOOR;
 use holdfast_wire::Convert as _;
 use holdfast_wire::pb::v1 as pb;
 use serde_json::{Value, json};
@@ -69,7 +71,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Outcome {
         return Err(Failure::usage(message).next("apply the document in a file of its own"));
     }
     if args.dry_run == Some(DryRun::Client) {
-        session.out.page(&intended(&documents))?;
+        session.out.page(&intended(&documents).warnings(short_ttls(&documents)))?;
         return Ok(Exit::Success);
     }
     let validate_only = args.dry_run == Some(DryRun::Server);
@@ -88,7 +90,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Outcome {
             }
         }
     }
-    session.out.page(&page(&applied, validate_only))?;
+    session.out.page(&page(&applied, validate_only).warnings(short_ttls(&documents)))?;
     let changed = applied.iter().any(|one| one.changed);
     Ok(if args.exit_code && changed { Exit::Differs } else { Exit::Success })
 }
@@ -158,6 +160,19 @@ fn in_order(documents: Vec<Manifest>) -> Result<Vec<Manifest>, Failure> {
             .next("leave one of the two documents out; nothing was sent")),
         None => Ok(ordered),
     }
+}
+
+/// What is accepted and does not do what it says: a TTL that resolvers do not follow.
+fn short_ttls(documents: &[Manifest]) -> impl Iterator<Item = String> {
+    documents.iter().filter_map(|document| match document {
+        Manifest::Service(service) if service.dns.ttl < FLOOR => Some(format!(
+            "service {}: dns.ttl is {}, and resolvers do not follow dependably below {}",
+            service.id,
+            words::seconds(millis(service.dns.ttl)),
+            words::seconds(millis(FLOOR))
+        )),
+        Manifest::Service(_) | Manifest::Zone(_) => None,
+    })
 }
 
 fn name_of(document: &Manifest) -> (&'static str, String) {
@@ -349,6 +364,19 @@ mod tests {
         let data: Value = serde_json::from_str(&page.render(Form::Json, false).expect("printable"))
             .expect("JSON");
         assert_eq!(data["documents"][1]["service"]["pools"][0]["endpoints"][0]["ip"], "192.0.2.10");
+    }
+
+    #[test]
+    fn a_ttl_that_resolvers_do_not_follow_is_taken_with_a_warning() {
+        let warnings = |ttl: &str| {
+            let text = SERVICE
+                .replace("shop.example.test }", &format!("shop.example.test, ttl: {ttl} }}"));
+            short_ttls(&parse(&text).expect("right")).collect::<Vec<_>>()
+        };
+        let expected =
+            "service shop: dns.ttl is 1s, and resolvers do not follow dependably below 5s";
+        assert_eq!(warnings("1s"), [expected]);
+        assert!(warnings("5s").is_empty());
     }
 
     #[test]

@@ -113,6 +113,7 @@ pub(crate) fn is_mutation(command: &Command) -> bool {
     match command {
         Command::RecordObservations(_)
         | Command::RecordHeartbeats { .. }
+        | Command::RecordConvergence { .. }
         | Command::SilenceObserver { .. }
         | Command::BeginTerm { .. }
         | Command::AdvanceTime => false,

@@ -233,6 +233,9 @@ impl State {
             }
             Command::RecordObservations(report) => self.record_observations(work, report),
             Command::RecordHeartbeats { term, beats } => self.record_heartbeats(work, *term, beats),
+            Command::RecordConvergence { term, service, convergence } => {
+                self.record_convergence(work, *term, (service, convergence))
+            }
             Command::SilenceObserver { term, agent, boot } => {
                 self.silence_observer(work, *term, *agent, *boot)
             }

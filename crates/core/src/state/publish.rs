@@ -312,6 +312,7 @@ fn status_of(data: &Snapshot, state: &ServiceState) -> ServiceStatus {
         moves: state.moves.clone(),
         endpoints: endpoints.collect(),
         ttl: state.ttl.clone(),
+        convergence: state.convergence.clone(),
     }
 }
 

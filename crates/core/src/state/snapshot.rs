@@ -20,6 +20,7 @@ use crate::membership::Membership;
 use crate::name::DnsName;
 use crate::observation::{ObserverState, Target};
 use crate::overrides::{Override, Pause};
+use crate::propagation::Convergence;
 use crate::quorum::Verdict;
 use crate::sample::Failure;
 use crate::selection::{Automatic, Blocked};
@@ -129,6 +130,8 @@ pub struct ServiceState {
     pub endpoints: BTreeMap<EndpointName, EndpointState>,
     /// The TTL of its answers.
     pub ttl: Ttl,
+    /// What came of the last change that was followed outside.
+    pub convergence: Option<Convergence>,
 }
 
 /// An endpoint.

@@ -112,6 +112,13 @@ pub(crate) fn record(view: &View, record: &Record) -> Option<String> {
         }
         Event::MembershipRequested(change) => format!("requested: {change}"),
         Event::LogicVersionRaised { version } => format!("logic version {version}"),
+        Event::FailoverConverged(c) => format!(
+            "{service} {} outside: {} of {} name servers, epoch={}",
+            c.ending.label(),
+            c.servers.agreed,
+            c.servers.asked,
+            c.epoch
+        ),
         Event::ZoneApplied { .. }
         | Event::ZoneDeleted { .. }
         | Event::TsigKeyApplied { .. }

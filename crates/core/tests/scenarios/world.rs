@@ -9,11 +9,12 @@ use holdfast_core::invariant::{Checker, Witness};
 use holdfast_core::membership::{Member, MembershipChange};
 use holdfast_core::observation::{Extent, Observation, ObserverState, Report, Target, fingerprint};
 use holdfast_core::overrides::{Order, Scope};
+use holdfast_core::propagation::{Convergence, Ending, Figures};
 use holdfast_core::sample::{Failure, FailureKind, Phase};
 use holdfast_core::spec::Settings;
 use holdfast_core::steer::Client;
 use holdfast_core::{
-    Actor, ActorKind, AgentId, BootId, Command, Entry, GroupId, RequestId, ServiceId, State,
+    Actor, ActorKind, AgentId, BootId, Command, Entry, Epoch, GroupId, RequestId, ServiceId, State,
     Timestamp,
 };
 
@@ -135,6 +136,7 @@ impl World {
                     boot,
                 }
             }
+            "converged" => self.converged(words),
             "remove" => Command::RemoveAgent { id: self.observers[words.nth(0)].id },
             "beats" => self.beats(words),
             "settings" => {
@@ -150,6 +152,37 @@ impl World {
             other => panic!("there is no command {other:?}"),
         };
         self.apply(Actor::system(), command);
+    }
+
+    /// `converged shop [epoch=4] [term=1] [ending=superseded] [asked=3] [agreed=3] [t100=2s] [followed=2s]`: what the
+    /// leader saw outside, of the present epoch unless one is named.
+    fn converged(&self, words: &Words) -> Command {
+        let service: ServiceId = parse::parse(words.nth(0));
+        let present = self.state.snapshot().services.get(&service).map_or(1, |s| s.epoch.0);
+        let asked = u32::try_from(words.number("asked").unwrap_or(3)).expect("a small number");
+        let agreed =
+            words.number("agreed").map_or(asked, |n| n.try_into().expect("a small number"));
+        let all = words.duration("t100").unwrap_or(Duration::from_secs(2));
+        let reached = |wanted: u32| (agreed >= wanted).then_some(all);
+        let ending = words.key("ending").unwrap_or("converged");
+        let convergence = Convergence {
+            epoch: Epoch(words.number("epoch").unwrap_or(present)),
+            ending: Ending::ALL.into_iter().find(|e| e.label() == ending).expect("an ending"),
+            followed: words.duration("followed").unwrap_or(all),
+            servers: Figures {
+                asked,
+                agreed,
+                t50: reached(asked.div_ceil(2)),
+                t95: reached(asked),
+                t100: reached(asked),
+            },
+            resolvers: Figures::default(),
+            stragglers: Vec::new(),
+            faults: Vec::new(),
+            serial_skew: None,
+            unfollowed: 0,
+        };
+        Command::RecordConvergence { term: words.number("term").unwrap_or(1), service, convergence }
     }
 
     fn declare(&mut self, words: &Words) {

@@ -216,6 +216,7 @@ fn view(services: &[Service]) -> View {
             moves: vec![],
             endpoints: vec![],
             ttl: Ttl::declared(spec.dns.ttl),
+            convergence: None,
         })
     };
     let services = services.iter().map(|spec| (spec.id.clone(), status(spec))).collect();

@@ -4,6 +4,7 @@ use holdfast_core::audit::{Content, Hash, Head, Record};
 use holdfast_core::event::Event;
 use holdfast_core::membership::MembershipChange;
 use holdfast_core::overrides::{Override, Pause};
+use holdfast_core::propagation::Convergence;
 use holdfast_core::{AgentId, Epoch, Timestamp};
 
 use super::Convert;
@@ -149,6 +150,7 @@ fn to_kind(event: &Event) -> Kind {
             cause: cause.to_proto(),
             forgotten_at_ms: forgotten_at.0,
         }),
+        Event::FailoverConverged(convergence) => Kind::FailoverConverged(convergence.to_proto()),
         _ => to_group_kind(event),
     }
 }
@@ -215,7 +217,8 @@ fn to_group_kind(event: &Event) -> Kind {
         | Event::MoveWithheld { .. }
         | Event::OverrideSet(_)
         | Event::OverrideEnded { .. }
-        | Event::TtlChanged { .. } => unreachable!("to_kind handles facts about services"),
+        | Event::TtlChanged { .. }
+        | Event::FailoverConverged(_) => unreachable!("to_kind handles facts about services"),
     }
 }
 
@@ -262,6 +265,9 @@ fn from_kind(kind: Kind) -> Result<Event, DecodeError> {
             cause: enumerated("cause", e.cause)?,
             forgotten_at: Timestamp(e.forgotten_at_ms),
         }),
+        Kind::FailoverConverged(convergence) => {
+            Convergence::from_proto(convergence).map(Event::FailoverConverged)
+        }
         other => from_group_kind(other),
     }
 }
@@ -309,6 +315,7 @@ fn from_group_kind(kind: Kind) -> Result<Event, DecodeError> {
         | Kind::MoveWithheld(_)
         | Kind::OverrideSet(_)
         | Kind::OverrideEnded(_)
-        | Kind::TtlChanged(_) => unreachable!("from_kind handles facts about services"),
+        | Kind::TtlChanged(_)
+        | Kind::FailoverConverged(_) => unreachable!("from_kind handles facts about services"),
     }
 }

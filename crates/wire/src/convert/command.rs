@@ -115,6 +115,13 @@ fn to_group_kind(command: &Command) -> Kind {
             let beats = beats.iter().map(beat).collect();
             Kind::RecordHeartbeats(pb::RecordHeartbeats { term: *term, beats })
         }
+        Command::RecordConvergence { term, service, convergence } => {
+            Kind::RecordConvergence(pb::RecordConvergence {
+                term: *term,
+                service: service.to_string(),
+                convergence: Some(convergence.to_proto()),
+            })
+        }
         Command::SilenceObserver { term, agent, boot } => {
             Kind::SilenceObserver(pb::SilenceObserver { term: *term, agent: agent.0, boot: boot.0 })
         }
@@ -220,6 +227,11 @@ fn decode_group(kind: Kind) -> Result<Command, DecodeError> {
             let beats = beats.collect::<Result<Vec<(Target, bool)>, DecodeError>>()?;
             Ok(Command::RecordHeartbeats { term: proto.term, beats })
         }
+        Kind::RecordConvergence(proto) => Ok(Command::RecordConvergence {
+            term: proto.term,
+            service: parse("service", &proto.service)?,
+            convergence: required("convergence", proto.convergence)?,
+        }),
         Kind::SilenceObserver(pb::SilenceObserver { term, agent, boot }) => {
             Ok(Command::SilenceObserver { term, agent: AgentId(agent), boot: BootId(boot) })
         }
@@ -268,6 +280,7 @@ fn label(kind: &Kind) -> &'static str {
         Kind::DeregisterEndpoint(_) => "deregister_endpoint",
         Kind::RecordObservations(_) => "record_observations",
         Kind::RecordHeartbeats(_) => "record_heartbeats",
+        Kind::RecordConvergence(_) => "record_convergence",
         Kind::SilenceObserver(_) => "silence_observer",
         Kind::SetOverride(_) => "set_override",
         Kind::ClearOverride(_) => "clear_override",

@@ -7,6 +7,7 @@
 mod audit;
 mod check;
 mod command;
+mod convergence;
 mod membership;
 mod observation;
 mod orders;

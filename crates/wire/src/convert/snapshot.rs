@@ -164,6 +164,7 @@ fn service(state: &ServiceState) -> pb::ServiceState {
         decided_at_ms: state.decided_at.0,
         endpoints: state.endpoints.iter().map(endpoint).collect(),
         ttl: Some(state.ttl.to_proto()),
+        convergence: state.convergence.as_ref().map(Convert::to_proto),
     }
 }
 
@@ -184,6 +185,7 @@ fn from_service(
         decided_at: Timestamp(proto.decided_at_ms),
         endpoints: each("endpoints", proto.endpoints, from_endpoint)?,
         ttl: required("ttl", proto.ttl)?,
+        convergence: optional("convergence", proto.convergence)?,
         spec: Arc::new(spec),
     };
     Ok((state.spec.id.clone(), Arc::new(state)))

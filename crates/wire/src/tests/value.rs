@@ -9,6 +9,7 @@ use holdfast_core::event::Event;
 use holdfast_core::membership::{Member, MembershipChange};
 use holdfast_core::observation::{Extent, Observation, ObserverState, Report, Target};
 use holdfast_core::overrides::{Order, Override, Pause, Scope};
+use holdfast_core::propagation::{Convergence, Ending, Fault, Figures};
 use holdfast_core::quorum::{Evidence, Verdict};
 use holdfast_core::sample::{Failure, FailureKind, Phase};
 use holdfast_core::sealed::SealingKeyId;
@@ -521,6 +522,13 @@ fn group_command() -> impl Strategy<Value = Command> {
         report().boxed().prop_map(Command::RecordObservations),
         (any::<u64>(), vec((target(), any::<bool>()), 0..3))
             .prop_map(|(term, beats)| Command::RecordHeartbeats { term, beats }),
+        (any::<u64>(), service_id(), convergence().boxed()).prop_map(
+            |(term, service, convergence)| Command::RecordConvergence {
+                term,
+                service,
+                convergence
+            }
+        ),
         any::<(u64, u64, u64)>().prop_map(|(term, agent, boot)| Command::SilenceObserver {
             term,
             agent: AgentId(agent),
@@ -679,6 +687,23 @@ fn ttl_cause() -> impl Strategy<Value = TtlCause> {
     ])
 }
 
+prop_compose! {
+    fn figures()((asked, agreed) in any::<(u32, u32)>(), t50 in of(ms()), t95 in of(ms()), t100 in of(ms())) -> Figures {
+        Figures { asked, agreed, t50, t95, t100 }
+    }
+}
+
+prop_compose! {
+    fn convergence()(
+        (epoch, unfollowed) in any::<(u64, u32)>(), ending in select(Ending::ALL.to_vec()),
+        followed in ms(), servers in figures(), resolvers in figures(), stragglers in vec(text(), 0..3),
+        faults in vec((select(Fault::ALL.to_vec()), text()), 0..3), serial_skew in of(ms()),
+    ) -> Convergence {
+        let epoch = Epoch(epoch);
+        Convergence { epoch, ending, followed, servers, resolvers, stragglers, faults, serial_skew, unfollowed }
+    }
+}
+
 fn small_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         Just(Event::ServiceDeleted),
@@ -694,6 +719,7 @@ fn small_event() -> impl Strategy<Value = Event> {
             .prop_map(|(term, leader)| Event::TermBegan { term, leader: AgentId(leader) }),
         any::<u32>().prop_map(|version| Event::LogicVersionRaised { version }),
         membership_change().prop_map(Event::MembershipRequested),
+        convergence().boxed().prop_map(Event::FailoverConverged),
         (ms(), ms(), ttl_cause(), stamp()).prop_map(|(from, to, cause, forgotten_at)| {
             Event::TtlChanged { from, to, cause, forgotten_at }
         }),

@@ -11,6 +11,7 @@ mod deregister_endpoint;
 mod names;
 mod pause;
 mod raise_logic_version;
+mod record_convergence;
 mod record_heartbeats;
 mod record_observations;
 mod register_endpoint;

@@ -80,6 +80,7 @@ impl State {
                 decided_at: at,
                 endpoints: BTreeMap::new(),
                 ttl: Ttl::declared(spec.dns.ttl),
+                convergence: None,
             };
             self.data.services.insert(id.clone(), Arc::new(state));
         }
