@@ -98,6 +98,13 @@ impl Geo {
         Ok(Self(Arc::new(ArcSwap::from_pointee(databases))))
     }
 
+    /// One database from memory, which is never read anew. Errors: it is no database.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, GeoError> {
+        let stamp = Stamp { modified: None, length: bytes.len() as u64 };
+        let database = Database::of(PathBuf::new(), stamp, bytes)?;
+        Ok(Self(Arc::new(ArcSwap::from_pointee(vec![database]))))
+    }
+
     /// Whether there is no database.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.load().is_empty()
@@ -174,11 +181,14 @@ impl Database {
             return Err(GeoError::TooLarge { path: path.to_owned(), size: stamp.length });
         }
         let failed = |source| GeoError::Io { path: path.to_owned(), source };
-        let bytes = fs::read(path).map_err(failed)?;
-        let damaged = |source| GeoError::Damaged { path: path.to_owned(), source };
+        Self::of(path.to_owned(), stamp, fs::read(path).map_err(failed)?)
+    }
+
+    fn of(path: PathBuf, stamp: Stamp, bytes: Vec<u8>) -> Result<Self, GeoError> {
+        let damaged = |source| GeoError::Damaged { path: path.clone(), source };
         let reader = Reader::from_source(bytes).map_err(damaged)?;
         reader.verify().map_err(damaged)?;
-        Ok(Self { path: path.to_owned(), stamp, reader: Arc::new(reader) })
+        Ok(Self { path, stamp, reader: Arc::new(reader) })
     }
 
     fn renewed(&self) -> Result<Option<Self>, GeoError> {

@@ -9,14 +9,25 @@
 //! A target keeps nothing between two inputs that its verdict depends on, so that a finding is one file. What was found
 //! once is committed to the corpus and holds from then on in every test run.
 
+mod geo;
 mod query;
+mod stored;
+mod transfer;
 mod view;
+mod zone_file;
 
 /// A property over arbitrary bytes.
 pub type Target = fn(&[u8]);
 
 /// All targets, by the name of their folder in `corpus/`.
-pub const TARGETS: &[(&str, Target)] = &[("edns", query::edns), ("query", query::query)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("edns", query::edns),
+    ("geo", geo::geo),
+    ("query", query::query),
+    ("stored", stored::stored),
+    ("transfer", transfer::transfer),
+    ("zone_file", zone_file::zone_file),
+];
 
 /// The target of a name.
 pub fn target(name: &str) -> Option<Target> {

@@ -9,7 +9,7 @@ use holdfast_core::spec::{NameServer, RecordData, Soa, Zone};
 use holdfast_core::steer::Shares;
 use holdfast_core::view::{Answers, NameAnswers, Pick, RecordSet, ZoneAnswers};
 use holdfast_core::{DnsName, Epoch, SharedMap};
-use holdfast_dns::{Publisher, Responder, Settings, channel};
+use holdfast_dns::{AnswersSource, Publisher, Responder, Settings, channel};
 
 fn name(text: &str) -> DnsName {
     DnsName::new(text).expect("a valid name")
@@ -87,6 +87,7 @@ fn view() -> Answers {
 pub(crate) struct Pair {
     pub(crate) compiled: Responder,
     pub(crate) handler: Responder,
+    pub(crate) source: AnswersSource,
     _publisher: Publisher,
 }
 
@@ -105,7 +106,7 @@ impl Pair {
             made
         };
         let (compiled, handler) = (responder(), responder().handler_only());
-        Self { compiled, handler, _publisher: publisher }
+        Self { compiled, handler, source, _publisher: publisher }
     }
 
     /// Lends the pair of this thread.

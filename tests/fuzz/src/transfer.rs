@@ -1,0 +1,71 @@
+//! Messages that are more than a question: signed ones, transfers, notices, updates. Any bytes get a sound reply, and a
+//! transfer that is given begins and ends with the zone's SOA.
+
+use std::sync::Arc;
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::RecordType;
+use holdfast_core::Timestamp;
+use holdfast_core::seam::Clock;
+use holdfast_dns::{Messages, Peer, Special, Streams as _, Transfers, Transport};
+use holdfast_seal::SealingKeys;
+
+use crate::view::Pair;
+
+/// More messages than any zone of the view has records.
+const MOST: usize = 1000;
+
+struct Noon;
+
+impl Clock for Noon {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_800_000_000_000)
+    }
+}
+
+/// The first byte chooses the transport, the rest is the message.
+pub(crate) fn transfer(bytes: &[u8]) {
+    let Some((choice, wire)) = bytes.split_first() else { return };
+    // The responder gives silence to what is shorter, and to replies.
+    if wire.len() < 12 || wire[2] & 0x80 != 0 {
+        return;
+    }
+    let transport = if choice & 1 == 0 { Transport::Udp } else { Transport::Tcp };
+    let peer = Peer { address: ([198, 51, 100, 9], 40_000).into(), transport };
+    let transfers = Transfers::new(SealingKeys::default(), Arc::new(Noon));
+    let published = Pair::with(|pair| pair.source.current());
+    match transfers.special(wire, peer, published.as_ref()) {
+        Special::Reply(reply) => {
+            sound(&reply, wire);
+        }
+        Special::Query(query, finish) => {
+            let mut reply = query;
+            reply[2] |= 0x80;
+            finish(&mut reply);
+        }
+        Special::Later(messages) => follow(messages, wire),
+    }
+}
+
+fn follow(mut messages: Messages, wire: &[u8]) {
+    let mut soas = 0;
+    let mut records = 0;
+    for count in 0.. {
+        assert!(count < MOST, "a transfer without an end");
+        let next = messages.next().now_or_never().expect("a transfer waits for nobody but its peer");
+        let Some(reply) = next else { break };
+        let read = sound(&reply, wire);
+        assert_eq!(read.metadata.response_code, ResponseCode::NoError);
+        records += read.answers.len();
+        soas += read.answers.iter().filter(|r| r.record_type() == RecordType::SOA).count();
+    }
+    assert!(records == 1 && soas == 1 || soas >= 2, "{soas} SOA among {records} records");
+}
+
+fn sound(reply: &[u8], wire: &[u8]) -> Message {
+    assert_eq!(reply[..2], wire[..2], "the id");
+    assert!(reply[2] & 0x80 != 0, "a reply says that it is one");
+    Message::from_vec(reply)
+        .unwrap_or_else(|error| panic!("{reply:?} to {wire:?} is no message: {error}"))
+}
