@@ -53,7 +53,8 @@ fn follow(mut messages: Messages, wire: &[u8]) {
     let mut records = 0;
     for count in 0.. {
         assert!(count < MOST, "a transfer without an end");
-        let next = messages.next().now_or_never().expect("a transfer waits for nobody but its peer");
+        let next =
+            messages.next().now_or_never().expect("a transfer waits for nobody but its peer");
         let Some(reply) = next else { break };
         let read = sound(&reply, wire);
         assert_eq!(read.metadata.response_code, ResponseCode::NoError);

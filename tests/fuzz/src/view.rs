@@ -25,7 +25,8 @@ fn zone(apex: &str) -> (DnsName, Arc<ZoneAnswers>) {
         negative_ttl: 60 * second,
     };
     let server = NameServer { name: name("ns.example.test"), addresses: vec![] };
-    let zone = Zone::new(name(apex), soa, vec![server], 300 * second);
+    let mut zone = Zone::new(name(apex), soa, vec![server], 300 * second);
+    zone.transfer.allow = vec!["0.0.0.0/0".parse().expect("a prefix")];
     (
         name(apex),
         Arc::new(ZoneAnswers {
