@@ -3,8 +3,10 @@
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
+use holdfast_core::propagation::bound_of;
 use holdfast_tests::cluster::LIMIT;
 use holdfast_tests::lab::Lab;
 use holdfast_tests::manifest::{BRISK, Service, WEB, ZONE};
@@ -35,18 +37,24 @@ fn names(look: &Value, fault: &str, subject: &str) -> bool {
     findings.into_iter().flatten().any(|one| one["fault"] == fault && one["subject"] == subject)
 }
 
+/// A resolver that keeps what it is told first for ever.
+fn start_holder(scene: &mut Scene) -> Result<Process> {
+    let host = scene.lab.host("holder", HOLDER)?;
+    let mut command = host.command("python3");
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/holder.py"));
+    command.args([HOLDER.to_string(), scene.cluster.addresses()[0].to_string()]);
+    let holder = Process::start("holder", &mut command, &scene.dir().join("holder.log"))?;
+    poll::until("the holder", LIMIT, || dns::ask(&scene.cluster.client, HOLDER, NAME))?;
+    Ok(holder)
+}
+
 #[test]
 fn a_resolver_that_keeps_an_answer_too_long_is_named() -> Result<()> {
     scenario(|scene| {
         let dir = scene.dir().to_path_buf();
         let addresses = scene.cluster.addresses();
         let _resolver = Resolver::start(&mut scene.lab, &dir, &addresses)?;
-        let host = scene.lab.host("holder", HOLDER)?;
-        let mut command = host.command("python3");
-        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/holder.py"));
-        command.args([HOLDER.to_string(), addresses[0].to_string()]);
-        let _holder = Process::start("holder", &mut command, &dir.join("holder.log"))?;
-        poll::until("the holder", LIMIT, || dns::ask(&scene.cluster.client, HOLDER, NAME))?;
+        let _holder = start_holder(scene)?;
 
         let holder = HOLDER.to_string();
         let resolvers = [RESOLVER, &holder];
@@ -155,5 +163,85 @@ fn a_lowered_ttl_is_told_and_waited_for() -> Result<()> {
         ensure!(orders["orders"][0]["service"] == SHOP, "{orders:#}");
         cluster.cli(&["dns", "ttl", "restore", SHOP])?.ok()?;
         poll::until_equal("the declared TTL again", LIMIT, &8, told)
+    })
+}
+
+/// The record of how the answer of this epoch came to be told outside.
+fn convergence(scene: &Scene, epoch: u64) -> Result<Value> {
+    let words = ["events", "--service", SHOP, "--kind", "failover.converged", "-o", "json"];
+    let events = scene.cluster.cli(&words)?.json()?;
+    let records = events["records"].as_array().into_iter().flatten();
+    let mut told = records.map(|record| &record["event"]["failover_converged"]);
+    let found = told.find(|one| one["epoch"] == epoch).cloned();
+    found.ok_or_else(|| anyhow!("none of epoch {epoch}: {events:#}"))
+}
+
+/// The epoch of what the service answers.
+fn epoch(scene: &Scene) -> Result<u64> {
+    let entry = scene.cluster.service_as_seen_by(0, SHOP)?;
+    entry.status.map(|status| status.epoch).ok_or_else(|| anyhow!("no status"))
+}
+
+/// Runs every agent anew, with these resolvers to look at.
+fn look_at(scene: &mut Scene, resolvers: &[&str]) -> Result<()> {
+    for place in scene.cluster.running() {
+        let node = &scene.cluster.nodes()[place];
+        let text = scene.cluster.config_text(node);
+        let text = format!("{text}\n[dns.propagation]\nresolvers = {resolvers:?}\n");
+        std::fs::write(node.config(), text)?;
+        scene.cluster.terminate(place)?;
+        scene.cluster.start_node(place)?;
+        scene.cluster.await_ready()?;
+    }
+    poll::until("all to be well", LIMIT, || {
+        let before = look(scene, &[])?;
+        ensure!(before["findings"] == Value::Array(Vec::new()), "{before:#}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_failover_is_followed_until_resolvers_tell_it_and_a_holder_is_named() -> Result<()> {
+    scenario(|scene| {
+        let dir = scene.dir().to_path_buf();
+        let addresses = scene.cluster.addresses();
+        let agents = addresses.len();
+        let _resolver = Resolver::start(&mut scene.lab, &dir, &addresses)?;
+        look_at(scene, &[RESOLVER])?;
+        scene.eu.kill()?;
+        scene.await_everywhere(&scene.answer_us())?;
+        let moved = epoch(scene)?;
+        let told = poll::until("the convergence", LIMIT, || convergence(scene, moved))?;
+        ensure!(told["ending"] == "converged", "{told:#}");
+        for (kind, asked) in [("servers", agents * agents), ("resolvers", agents)] {
+            let figures = &told[kind];
+            ensure!(figures["asked"] == asked && figures["agreed"] == asked, "{told:#}");
+            let bound = bound_of(Duration::from_secs(1)).as_millis();
+            let all = figures["t100_ms"].as_u64();
+            ensure!(all.is_some_and(|all| u128::from(all) <= bound), "within the bound: {told:#}");
+        }
+        let explained = scene.cluster.cli(&["explain", SHOP])?.ok()?;
+        ensure!(explained.contains("this answer was followed outside"), "{explained}");
+        let leader = scene.cluster.leader()?;
+        for kind in ["kind=\"ns\"", "kind=\"resolver\""] {
+            let name = "holdfast_failover_converged_seconds_count";
+            let counted = scene.cluster.counter(leader, name, &[kind])?;
+            ensure!((counted - 1.0).abs() < 0.5, "{kind}: {counted}");
+        }
+
+        let _holder = start_holder(scene)?;
+        look_at(scene, &[RESOLVER, &HOLDER.to_string()])?;
+        scene.eu.revive()?;
+        scene.await_everywhere(&scene.answer_eu())?;
+        let moved = epoch(scene)?;
+        let told = poll::until("what came of the return", LIMIT, || convergence(scene, moved))?;
+        let holder = format!("{HOLDER}:53");
+        ensure!(told["ending"] == "not_within", "{told:#}");
+        ensure!(told["stragglers"] == serde_json::json!([holder]), "{told:#}");
+        let fault = serde_json::json!([{ "fault": "kept_too_long", "subject": holder }]);
+        ensure!(told["faults"] == fault, "{told:#}");
+        ensure!(told["servers"]["agreed"] == agents * agents, "{told:#}");
+        ensure!(told["resolvers"]["agreed"] == agents, "{told:#}");
+        Ok(())
     })
 }
