@@ -52,7 +52,7 @@ impl Secondary {
         let place = dir.display();
         let config = format!(
             "server:\n  ip-address: {at}\n  username: \"\"\n  chroot: \"\"\n  zonesdir: \"{place}\"\n  \
-             pidfile: \"\"\n  xfrdfile: \"{place}/xfrd.state\"\n  zonelistfile: \"{place}/zone.list\"\n  \
+             pidfile: \"\"\n  database: \"\"\n  rrl-ratelimit: 0\n  xfrdfile: \"{place}/xfrd.state\"\n  zonelistfile: \"{place}/zone.list\"\n  \
              xfrdir: \"{place}\"\n  server-count: 1\n  verbosity: 3\nremote-control:\n  control-enable: no\n\
              key:\n  name: \"{name}\"\n  algorithm: hmac-sha256\n  secret: \"{secret}\"\n\
              zone:\n  name: \"{ZONE}\"\n  zonefile: \"{ZONE}.zone\"\n{}{}",

@@ -285,6 +285,10 @@ fn zones() {
     refuses("ttl", &|z| z.ttl = Duration::MAX);
     refuses("soa.negative_ttl", &|z| z.soa.negative_ttl = Duration::MAX);
     refuses("soa.retry", &|z| z.soa.retry = Duration::ZERO);
+    refuses("transfer: a signed zone", &|z| {
+        z.dnssec = Some(Dnssec::default());
+        z.transfer.keys.push(name("key.example.test"));
+    });
     let cname = || RecordData::Cname(name("example.net"));
     for (owner, data) in [
         ("www.example.org", cname()),

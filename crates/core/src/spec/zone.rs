@@ -89,6 +89,11 @@ impl Zone {
         self.validate_times()?;
         self.transfer.validate()?;
         self.dnssec.iter().try_for_each(Dnssec::validate)?;
+        if self.dnssec.is_some() && self.transfer != Transfer::default() {
+            let problem = "a signed zone is signed as it is answered, so copies of it would lack \
+                           the signatures and be taken for forged; remove `transfer` or `dnssec`";
+            return Err(spec_error("transfer", problem));
+        }
         for server in &self.name_servers {
             if server.name.is_within(&self.name) && server.addresses.is_empty() {
                 return Err(spec_error(
