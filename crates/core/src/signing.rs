@@ -225,3 +225,74 @@ impl Signing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sealed::SealingKeyId;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn key(byte: u8) -> ZoneKey {
+        let private = Sealed { key: SealingKeyId([0; 8]), nonce: [0; 12], ciphertext: Vec::new() };
+        let algorithm = KeyAlgorithm::Ed25519;
+        ZoneKey { algorithm, public: Vec::from([byte; 32]), private, created: Timestamp(0) }
+    }
+
+    fn rolling() -> (Signing, u16, u16) {
+        let (old, new) = (key(1), key(2));
+        let (old_tag, new_tag) = (old.tag(), new.tag());
+        (Signing { keys: Vec::from([old, new]), parent: None }, old_tag, new_tag)
+    }
+
+    fn obstacle(signing: &Signing, now: Timestamp) -> String {
+        signing.obstacle(&SigningChange::FinishRollover { forced: None }, now).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_key_leaves_only_when_nobody_can_trust_the_zone_by_it_alone() {
+        let (mut signing, old, new) = rolling();
+        let at = |minutes: u64| Timestamp(minutes * 60_000);
+        assert!(obstacle(&signing, at(0)).contains("nobody has looked"));
+        assert_eq!(signing.for_parent().len(), 2, "CDS tells both");
+        signing.note_parent(&[old], 5 * MINUTE, at(0));
+        assert!(obstacle(&signing, at(99)).contains("do not name the new key"));
+        signing.note_parent(&[new, old], 5 * MINUTE, at(100));
+        assert!(obstacle(&signing, at(199)).contains("still name the old key"));
+        assert_eq!(signing.for_parent().iter().map(ZoneKey::tag).collect::<Vec<_>>(), [new]);
+        signing.note_parent(&[new], MINUTE, at(200));
+        assert!(obstacle(&signing, at(204)).contains("61s more"), "the former TTL counts");
+        signing.note_parent(&[new], MINUTE, at(203));
+        assert_eq!(obstacle(&signing, at(205)), "", "looking again does not begin anew");
+    }
+
+    #[test]
+    fn a_zone_is_left_unsigned_only_when_the_parent_names_no_key() {
+        let mut signing = Signing { keys: Vec::from([key(1)]), parent: None };
+        let disable = SigningChange::Disable { forced: None };
+        assert!(signing.obstacle(&disable, Timestamp(0)).is_some());
+        signing.note_parent(&[key(1).tag()], MINUTE, Timestamp(0));
+        assert!(signing.obstacle(&disable, Timestamp(999_000)).is_some());
+        signing.note_parent(&[], Duration::ZERO, Timestamp(999_000));
+        assert!(signing.obstacle(&disable, Timestamp(1_000_000)).is_some());
+        assert_eq!(signing.obstacle(&disable, Timestamp(1_059_000)), None);
+    }
+
+    #[test]
+    fn steps_come_in_their_order() {
+        let unsigned = Signing::default();
+        let signed = Signing { keys: Vec::from([key(1)]), parent: None };
+        let (rolling, ..) = rolling();
+        let (enable, start) = (SigningChange::Enable(key(3)), SigningChange::StartRollover(key(3)));
+        let possible = |signing: &Signing, change| signing.obstacle(change, Timestamp(0)).is_none();
+        assert_eq!(
+            [&unsigned, &signed, &rolling].map(|s| possible(s, &enable)),
+            [true, false, false]
+        );
+        assert_eq!(
+            [&unsigned, &signed, &rolling].map(|s| possible(s, &start)),
+            [false, true, false]
+        );
+        assert!(!possible(&signed, &SigningChange::StartRollover(key(1))), "another key is needed");
+    }
+}

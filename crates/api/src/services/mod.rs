@@ -12,6 +12,7 @@ mod registry;
 mod status;
 mod tsig_keys;
 mod watch;
+mod zone_signing;
 mod zones;
 
 use holdfast_core::ServiceId;

@@ -159,6 +159,22 @@ impl RegistryService for Registry {
         Ok(at(changed.index, pb::DeleteZoneResponse { index: changed.index }))
     }
 
+    async fn change_zone_signing(
+        &self,
+        request: Request<pb::ChangeZoneSigningRequest>,
+    ) -> Result<Response<pb::ChangeZoneSigningResponse>, Status> {
+        let response = self.write_signing(Call::of(request)?).await?;
+        Ok(at(response.index, response))
+    }
+
+    async fn get_zone_signing(
+        &self,
+        request: Request<pb::GetZoneSigningRequest>,
+    ) -> Result<Response<pb::GetZoneSigningResponse>, Status> {
+        let response = self.read_signing(Call::of(request)?).await?;
+        Ok(at(response.index, response))
+    }
+
     async fn apply_tsig_key(
         &self,
         request: Request<pb::ApplyTsigKeyRequest>,

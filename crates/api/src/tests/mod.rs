@@ -7,5 +7,6 @@ mod health;
 mod membership;
 mod refusals;
 mod registry;
+mod signing;
 mod trust;
 mod watch;

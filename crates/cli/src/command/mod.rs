@@ -27,6 +27,7 @@ pub(crate) mod status;
 pub(crate) mod tsig;
 pub(crate) mod version;
 pub(crate) mod zone;
+pub(crate) mod zone_dnssec;
 mod zone_file;
 
 use std::process::ExitCode;

@@ -9,7 +9,7 @@ use holdfast_wire::pb::v1 as pb;
 
 use crate::client::{Client, registry};
 use crate::command::service::{consistency, or_stale};
-use crate::command::{export, zone_file};
+use crate::command::{export, zone_dnssec, zone_file};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Cell, Column, Page, Table, json};
@@ -25,6 +25,9 @@ pub(crate) enum Args {
     List(ListArgs),
     /// Delete a zone; refused while a service has a name in it.
     Delete(DeleteArgs),
+    /// The keys that sign a zone: make, show, replace.
+    #[command(subcommand)]
+    Dnssec(zone_dnssec::Args),
     /// Declare a zone by a master file, in place of its records, name servers and SOA.
     Import(zone_file::ImportArgs),
     /// Print a zone's declared records as a master file.
@@ -74,6 +77,7 @@ pub(crate) async fn run(args: Args, session: &Session) -> Outcome {
             session.out.page(&list_page(&answer))?;
         }
         Args::Delete(args) => delete(&args.zone, session).await?,
+        Args::Dnssec(args) => return zone_dnssec::run(args, session).await,
         Args::Import(args) => return zone_file::import(&args, session).await,
         Args::Export(args) => zone_file::export(&args, session).await?,
     }

@@ -47,6 +47,7 @@ told!(
     GetServiceResponse,
     GetStatusResponse,
     GetZoneResponse,
+    GetZoneSigningResponse,
     HeartbeatResponse,
     ListOverridesResponse,
     ListRecordsResponse,

@@ -1,0 +1,118 @@
+//! The keys that sign zones, of RegistryService: made and sealed here, before anything leaves the node that was asked.
+
+use std::time::Duration;
+
+use holdfast_core::signing::{SigningChange, ZoneKey};
+use holdfast_core::spec::KeyAlgorithm;
+use holdfast_core::{Command, DnsName, Timestamp};
+use holdfast_sign::{SigningKey, ds_digest, new_secret};
+use holdfast_wire::Convert as _;
+use holdfast_wire::pb::v1 as pb;
+use tonic::{Code, Status};
+
+use super::named;
+use super::registry::Registry;
+use crate::caller::Call;
+use crate::refusal::Refusal;
+
+impl Registry {
+    pub(super) async fn write_signing(
+        &self,
+        call: Call<pb::ChangeZoneSigningRequest>,
+    ) -> Result<pb::ChangeZoneSigningResponse, Status> {
+        let command = self.step(&call.body);
+        let changed = self.0.change(&call, &call.body.request_id, command).await?;
+        Ok(pb::ChangeZoneSigningResponse { index: changed.index })
+    }
+
+    fn step(&self, request: &pb::ChangeZoneSigningRequest) -> Result<Command, Refusal> {
+        let zone: DnsName = named("zone", &request.zone)?;
+        let forced = request.forced.clone();
+        let change = match request.step() {
+            pb::SigningStep::Unspecified => {
+                return Err(Refusal::field("step", "say what is to be done"));
+            }
+            pb::SigningStep::Enable => SigningChange::Enable(self.new_key(&zone)?),
+            pb::SigningStep::StartRollover => SigningChange::StartRollover(self.new_key(&zone)?),
+            pb::SigningStep::NoteParent => SigningChange::NoteParent {
+                tags: tags_of(&request.parent_tags)?,
+                ttl: Duration::from_millis(request.parent_ttl_ms),
+            },
+            pb::SigningStep::FinishRollover => SigningChange::FinishRollover { forced },
+            pb::SigningStep::Disable => SigningChange::Disable { forced },
+        };
+        Ok(Command::ChangeSigning { zone, change })
+    }
+
+    /// A new key of the algorithm that the zone declares, its private part sealed.
+    fn new_key(&self, zone: &DnsName) -> Result<ZoneKey, Refusal> {
+        let view = self.0.latest();
+        let declared = view.zones.get(zone).and_then(|(zone, _)| zone.dnssec.clone());
+        let algorithm: KeyAlgorithm = declared.unwrap_or_default().algorithm;
+        let sealer = &self.0.deps.sealer;
+        let secret = new_secret(algorithm, sealer.entropy());
+        let refused = |problem: String| {
+            Refusal::new(
+                Code::FailedPrecondition,
+                "NO_SEALING_KEY",
+                "the private key cannot be sealed",
+                problem,
+            )
+        };
+        let signing = SigningKey::of(algorithm, &secret).map_err(|e| refused(e.to_string()))?;
+        let sealed = sealer.seal(&secret, &ZoneKey::sealing_context(zone));
+        Ok(ZoneKey {
+            algorithm,
+            public: signing.public().to_vec(),
+            private: sealed.map_err(|error| refused(error.to_string()))?,
+            created: Timestamp(0),
+        })
+    }
+
+    pub(super) async fn read_signing(
+        &self,
+        call: Call<pb::GetZoneSigningRequest>,
+    ) -> Result<pb::GetZoneSigningResponse, Status> {
+        let name = named("zone", &call.body.zone)?;
+        let view = self.0.view(call.body.consistency, call.within).await?;
+        let found = view.answers.zones.get(&name);
+        let zone = found.ok_or_else(|| Refusal::not_found("zone", &call.body.zone))?;
+        let signing = &zone.signing;
+        let entry = |key: &ZoneKey| pb::ZoneKeyEntry {
+            tag: key.tag().into(),
+            algorithm: key.algorithm.to_proto(),
+            created_at_ms: key.created.0,
+            ds_digest: ds_digest(&wire_of(&name), key).to_vec(),
+            public: key.public.clone(),
+            for_parent: signing.for_parent().iter().any(|one| one.tag() == key.tag()),
+        };
+        Ok(pb::GetZoneSigningResponse {
+            dnssec: zone.zone.dnssec.as_ref().map(holdfast_wire::Convert::to_proto),
+            keys: signing.keys.iter().map(entry).collect(),
+            parent: signing.parent.as_ref().map(|parent| pb::ZoneParent {
+                tags: parent.tags.iter().map(|tag| u32::from(*tag)).collect(),
+                ttl_ms: holdfast_core::time::millis(parent.ttl),
+                since_ms: parent.since.0,
+            }),
+            index: view.answers.index,
+        })
+    }
+}
+
+fn tags_of(tags: &[u32]) -> Result<Vec<u16>, Refusal> {
+    let narrow = |tag: &u32| u16::try_from(*tag);
+    let tags: Result<_, _> = tags.iter().map(narrow).collect();
+    tags.map_err(|_| Refusal::field("parent_tags", "a key tag is at most 65535"))
+}
+
+/// A name in wire form, its root included.
+fn wire_of(name: &DnsName) -> Vec<u8> {
+    let mut wire = Vec::with_capacity(name.as_str().len() + 2);
+    for label in name.as_str().split('.').filter(|label| !label.is_empty()) {
+        // Labels of our own names have at most 63 bytes.
+        wire.push(label.len() as u8);
+        wire.extend_from_slice(label.as_bytes());
+    }
+    wire.push(0);
+    wire
+}

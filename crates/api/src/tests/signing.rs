@@ -1,0 +1,71 @@
+//! The keys of a zone through the API: made sealed, shown without secrets, and kept while the parent may need them.
+
+use holdfast_wire::pb::v1 as pb;
+use pb::registry_service_client::RegistryServiceClient;
+use tonic::transport::Channel;
+
+use super::fixture::{Node, id, zone};
+
+fn change(step: pb::SigningStep) -> pb::ChangeZoneSigningRequest {
+    pb::ChangeZoneSigningRequest {
+        request_id: id(),
+        zone: "example.test".to_owned(),
+        step: step.into(),
+        ..pb::ChangeZoneSigningRequest::default()
+    }
+}
+
+async fn shown(client: &mut RegistryServiceClient<Channel>) -> pb::GetZoneSigningResponse {
+    let request =
+        pb::GetZoneSigningRequest { zone: "example.test".to_owned(), ..Default::default() };
+    client.get_zone_signing(request).await.expect("there is a zone").into_inner()
+}
+
+#[tokio::test]
+async fn a_key_is_made_replaced_and_kept_until_the_parent_lets_it_go() {
+    let node = Node::start().await;
+    let mut client = RegistryServiceClient::new(node.channel().await);
+    let undeclared = client.change_zone_signing(change(pb::SigningStep::Enable)).await;
+    assert!(undeclared.expect_err("no `dnssec`").message().contains("does not say how"));
+    let dnssec = pb::Dnssec {
+        algorithm: pb::KeyAlgorithm::Ed25519.into(),
+        denial: pb::Denial::Compact.into(),
+        validity_ms: 14 * 86_400_000,
+    };
+    let declared = pb::ApplyZoneRequest {
+        request_id: id(),
+        zone: Some(pb::Zone { dnssec: Some(dnssec), ..zone() }),
+        ..pb::ApplyZoneRequest::default()
+    };
+    client.apply_zone(declared).await.expect("possible");
+    client.change_zone_signing(change(pb::SigningStep::Enable)).await.expect("declared");
+    let first = shown(&mut client).await;
+    assert_eq!((first.keys.len(), first.keys[0].public.len()), (1, 32));
+    assert!(first.keys[0].for_parent && first.keys[0].ds_digest.len() == 32);
+    client.change_zone_signing(change(pb::SigningStep::StartRollover)).await.expect("signed");
+    let both = shown(&mut client).await;
+    assert_eq!(both.keys.iter().filter(|key| key.for_parent).count(), 2);
+    let early = client.change_zone_signing(change(pb::SigningStep::FinishRollover)).await;
+    assert!(early.expect_err("too early").message().contains("nobody has looked"));
+    let seen = pb::ChangeZoneSigningRequest {
+        parent_tags: vec![both.keys[1].tag],
+        ..change(pb::SigningStep::NoteParent)
+    };
+    client.change_zone_signing(seen).await.expect("a note");
+    client.change_zone_signing(change(pb::SigningStep::FinishRollover)).await.expect("ready");
+    let after = shown(&mut client).await;
+    assert_eq!(after.keys.iter().map(|key| key.tag).collect::<Vec<_>>(), [both.keys[1].tag]);
+    let undeclaring = pb::ApplyZoneRequest {
+        request_id: id(),
+        zone: Some(zone()),
+        ..pb::ApplyZoneRequest::default()
+    };
+    let refused = client.apply_zone(undeclaring).await.expect_err("it is signed");
+    assert!(refused.message().contains("does not say how"), "{refused:?}");
+    let forced = pb::ChangeZoneSigningRequest {
+        forced: Some("moved to another name".to_owned()),
+        ..change(pb::SigningStep::Disable)
+    };
+    client.change_zone_signing(forced).await.expect("with a reason");
+    assert!(shown(&mut client).await.keys.is_empty());
+}
