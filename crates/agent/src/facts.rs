@@ -6,7 +6,7 @@ use std::sync::Arc;
 use holdfast_audit::{AuditLog, Health};
 use holdfast_consensus::Group;
 use holdfast_core::Timestamp;
-use holdfast_dns::{AnswersSource, Geo};
+use holdfast_dns::{AnswersSource, Geo, Parts as DnsParts};
 
 use crate::config::Config;
 use crate::http::Part;
@@ -26,6 +26,7 @@ struct Inner {
     audit: AuditLog,
     answers: AnswersSource,
     dns: Vec<SocketAddr>,
+    dns_parts: Option<DnsParts>,
     geo: Geo,
     started_at: Timestamp,
     certificate_expires: Option<Timestamp>,
@@ -46,6 +47,8 @@ pub(crate) struct Sources {
     pub(crate) answers: AnswersSource,
     /// Where DNS is answered.
     pub(crate) dns: Vec<SocketAddr>,
+    /// What of DNS runs; `None` where it is not served.
+    pub(crate) dns_parts: Option<DnsParts>,
     /// Where clients of DNS are.
     pub(crate) geo: Geo,
     /// When the process started.
@@ -64,6 +67,7 @@ impl Facts {
             audit,
             answers,
             dns,
+            dns_parts,
             geo,
             started_at,
             certificate_expires,
@@ -75,6 +79,7 @@ impl Facts {
             audit,
             answers,
             dns,
+            dns_parts,
             geo,
             started_at,
             certificate_expires,
@@ -123,11 +128,9 @@ impl Facts {
     }
 
     fn dns_part(&self) -> Part {
-        let detail = match self.inner.answers.current() {
-            Some(published) => format!("answers from index {}", published.position().index),
-            None => "nothing to answer from yet: no view, and no last-known-good file".into(),
-        };
-        Part { part: "dns", ready: self.inner.answers.current().is_some(), detail }
+        let current = self.inner.answers.current();
+        let parts = self.inner.dns_parts.as_ref();
+        dns_part(current.map(|current| current.position().index), parts)
     }
 
     fn quorum_part(&self) -> Part {
@@ -172,4 +175,16 @@ impl Facts {
             if ready { "all run".into() } else { format!("not running: {}", stopped.join(", ")) };
         Part { part: "tasks", ready, detail }
     }
+}
+
+fn dns_part(served: Option<u64>, parts: Option<&DnsParts>) -> Part {
+    let ended = parts.map(DnsParts::ended).unwrap_or_default();
+    let detail = match served {
+        _ if !ended.is_empty() => {
+            format!("ended by a fault: {}; see the log, and restart this agent", ended.join(", "))
+        }
+        Some(index) => format!("answers from index {index}"),
+        None => "nothing to answer from yet: no view, and no last-known-good file".into(),
+    };
+    Part { part: "dns", ready: served.is_some() && ended.is_empty(), detail }
 }

@@ -188,6 +188,7 @@ impl Inside<'_> {
             audit: agent.audit.clone(),
             answers,
             dns: dns_addresses,
+            dns_parts: dns.map(|dns| dns.parts().clone()),
             geo,
             started_at,
             certificate_expires: tls.as_ref().map(TlsMaterial::expires),

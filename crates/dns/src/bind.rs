@@ -10,9 +10,8 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::config::DnsError;
 use crate::respond::Transport;
+use crate::udp_socket;
 
-/// What is asked of the kernel for datagrams that wait; it may give less (`net.core.rmem_max`).
-const UDP_BUFFER: usize = 4 << 20;
 /// How many connections wait to be accepted.
 const BACKLOG: i32 = 1024;
 /// How many ports are tried for port 0.
@@ -79,8 +78,8 @@ fn open_udp(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     if shared {
         socket.set_reuse_port(true)?;
     }
-    if let Err(error) = socket.set_recv_buffer_size(UDP_BUFFER) {
-        tracing::debug!(%address, %error, "udp receive buffer stays as the system made it");
+    if let Err(error) = udp_socket::tune(&socket, address) {
+        tracing::warn!(%address, %error, "a udp option cannot be set; the socket is used as the system made it");
     }
     socket.bind(&SockAddr::from(address))?;
     Ok(socket.into())

@@ -16,6 +16,7 @@ use crate::bind::{bind_datagrams, bind_listener};
 use crate::certificate::Certificate;
 use crate::config::{DnsError, EncryptedConfig, TcpConfig};
 use crate::https;
+use crate::parts::Parts;
 use crate::quic::{self, QuicLoop};
 use crate::respond::{Responder, Transport};
 use crate::tcp::{Session, TcpLoop};
@@ -36,6 +37,7 @@ pub(crate) struct Serving<'a, F> {
     pub(crate) limits: &'a TcpConfig,
     pub(crate) responder: F,
     pub(crate) tasks: &'a TaskTracker,
+    pub(crate) parts: &'a Parts,
     pub(crate) shutdown: &'a CancellationToken,
 }
 
@@ -73,11 +75,12 @@ impl Encrypted {
     where
         F: Fn() -> Responder + Clone + Send + Sync + 'static,
     {
-        let Serving { limits, responder, tasks, shutdown } = serving;
+        let Serving { limits, responder, tasks, parts, shutdown } = serving;
         let places = |transport| Admission::new((*limits).clone(), transport);
         let (tls, https) = (places(Transport::Tls), places(Transport::Https));
         for (transport, listener) in self.listeners {
             let dot = transport == Transport::Tls;
+            let name = format!("{} at {}", transport.name(), listener.local_addr()?);
             let alpn = if dot { DOT } else { https::ALPN };
             let acceptor = TlsAcceptor::from(Arc::new(self.certificate.server_config(alpn, false)));
             let accepting = TcpLoop {
@@ -87,20 +90,21 @@ impl Encrypted {
                 responder: responder.clone(),
                 connections: (*tasks).clone(),
             };
-            tasks.spawn(accepting.run((*shutdown).clone()));
+            tasks.spawn(parts.task(name, accepting.run((*shutdown).clone())));
         }
         let admission = places(Transport::Quic);
         for socket in self.datagrams {
+            let name = format!("quic at {}", socket.local_addr()?);
             let accepting = QuicLoop {
                 endpoint: quic::endpoint(socket, &self.certificate, limits)?,
                 admission: admission.clone(),
                 responder: responder.clone(),
                 connections: (*tasks).clone(),
             };
-            tasks.spawn(accepting.run((*shutdown).clone()));
+            tasks.spawn(parts.task(name, accepting.run((*shutdown).clone())));
         }
         let following = self.certificate.follow(self.config.look_every, (*shutdown).clone());
-        tasks.spawn(following);
+        tasks.spawn(parts.task("certificate", following));
         Ok(())
     }
 }

@@ -45,14 +45,17 @@ pub mod lkg;
 mod lkg_writer;
 mod metric;
 mod opt;
+mod parts;
 mod plain;
 mod publish;
 mod query_log;
+mod queue_drops;
 mod quic;
 mod rate_limit;
 mod record;
 mod reply_opt;
 mod respond;
+mod retired;
 mod screen;
 mod server;
 mod streams;
@@ -62,6 +65,7 @@ mod tcp;
 mod transfer;
 mod tsig;
 mod udp;
+mod udp_socket;
 mod udp_thread;
 
 pub use config::{ChaosConfig, DnsConfig, DnsError, EncryptedConfig, LastKnownGood, TcpConfig};
@@ -70,6 +74,7 @@ pub use dnssec::SigningContext;
 pub use geo::{Geo, GeoConfig, GeoError};
 pub use handler::{Handler, Settings};
 pub use lkg::LkgError;
+pub use parts::Parts;
 pub use publish::{
     AnswersSource, Outcome, Position, Published, Publisher, channel, signing_channel,
 };

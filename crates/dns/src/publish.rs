@@ -6,14 +6,19 @@
 //!
 //! What the answers are compiled into is made here too, before the swap, from what differs between the two views.
 //!
-//! The view before is kept until the next publication: so the last reference to it is dropped here, not in a thread
-//! that answers queries.
+//! A panic while compiling is a bug, and no reason to go on with an old view: the view is compiled anew from nothing,
+//! and if that panics too it is published without a table, so that the handler gives each answer.
+//!
+//! Views that were replaced are kept while somebody reads them (`retired`), so that the last reference is dropped here
+//! and not in a thread that answers queries.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arc_swap::{ArcSwapOption, Guard};
 use holdfast_core::view::Answers;
 use holdfast_core::{DnsName, View};
+use metrics::counter;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -21,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dnssec::{Signatures, Signers, SigningContext};
 use crate::metric::{self, QueryCounters};
+use crate::retired::Retired;
 use crate::table::Table;
 use crate::transfer::History;
 
@@ -42,7 +48,7 @@ pub struct Published {
     position: Position,
     since: Instant,
     counters: Arc<QueryCounters>,
-    table: Table,
+    table: Option<Table>,
     history: History,
     signers: Signers,
 }
@@ -63,8 +69,9 @@ impl Published {
         self.since
     }
 
-    pub(crate) fn table(&self) -> &Table {
-        &self.table
+    /// The compiled answers; `None` where they could not be made, and the handler gives all.
+    pub(crate) fn table(&self) -> Option<&Table> {
+        self.table.as_ref()
     }
 
     /// What was served before, as far as it is remembered.
@@ -94,10 +101,14 @@ pub enum Outcome {
     NotNewer,
 }
 
+/// Makes the table of a view from the view and table before.
+type Compile = fn(Option<(&Answers, &Table)>, &Answers) -> Table;
+
 #[derive(Debug)]
 struct Shared {
     current: ArcSwapOption<Published>,
-    previous: ArcSwapOption<Published>,
+    retired: Retired<Published>,
+    compile: Compile,
     changed: watch::Sender<Option<Position>>,
     signing: Option<SigningContext>,
     signatures: Arc<Signatures>,
@@ -105,18 +116,19 @@ struct Shared {
 
 /// Makes a publisher and the source that servers read, for an agent without sealing keys.
 pub fn channel() -> (Publisher, AnswersSource) {
-    make_channel(None)
+    make_channel(None, Table::of)
 }
 
 /// Makes a publisher and the source that servers read; signed zones are signed with keys that these open.
 pub fn signing_channel(signing: SigningContext) -> (Publisher, AnswersSource) {
-    make_channel(Some(signing))
+    make_channel(Some(signing), Table::of)
 }
 
-fn make_channel(signing: Option<SigningContext>) -> (Publisher, AnswersSource) {
+fn make_channel(signing: Option<SigningContext>, compile: Compile) -> (Publisher, AnswersSource) {
     let shared = Arc::new(Shared {
         current: ArcSwapOption::empty(),
-        previous: ArcSwapOption::empty(),
+        retired: Retired::default(),
+        compile,
         changed: watch::Sender::new(None),
         signing,
         signatures: Arc::default(),
@@ -199,13 +211,14 @@ impl Shared {
             if current.as_ref().is_some_and(|current| position <= current.position) {
                 return Outcome::NotNewer;
             }
+            let current_view = current.as_deref();
             let next = next.get_or_insert_with(|| {
-                let before = current.as_ref().map(|current| (&*current.answers, &current.table));
                 Arc::new(Published {
-                    signers: self.ready(current.as_deref(), &answers),
-                    table: Table::of(before, &answers),
-                    counters: counters(current.as_deref(), &answers),
-                    history: history(current.as_deref(), &answers),
+                    signers: self.ready(current_view, &answers),
+                    table: self.table(current_view, &answers),
+                    counters: counters(current_view, &answers),
+                    history: attempt("history", || history(current_view, &answers))
+                        .unwrap_or_default(),
                     answers: Arc::clone(&answers),
                     position,
                     since: Instant::now(),
@@ -213,7 +226,9 @@ impl Shared {
             });
             let found = self.current.compare_and_swap(&*current, Some(Arc::clone(next)));
             if same(&found, &current) {
-                self.previous.store(Guard::into_inner(found));
+                if let Some(replaced) = Guard::into_inner(found) {
+                    self.retired.keep(replaced);
+                }
                 self.announce();
                 return Outcome::Served;
             }
@@ -236,6 +251,14 @@ impl Shared {
         signers
     }
 
+    fn table(&self, current: Option<&Published>, answers: &Answers) -> Option<Table> {
+        let before = current.and_then(|current| Some((&*current.answers, current.table()?)));
+        let table = attempt("table", || (self.compile)(before, answers));
+        let anew = || attempt("whole table", || (self.compile)(None, answers));
+        // From nothing there is no second way to make the same.
+        if before.is_some() { table.or_else(anew) } else { table }
+    }
+
     fn announce(&self) {
         let newest = self.current.load().as_ref().map(|current| current.position);
         self.changed.send_if_modified(|known| {
@@ -249,6 +272,20 @@ impl Shared {
             newer
         });
     }
+}
+
+/// Makes a part of what is published; `None` where that panics, which is counted and said.
+fn attempt<T>(part: &'static str, make: impl FnOnce() -> T) -> Option<T> {
+    let made = catch_unwind(AssertUnwindSafe(make)).ok();
+    if made.is_none() {
+        counter!(metric::PANICS).increment(1);
+        tracing::error!(
+            part,
+            "a view is published without what could not be made of it; answers are right but may take longer: report \
+             this with the log before it"
+        );
+    }
+    made
 }
 
 fn history(current: Option<&Published>, answers: &Answers) -> History {
@@ -269,3 +306,6 @@ fn same(a: &Option<Arc<Published>>, b: &Option<Arc<Published>>) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -367,7 +367,8 @@ impl Responder {
         match (told.code, told.zone, self.handler.published()) {
             (ResponseCode::NoError, ..) => Subject::Name(name),
             (ResponseCode::NXDomain, Some(zone), Some(published)) => {
-                let apex = name.len() - published.table().zone(zone).apex_length;
+                let table = published.table();
+                let apex = table.map_or(0, |table| name.len() - table.zone(zone).apex_length);
                 Subject::Missing(&name[apex..])
             }
             _ => Subject::Failure,
@@ -378,8 +379,9 @@ impl Responder {
     /// are one.
     fn subject<'a>(&self, asked: &Asked<'a>) -> Subject<'a> {
         let name = asked.name();
-        let closest = self.handler.published().map(|published| published.table().closest(name));
-        closest.map_or(Subject::Failure, |closest| Subject::Name(&name[closest..]))
+        let Some(published) = self.handler.published() else { return Subject::Failure };
+        let closest = published.table().map_or(0, |table| table.closest(name));
+        Subject::Name(&name[closest..])
     }
 
     /// Sends what makes a real client come back in a way that shows where it is; false for nothing at all.
@@ -428,10 +430,11 @@ impl Responder {
         if !published.signers().is_empty() && apex::is_asked(asked.wire, asked.query) {
             return None;
         }
+        let table = published.table()?;
         let asker = self.handler.asker(asked.peer.address.ip(), asked.context.subnet);
         let turn = || self.handler.next_turn();
         let question = (asked.wire, asked.query);
-        plain::answer(published.table(), question, asked.context.limit, (&asker, turn), out)
+        plain::answer(table, question, asked.context.limit, (&asker, turn), out)
     }
 
     /// Writes the handler's answer.

@@ -7,10 +7,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::thread;
+use std::time::Duration;
 
 use holdfast_core::seam::Clock;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,8 +26,10 @@ use crate::handler::Settings;
 use crate::lkg;
 use crate::lkg_writer::LkgWriter;
 use crate::metric;
+use crate::parts::Parts;
 use crate::publish::AnswersSource;
 use crate::query_log::{self, Sampler};
+use crate::queue_drops::QueueDrops;
 use crate::respond::{Responder, Transport};
 use crate::tcp::{Session, TcpLoop};
 use crate::udp::UdpLoop;
@@ -33,6 +37,8 @@ use crate::udp_thread::{UdpThread, Wake};
 
 /// How far apart the turns of two threads begin.
 const TURN_STRIDE: u32 = 0x9e37_79b9;
+/// How long a stop may take; each part ends within 3 s by itself, and then the last view is written to disk.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running server.
 #[derive(Debug)]
@@ -42,6 +48,8 @@ pub struct DnsServer {
     encrypted: Vec<(Transport, SocketAddr)>,
     tasks: TaskTracker,
     threads: Vec<thread::JoinHandle<()>>,
+    parts: Parts,
+    shutdown: CancellationToken,
 }
 
 impl DnsServer {
@@ -78,15 +86,29 @@ impl DnsServer {
         &self.encrypted
     }
 
-    /// Waits until everything has stopped after `shutdown`, the last write of the last-known-good file included.
+    /// The threads and endless tasks, of which none ends before a stop unless it failed.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// Waits until everything has stopped after `shutdown`, the last write of the last-known-good file included; no longer
+    /// than 10 s after it, for what has not ended by then never will.
     pub async fn stopped(self) {
+        self.shutdown.cancelled().await;
         self.tasks.close();
-        self.tasks.wait().await;
-        let threads = self.threads;
-        let joined = tokio::task::spawn_blocking(move || {
-            threads.into_iter().map(thread::JoinHandle::join).filter(Result::is_err).count()
-        });
-        let panicked = joined.await.unwrap_or(0);
+        let ended = async {
+            self.tasks.wait().await;
+            self.parts.wait().await;
+        };
+        let all = timeout(STOP_PATIENCE, ended).await.is_ok();
+        if !all {
+            tracing::error!(
+                tasks = self.tasks.len(),
+                "dns did not stop in time and is left: report this"
+            );
+        }
+        let threads = self.threads.into_iter().filter(|thread| all || thread.is_finished());
+        let panicked = threads.map(thread::JoinHandle::join).filter(Result::is_err).count();
         if panicked > 0 {
             tracing::error!(
                 panicked,
@@ -102,6 +124,7 @@ struct Start {
     shutdown: CancellationToken,
     settings: Arc<Settings>,
     tasks: TaskTracker,
+    parts: Parts,
     query_log: Option<Sampler>,
 }
 
@@ -126,7 +149,8 @@ impl Start {
         let query_log = config.query_log.clone();
         let query_log = query_log.map(|log| query_log::start(log, clock)).transpose()?;
         let tasks = TaskTracker::new();
-        Ok(Self { config, source, shutdown, settings, tasks, query_log })
+        let parts = Parts::default();
+        Ok(Self { config, source, shutdown, settings, tasks, parts, query_log })
     }
 
     fn run(&self) -> Result<DnsServer, DnsError> {
@@ -139,6 +163,7 @@ impl Start {
             self.config.listen.iter().map(|at| bind(*at, per_address)).collect::<Result<_, _>>()?;
         let addresses: Vec<SocketAddr> = bound.iter().map(|bound| bound.address).collect();
         let encrypted = self.config.encrypted.as_ref().map(Encrypted::bind).transpose()?;
+        self.count_queue_drops(&bound)?;
         let mut threads = if self.config.threads == 0 {
             self.serve_on(&Handle::current(), bound)?;
             Vec::new()
@@ -151,14 +176,26 @@ impl Start {
         };
         if let Some(file) = self.config.last_known_good.clone() {
             let writer = LkgWriter::new(self.source.clone(), file);
-            self.tasks.spawn(writer.run(self.shutdown.clone()));
+            let written = writer.run(self.shutdown.clone());
+            self.tasks.spawn(self.parts.task("last-known-good", written));
         }
         if !self.settings.geo.is_empty() {
-            self.tasks.spawn(self.settings.geo.clone().follow(self.shutdown.clone()));
+            let followed = self.settings.geo.clone().follow(self.shutdown.clone());
+            self.tasks.spawn(self.parts.task("geo", followed));
         }
         tracing::info!(?addresses, ?encrypted, threads = self.config.threads, "answering dns");
         let geo = self.settings.geo.clone();
-        Ok(DnsServer { geo, addresses, encrypted, tasks: self.tasks.clone(), threads })
+        let (tasks, parts) = (self.tasks.clone(), self.parts.clone());
+        let shutdown = self.shutdown.clone();
+        Ok(DnsServer { geo, addresses, encrypted, tasks, threads, parts, shutdown })
+    }
+
+    fn count_queue_drops(&self, bound: &[Bound]) -> Result<(), DnsError> {
+        let name = "udp queues";
+        let drops = QueueDrops::of(bound.iter().flat_map(|bound| &bound.udp))
+            .map_err(|source| DnsError::Thread { name: name.to_owned(), source })?;
+        self.tasks.spawn(self.parts.task(name, drops.follow(self.shutdown.clone())));
+        Ok(())
     }
 
     fn restore(&self, file: &LastKnownGood) {
@@ -212,7 +249,7 @@ impl Start {
         let wake = Wake::new()
             .map_err(|source| DnsError::Thread { name: "dns-udp-0".to_owned(), source })?;
         self.tasks.spawn_on(wake.clone().on(self.shutdown.clone()), tcp.runtime.handle());
-        let mut threads = vec![tcp.start(self.tasks.clone(), self.shutdown.clone())?];
+        let mut threads = vec![self.start_part(tcp)?];
         for (number, sockets) in sockets.into_iter().enumerate() {
             let udp = UdpThread {
                 sockets,
@@ -221,7 +258,8 @@ impl Start {
                 // A token of its own: looking at one takes its lock, and threads need not share it.
                 shutdown: self.shutdown.child_token(),
             };
-            threads.push(spawn_thread(format!("dns-udp-{number}"), move || udp.run())?);
+            threads
+                .push(spawn_thread(format!("dns-udp-{number}"), &self.parts, move || udp.run())?);
         }
         Ok(threads)
     }
@@ -239,13 +277,28 @@ impl Start {
         let runtime =
             part.as_ref().map_or_else(Handle::current, |part| part.runtime.handle().clone());
         let _guard = runtime.enter();
-        let (limits, tasks, shutdown) = (&self.config.tcp, &self.tasks, &self.shutdown);
+        let (limits, tasks, parts) = (&self.config.tcp, &self.tasks, &self.parts);
+        let shutdown = &self.shutdown;
         let responder = self.responders(turns(self.config.threads + 1));
-        encrypted.serve(&Serving { limits, responder, tasks, shutdown }).map_err(failed)?;
+        encrypted.serve(&Serving { limits, responder, tasks, parts, shutdown }).map_err(failed)?;
         if let Some(part) = part {
-            threads.push(part.start(self.tasks.clone(), self.shutdown.clone())?);
+            threads.push(self.start_part(part)?);
         }
         Ok(addresses)
+    }
+
+    /// Drives the runtime of a part on a thread of its own until `shutdown` and until the tasks have ended.
+    fn start_part(&self, part: Part) -> Result<thread::JoinHandle<()>, DnsError> {
+        let Part { name, runtime } = part;
+        let (tasks, shutdown) = (self.tasks.clone(), self.shutdown.clone());
+        spawn_thread(name, &self.parts, move || {
+            runtime.block_on(async move {
+                shutdown.cancelled().await;
+                // Each task sees the same token; the tracker is closed by whoever waits for the server.
+                tasks.close();
+                tasks.wait().await;
+            });
+        })
     }
 
     /// What makes a responder for each connection.
@@ -283,7 +336,8 @@ impl Start {
         let responder = self.responder(turns(number));
         // A token of its own: waiting on one takes its lock, and threads need not share it.
         let shutdown = self.shutdown.child_token();
-        self.tasks.spawn(UdpLoop::new(socket, responder).run(shutdown));
+        let serving = UdpLoop::new(socket, responder).run(shutdown);
+        self.tasks.spawn(self.parts.task(format!("udp at {address}"), serving));
         Ok(())
     }
 
@@ -304,7 +358,8 @@ impl Start {
         let admission = Arc::clone(admission);
         let connections = self.tasks.clone();
         let tcp = TcpLoop { listener, admission, session: Session::Plain, responder, connections };
-        self.tasks.spawn(tcp.run(self.shutdown.clone()));
+        let serving = tcp.run(self.shutdown.clone());
+        self.tasks.spawn(self.parts.task(format!("tcp at {address}"), serving));
         Ok(())
     }
 }
@@ -328,31 +383,23 @@ impl Part {
             Err(source) => Err(DnsError::Thread { name, source }),
         }
     }
-
-    /// Drives the runtime on a thread of its own until `shutdown` and until the tasks have ended.
-    fn start(
-        self,
-        tasks: TaskTracker,
-        shutdown: CancellationToken,
-    ) -> Result<thread::JoinHandle<()>, DnsError> {
-        let Self { name, runtime } = self;
-        spawn_thread(name, move || {
-            runtime.block_on(async move {
-                shutdown.cancelled().await;
-                // Each task sees the same token; the tracker is closed by whoever waits for the server.
-                tasks.close();
-                tasks.wait().await;
-            });
-        })
-    }
 }
 
 fn spawn_thread(
     name: String,
+    parts: &Parts,
     run: impl FnOnce() + Send + 'static,
 ) -> Result<thread::JoinHandle<()>, DnsError> {
+    let running = parts.begin(name.clone());
+    let run = move || {
+        run();
+        drop(running);
+    };
     thread::Builder::new()
         .name(name.clone())
         .spawn(run)
         .map_err(|source| DnsError::Thread { name, source })
 }
+
+#[cfg(test)]
+mod tests;

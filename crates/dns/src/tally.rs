@@ -27,8 +27,9 @@ impl Tally {
 
     pub(crate) fn settle(&mut self, handler: &Handler) {
         let Some(published) = handler.published() else { return };
+        let Some(table) = published.table() else { return };
         for (Told { zone, code }, transport, queries) in self.0.drain(..) {
-            let zone = zone.map(|number| published.table().zone(number).name());
+            let zone = zone.map(|number| table.zone(number).name());
             published.counters().count(zone, code, transport, queries);
         }
     }

@@ -2,21 +2,26 @@
 //! snapshot, take the next.
 //!
 //! The only thing awaited is that the socket has a datagram. A reply that the socket does not take at once is dropped
-//! and counted: the client asks again, and nobody behind it waits.
+//! and counted: the client asks again, and nobody behind it waits. After a stop what waits already is answered.
 
 use std::io::ErrorKind;
 use std::time::Duration;
 
 use metrics::counter;
 use tokio::net::UdpSocket;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::{BATCH, MAX_UDP, MAX_UDP_QUERY};
 use crate::metric;
 use crate::respond::{Peer, Responder, Transport};
+use crate::udp_thread::{DRAIN, outlive};
 
 /// The pause after an error of the socket itself, which would otherwise repeat without end.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
+
+/// How long nothing must have come for a socket to hold nothing.
+const QUIET: Duration = Duration::from_millis(10);
 
 /// One socket and what answers at it.
 pub(crate) struct UdpLoop {
@@ -38,7 +43,7 @@ impl UdpLoop {
         tokio::pin!(stop);
         loop {
             tokio::select! {
-                () = &mut stop => return,
+                () = &mut stop => return self.drain().await,
                 readable = self.socket.readable() => {
                     let healthy = readable.is_ok() && self.answer_batch();
                     if !healthy {
@@ -52,8 +57,23 @@ impl UdpLoop {
         }
     }
 
-    /// Answers what waits, up to a batch. False when the socket failed.
+    /// Answers what waits already.
+    async fn drain(mut self) {
+        let end = Instant::now() + DRAIN;
+        while Instant::now() < end {
+            let readable = timeout(QUIET, self.socket.readable()).await;
+            if !matches!(readable, Ok(Ok(()))) || !self.answer_batch() {
+                return;
+            }
+        }
+    }
+
+    /// Answers what waits, up to a batch. False when the socket failed. A panic is counted, and costs one message.
     fn answer_batch(&mut self) -> bool {
+        outlive(|| self.answer_each()).unwrap_or(true)
+    }
+
+    fn answer_each(&mut self) -> bool {
         self.responder.acquire();
         let mut healthy = true;
         for _ in 0..BATCH {

@@ -7,16 +7,21 @@
 //! ```
 //!
 //! The only thing waited for is that a socket has a datagram or that the server stops. A reply that the socket does not
-//! take at once is dropped and counted: the client asks again, and nobody behind it waits.
+//! take at once is dropped and counted: the client asks again, and nobody behind it waits. A socket that fails rests for
+//! a while, alone. After a stop what waits already is answered, for [`DRAIN`] at most.
+//!
+//! Invariant: nothing but a stop ends the thread. A panic, wherever it comes from, is counted and costs one batch.
 
 use std::io::{self, ErrorKind};
 use std::net::UdpSocket;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::counter;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::Batch;
@@ -24,8 +29,12 @@ use crate::limits::{BATCH, MAX_UDP};
 use crate::metric;
 use crate::respond::{Peer, Responder, Transport};
 
-/// The pause after an error of a socket itself, which would otherwise repeat without end.
-const ERROR_PAUSE: Duration = Duration::from_millis(10);
+/// How long a socket rests after its first error in a row; each further one doubles it.
+const SHORTEST_REST: Duration = Duration::from_millis(10);
+/// The longest rest of a socket, and the longest wait for anything: a stop is seen after it even if nobody wakes.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How long what waits in the sockets is answered after a stop.
+pub(crate) const DRAIN: Duration = Duration::from_secs(3);
 
 /// Ends the waiting of all threads that poll it, once and for all.
 #[derive(Debug, Clone)]
@@ -52,47 +61,125 @@ pub(crate) struct UdpThread {
     pub(crate) shutdown: CancellationToken,
 }
 
-impl UdpThread {
-    /// Answers until `shutdown`.
-    pub(crate) fn run(mut self) {
-        let mut batch = Batch::new();
-        let mut replies = Vec::with_capacity(BATCH);
-        let mut spare: Vec<Vec<u8>> =
-            (0..BATCH).map(|_| Vec::with_capacity(usize::from(MAX_UDP))).collect();
-        while !self.shutdown.is_cancelled() {
-            let (mut idle, mut healthy) = (true, true);
-            for socket in &self.sockets {
-                match batch.receive(socket.as_fd()) {
-                    Ok(count) => {
-                        idle &= count == 0;
-                        answer(&mut self.responder, &batch, count, &mut spare, &mut replies);
-                        send(&mut batch, socket, &replies);
-                        spare.extend(replies.drain(..).map(|(_, reply)| reply));
-                    }
-                    Err(error) if transient(&error) => {}
-                    Err(error) => {
-                        tracing::debug!(%error, "udp socket not read");
-                        count_errors("receive", 1);
-                        healthy = false;
-                    }
-                }
-            }
-            if !healthy {
-                self.wait(&[], Some(ERROR_PAUSE));
-            } else if idle {
-                self.wait(&self.sockets, None);
-            }
-        }
+/// When a socket that fails is looked at again; others go on meanwhile.
+#[derive(Debug, Clone, Copy, Default)]
+struct Health {
+    rests_until: Option<Instant>,
+    failures: u32,
+}
+
+impl Health {
+    fn rests(&self) -> bool {
+        self.rests_until.is_some_and(|until| Instant::now() < until)
     }
 
-    fn wait(&self, sockets: &[UdpSocket], most: Option<Duration>) {
+    fn fail(&mut self) {
+        let rest = SHORTEST_REST.saturating_mul(1 << self.failures.min(10)).min(LONGEST_WAIT);
+        self.failures = self.failures.saturating_add(1);
+        self.rests_until = Some(Instant::now() + rest);
+    }
+}
+
+/// What a thread works with, made anew after a panic.
+struct Work {
+    batch: Batch,
+    replies: Vec<(usize, Vec<u8>)>,
+    spare: Vec<Vec<u8>>,
+}
+
+impl Work {
+    fn new() -> Self {
+        let reply = |_| Vec::with_capacity(usize::from(MAX_UDP));
+        let replies = Vec::with_capacity(BATCH);
+        Self { batch: Batch::new(), replies, spare: (0..BATCH).map(reply).collect() }
+    }
+}
+
+impl UdpThread {
+    /// Answers until `shutdown`, and then what waits already.
+    pub(crate) fn run(mut self) {
+        let mut health = vec![Health::default(); self.sockets.len()];
+        let mut work = Work::new();
+        while !self.shutdown.is_cancelled() {
+            if !self.turn(&mut work, &mut health) {
+                self.wait(&health);
+            }
+        }
+        let end = Instant::now() + DRAIN;
+        while self.turn(&mut work, &mut health) && Instant::now() < end {}
+    }
+
+    /// Answers a batch of each socket; whether there was anything. A panic is counted, and costs its batch.
+    fn turn(&mut self, work: &mut Work, health: &mut [Health]) -> bool {
+        let Self { sockets, responder, .. } = self;
+        outlive(|| {
+            let mut busy = false;
+            for (socket, health) in sockets.iter().zip(&mut *health) {
+                if !health.rests() {
+                    busy |= serve(socket, responder, work, health);
+                }
+            }
+            busy
+        })
+        .unwrap_or_else(|| {
+            *work = Work::new();
+            true
+        })
+    }
+
+    /// Waits for a datagram at a socket that is well, for the end of a rest, or for a stop.
+    fn wait(&self, health: &[Health]) {
         let readable = |socket| PollFd::from_borrowed_fd(socket, PollFlags::IN);
-        let mut waited: Vec<PollFd<'_>> =
-            sockets.iter().map(|socket| readable(socket.as_fd())).collect();
-        waited.push(readable(self.wake.0.as_fd()));
-        let most = most.map(|most| Timespec { tv_sec: 0, tv_nsec: most.subsec_nanos().into() });
+        let (mut waited, mut most) = (vec![readable(self.wake.0.as_fd())], LONGEST_WAIT);
+        for (socket, health) in self.sockets.iter().zip(health) {
+            let rest =
+                health.rests_until.map(|until| until.saturating_duration_since(Instant::now()));
+            match rest.filter(|rest| !rest.is_zero()) {
+                Some(rest) => most = most.min(rest),
+                None => waited.push(readable(socket.as_fd())),
+            }
+        }
+        let most = Timespec { tv_sec: most.as_secs() as i64, tv_nsec: most.subsec_nanos().into() };
         // An interrupted wait ends in another look at the sockets.
-        let _ = poll(&mut waited, most.as_ref());
+        let _ = poll(&mut waited, Some(&most));
+    }
+}
+
+/// Does a step of a thread; `None` where it panicked, which is a bug that is counted and ends nothing.
+pub(crate) fn outlive<T>(step: impl FnOnce() -> T) -> Option<T> {
+    let done = catch_unwind(AssertUnwindSafe(step)).ok();
+    if done.is_none() {
+        counter!(metric::PANICS).increment(1);
+    }
+    done
+}
+
+/// Answers a batch of one socket; whether there was any.
+fn serve(
+    socket: &UdpSocket,
+    responder: &mut Responder,
+    work: &mut Work,
+    health: &mut Health,
+) -> bool {
+    let Work { batch, replies, spare } = work;
+    match batch.receive(socket.as_fd()) {
+        Ok(count) => {
+            *health = Health::default();
+            answer(responder, batch, count, spare, replies);
+            send(batch, socket, replies);
+            spare.extend(replies.drain(..).map(|(_, reply)| reply));
+            count > 0
+        }
+        Err(error) if transient(&error) => {
+            *health = Health::default();
+            false
+        }
+        Err(error) => {
+            tracing::debug!(%error, "udp socket not read");
+            count_errors("receive", 1);
+            health.fail();
+            false
+        }
     }
 }
 
@@ -135,3 +222,6 @@ fn count_errors(operation: &'static str, errors: usize) {
     counter!(metric::SOCKET_ERRORS, "transport" => "udp", "operation" => operation)
         .increment(errors as u64);
 }
+
+#[cfg(test)]
+mod tests;

@@ -58,6 +58,22 @@ fn the_view_before_is_kept_and_the_one_before_that_is_not() {
 }
 
 #[test]
+fn a_reader_that_missed_publications_does_not_free_its_view() {
+    let (publisher, source) = channel();
+    publisher.publish(at(1, 1));
+    let read = source.current().expect("published");
+    for index in 2..6 {
+        publisher.publish(at(1, index));
+    }
+    assert!(Arc::strong_count(&read) > 1, "the reader is the last to hold it");
+    let view = Arc::downgrade(&read);
+    drop(read);
+    assert!(view.upgrade().is_some(), "freed by its reader");
+    publisher.publish(at(1, 6));
+    assert!(view.upgrade().is_none(), "kept though nobody reads it");
+}
+
+#[test]
 fn racing_publishers_never_turn_the_view_back() {
     const VIEWS: u64 = 2000;
     let (publisher, source) = channel();
