@@ -14,6 +14,7 @@ use holdfast_core::answer::{self, AnswerData, AnswerRecord, Kind};
 use holdfast_core::spec::RecordData;
 use holdfast_core::steer::{self, Client};
 use holdfast_core::view::{Answers, NameAnswers, Pick, RecordSet, ZoneAnswers};
+use smallvec::SmallVec;
 
 use crate::limits::HEADER;
 use crate::record::{seconds, uncompressed, wire_record};
@@ -22,6 +23,8 @@ use crate::record::{seconds, uncompressed, wire_record};
 const POINTER_TARGETS: usize = 64;
 /// A label that no name of ours has, and so none of an SOA.
 const FOREIGN_LABEL: [u8; 2] = [1, b'!'];
+/// Sets of so many bytes need no memory of their own: two IPv4 addresses, or one IPv6 address.
+const USUAL_RECORD: usize = 32;
 
 /// A name in wire form, its root included.
 pub(crate) fn wire_of(name: &DnsName) -> Vec<u8> {
@@ -51,7 +54,7 @@ pub(crate) fn labels(wire: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
 #[derive(Debug)]
 pub(crate) struct Flat {
     kind: Kind,
-    bytes: Box<[u8]>,
+    bytes: SmallVec<[u8; USUAL_RECORD]>,
     /// Where each record ends.
     ends: Box<[usize]>,
     /// The set's place among the name's, where the client decides.
@@ -63,7 +66,8 @@ pub(crate) struct Flat {
 impl Flat {
     /// Compiles the set at this place; `None` where it holds another type.
     fn compile(set: &RecordSet, place: usize) -> Option<Self> {
-        let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(set.records.len()));
+        let mut bytes = SmallVec::new();
+        let mut ends = Vec::with_capacity(set.records.len());
         let kind = set.records.first()?.0.kind();
         for (data, _) in &set.records {
             let data = flat(data).filter(|_| data.kind() == kind)?;
@@ -78,7 +82,7 @@ impl Flat {
         }
         let steered = (ends.len() > 1 && set.pick != Pick::All).then_some(place);
         let by_place = steered.is_some() && steer::asks_for_place(set);
-        Some(Self { kind, bytes: bytes.into(), ends: ends.into(), steered, by_place })
+        Some(Self { kind, bytes, ends: ends.into(), steered, by_place })
     }
 
     /// Writes the records that a client gets; returns how many they are, and the scope of the choice.
@@ -136,6 +140,8 @@ pub(crate) struct Node {
 #[derive(Debug)]
 struct Data {
     here: Arc<NameAnswers>,
+    /// As in `here`, which plain answers need not follow to.
+    refused: bool,
     flat: Box<[Flat]>,
     /// The types that the handler answers.
     others: Box<[Kind]>,
@@ -183,7 +189,7 @@ impl Data {
                 None => others.extend(set.records.first().map(|(data, _)| data.kind())),
             }
         }
-        Self { here, flat: flat.into(), others: others.into() }
+        Self { refused: here.refused, here, flat: flat.into(), others: others.into() }
     }
 
     fn plan(&self, kind: Kind) -> Plan<'_> {
@@ -195,7 +201,7 @@ impl Data {
             _ => false,
         };
         match flat {
-            _ if self.here.refused => Plan::Failure,
+            _ if self.refused => Plan::Failure,
             _ if held(kind) => Plan::Handler,
             Some(flat) => Plan::Records(flat, &self.here),
             None if elsewhere || held(Kind::CNAME) => Plan::Handler,

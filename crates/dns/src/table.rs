@@ -1,7 +1,7 @@
 //! The names of a view in wire form, for answers that need no more than a look or two.
 //!
 //! ```text
-//! name ─▶ shard ─▶ Node (addresses │ no data │ failure │ "ask the handler")      hash maps, keys random per process
+//! name ─▶ hash ─▶ shard ─▶ slot ─▶ Entry: name and Node (addresses │ no data │ failure │ "ask the handler")
 //!   └── not there: its parents, from the deepest level that any name has ─▶ zone ─▶ SOA
 //! ```
 //!
@@ -9,21 +9,53 @@
 //! their parents, those of zones that came or went, and those below a delegation or DNAME that came or went, and
 //! shares all other shards. Names in wire form keep labels of any bytes apart.
 //!
+//! A name is hashed once, for its shard and its slot, which keeps the hash: another name's entry is not followed to. The
+//! hash is keyed at random per process. Nothing that a client asks is put in, so only those who declare names could make
+//! them collide, and they see neither the keys nor a hash.
+//!
 //! Invariant: the table holds exactly the names that `holdfast_core::answer` calls existing within the view's zones:
 //! those with data, the apexes, and those above either.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{BuildHasher as _, RandomState};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::ops::Bound;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock};
 
+use foldhash::SharedSeed;
+use foldhash::quality::SeedableRandomState;
+use hashbrown::HashTable;
 use holdfast_core::DnsName;
 use holdfast_core::answer::{self, Kind};
 use holdfast_core::view::{Answers, NameAnswers};
 
+use smallvec::SmallVec;
+
 use crate::compiled::{Node, Zone, labels, wire_of};
 
-type Shard = HashMap<Arc<[u8]>, Arc<Node>, RandomState>;
+type Shard = HashTable<Slot>;
+
+/// The place of a name in its shard.
+#[derive(Debug, Clone)]
+struct Slot {
+    hash: u64,
+    entry: Arc<Entry>,
+}
+
+impl Slot {
+    fn is(&self, hash: u64, name: &[u8]) -> bool {
+        self.hash == hash && *self.entry.name == *name
+    }
+}
+
+/// A name with what is known about it, side by side in memory.
+#[derive(Debug)]
+struct Entry {
+    name: SmallVec<[u8; USUAL_NAME]>,
+    node: Node,
+}
+
+/// Names of so many bytes in wire form need no memory of their own.
+const USUAL_NAME: usize = 48;
 
 /// How many parts the names are in; the parts that change are copied.
 const SHARDS: usize = 1024;
@@ -66,14 +98,19 @@ fn cuts(here: &NameAnswers) -> bool {
     kinds.into_iter().any(|(data, _)| matches!(data.kind(), Kind::NS | Kind::DNAME))
 }
 
-fn random() -> &'static RandomState {
-    static RANDOM: OnceLock<RandomState> = OnceLock::new();
-    RANDOM.get_or_init(RandomState::new)
+fn hash_of(name: &[u8]) -> u64 {
+    static SHARED: LazyLock<SharedSeed> =
+        LazyLock::new(|| SharedSeed::from_u64(rand::random()));
+    static KEYS: LazyLock<SeedableRandomState> =
+        LazyLock::new(|| SeedableRandomState::with_seed(rand::random(), &SHARED));
+    let mut hasher = KEYS.build_hasher();
+    hasher.write(name);
+    hasher.finish()
 }
 
-fn shard_of(name: &[u8]) -> usize {
-    // The map within takes the same hash's other bits.
-    (random().hash_one(name) >> 20) as usize % SHARDS
+fn shard_of(hash: u64) -> usize {
+    // Within a shard the lowest and the seven highest bits decide.
+    (hash >> 32) as usize % SHARDS
 }
 
 impl Table {
@@ -85,7 +122,7 @@ impl Table {
     }
 
     fn empty() -> Self {
-        let empty = Arc::new(Shard::with_hasher(random().clone()));
+        let empty = Arc::new(Shard::new());
         Self { zones: Vec::new(), places: Arc::default(), shards: vec![empty; SHARDS], depth: 0 }
     }
 
@@ -150,8 +187,7 @@ impl Table {
         for name in names_within(before, top) {
             let mut at = Some(name);
             while let Some(here) = at.filter(|here| here.is_within(top)) {
-                let wire = wire_of(&here);
-                Arc::make_mut(&mut self.shards[shard_of(&wire)]).remove(&wire[..]);
+                self.remove(&wire_of(&here));
                 at = here.parent();
             }
         }
@@ -186,7 +222,7 @@ impl Table {
             let wire = wire_of(&here);
             let below = answer::exists_within(answers, &here);
             if !below && !answers.zones.contains_key(&here) {
-                Arc::make_mut(&mut self.shards[shard_of(&wire)]).remove(&wire[..]);
+                self.remove(&wire);
             } else if here == *name {
                 self.set(&wire, Node::compile(answers, &here, zone));
             }
@@ -198,7 +234,23 @@ impl Table {
     }
 
     fn set(&mut self, wire: &[u8], node: Node) {
-        Arc::make_mut(&mut self.shards[shard_of(wire)]).insert(wire.into(), Arc::new(node));
+        let hash = hash_of(wire);
+        let entry = Arc::new(Entry { name: wire.into(), node });
+        let shard = Arc::make_mut(&mut self.shards[shard_of(hash)]);
+        match shard.find_mut(hash, |slot| slot.is(hash, wire)) {
+            Some(slot) => slot.entry = entry,
+            None => {
+                shard.insert_unique(hash, Slot { hash, entry }, |slot| slot.hash);
+            }
+        }
+    }
+
+    fn remove(&mut self, wire: &[u8]) {
+        let hash = hash_of(wire);
+        let shard = Arc::make_mut(&mut self.shards[shard_of(hash)]);
+        if let Ok(slot) = shard.find_entry(hash, |slot| slot.is(hash, wire)) {
+            slot.remove();
+        }
     }
 
     fn zone_number(&self, answers: &Answers, name: &DnsName) -> Option<usize> {
@@ -206,7 +258,9 @@ impl Table {
     }
 
     fn node(&self, name: &[u8]) -> Option<&Node> {
-        self.shards[shard_of(name)].get(name).map(|node| &**node)
+        let hash = hash_of(name);
+        let slot = self.shards[shard_of(hash)].find(hash, |slot| slot.is(hash, name))?;
+        Some(&slot.entry.node)
     }
 
     /// The zone of a number.

@@ -54,18 +54,20 @@ fn view() -> Answers {
     }
 }
 
-/// The names that two tables do not share the nodes of, and how many shards they do not share.
-fn unshared(old: &Table, new: &Table) -> (Vec<Arc<[u8]>>, usize) {
+/// The names that two tables do not share the entries of, and how many shards they do not share.
+fn unshared(old: &Table, new: &Table) -> (Vec<Vec<u8>>, usize) {
     let mut names = Vec::new();
     let mut shards = 0;
+    let held = |shard: &Shard, slot: &Slot| {
+        shard.find(slot.hash, |other| other.is(slot.hash, &slot.entry.name)).cloned()
+    };
     for (old, new) in old.shards.iter().zip(&new.shards) {
         shards += usize::from(!Arc::ptr_eq(old, new));
-        let kept = |name: &Arc<[u8]>, node: &Arc<Node>| {
-            old.get(name).is_some_and(|old| Arc::ptr_eq(old, node))
-        };
-        let made = new.iter().filter(|(name, node)| !kept(name, node));
-        names.extend(made.map(|(name, _)| Arc::clone(name)));
-        names.extend(old.keys().filter(|name| !new.contains_key(*name)).cloned());
+        let kept =
+            |slot: &&Slot| held(old, slot).is_some_and(|old| Arc::ptr_eq(&old.entry, &slot.entry));
+        names.extend(new.iter().filter(|slot| !kept(slot)).map(|slot| slot.entry.name.to_vec()));
+        let gone = old.iter().filter(|slot| held(new, slot).is_none());
+        names.extend(gone.map(|slot| slot.entry.name.to_vec()));
     }
     (names, shards)
 }
@@ -79,12 +81,12 @@ fn what_changes_at_a_name_touches_nothing_else() {
     new.zones.insert(name("example.test"), zone("example.test"));
     new.names.insert(h7.clone(), data(9, false));
     let next = Table::of(Some((&old, &table)), &new);
-    assert_eq!(unshared(&table, &next), (vec![wire_of(&h7).into()], 1));
+    assert_eq!(unshared(&table, &next), (vec![wire_of(&h7)], 1));
 
     let mut newer = new.clone();
     newer.names.remove(&h7);
     let last = Table::of(Some((&new, &next)), &newer);
-    assert_eq!(unshared(&next, &last), (vec![wire_of(&h7).into()], 1));
+    assert_eq!(unshared(&next, &last), (vec![wire_of(&h7)], 1));
     assert!(last.node(&wire_of(&h7)).is_none());
 }
 
@@ -139,4 +141,19 @@ fn plain_questions_are_answered_without_the_handler_and_others_are_not() {
     ] {
         assert_eq!(told(&table, owner, kind), expected, "{owner} {kind}");
     }
+}
+
+#[test]
+fn names_of_one_hash_are_kept_apart() {
+    let table = Table::of(None, &view());
+    let (hash, known) = (7, wire_of(&name("h7.svc.example.test")));
+    let node = Node::compile(&view(), &name("h7.svc.example.test"), 0);
+    let slot = Slot { hash, entry: Arc::new(Entry { name: known[..].into(), node }) };
+    assert!(slot.is(hash, &known));
+    assert!(!slot.is(hash, &wire_of(&name("h8.svc.example.test"))));
+    let long = format!("{}.{}.example.test", "a".repeat(63), "b".repeat(63));
+    let mut view = view();
+    view.names.insert(name(&long), data(3, false));
+    let next = Table::of(Some((&self::view(), &table)), &view);
+    assert_eq!(told(&next, &long, 1), Some((NoError, 1)), "longer than the usual name");
 }
