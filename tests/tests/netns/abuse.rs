@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use hickory_proto::rr::RecordType;
-use holdfast_tests::abuse::flood::{Flood, Shot, anyone};
+use holdfast_tests::abuse::flood::{Flood, Shot, anyone, random_label};
 use holdfast_tests::abuse::good::{Plan, Tally, ask_much, ask_over_tcp};
 use holdfast_tests::abuse::quota::Quota;
 use holdfast_tests::abuse::slow::Slow;
@@ -198,6 +198,39 @@ fn malformed_and_looping_packets_end_in_silence() -> Result<()> {
         for place in scene.cluster.running() {
             ensure!(scene.cluster.counter(place, PANICS, &[])? == 0.0, "agent {place} panicked");
         }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_victim_whose_address_is_forged_gets_less_than_was_sent_in_its_name() -> Result<()> {
+    const PACE: u32 = 3_000;
+    const PACKETS: u64 = 15_000;
+    scenario(|scene| {
+        let attacker = Attacker::new(&mut scene.lab, &scene.cluster)?;
+        let address = scene.cluster.nodes()[0].address();
+        let before = attacker.received()?;
+        let flood = Flood::start(&attacker.host, address, PACE, |chance| {
+            let victim = SocketAddrV4::new(Ipv4Addr::new(100, 64, 7, chance.random()), 53_000);
+            let name = format!("{}.{ZONE}", random_label(chance));
+            let (name, kind) = match chance.random_range(0..3) {
+                0 => (ZONE, RecordType::ANY),
+                1 => (NAME, RecordType::A),
+                _ => (&name[..], RecordType::TXT),
+            };
+            Ok(Shot { from: victim, payload: wire::query(chance.random(), name, kind)? })
+        })?;
+        let taken = taken_in(scene, 0)?;
+        poll::until("the flood at the agent", LIMIT, || {
+            let all = taken_in(scene, 0)? - taken;
+            ensure!(all >= PACKETS as f64, "{all} of {PACKETS} came");
+            Ok(())
+        })?;
+        let sent = flood.finish()?;
+        let received = attacker.received()?.since(before);
+        ensure!(received.packets > 0, "the victim got nothing, so nothing was measured");
+        let amplification = received.payload as f64 / sent.payload as f64;
+        ensure!(amplification <= 1.5, "{sent:?} became {received:?}: {amplification}");
         Ok(())
     })
 }
