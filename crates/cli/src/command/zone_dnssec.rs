@@ -293,7 +293,7 @@ fn found_in(answer: &Message) -> Result<(Vec<u32>, Duration), String> {
     let mut tags = Vec::new();
     for record in records {
         let RData::Unknown { rdata, .. } = &record.data else { continue };
-        let Some(tag) = rdata.anything().first_chunk::<2>() else { continue };
+        let Some(tag) = rdata.anything.first_chunk::<2>() else { continue };
         tags.push(u32::from(u16::from_be_bytes(*tag)));
         ttl = ttl.max(record.ttl);
     }
