@@ -99,8 +99,7 @@ fn cuts(here: &NameAnswers) -> bool {
 }
 
 fn hash_of(name: &[u8]) -> u64 {
-    static SHARED: LazyLock<SharedSeed> =
-        LazyLock::new(|| SharedSeed::from_u64(rand::random()));
+    static SHARED: LazyLock<SharedSeed> = LazyLock::new(|| SharedSeed::from_u64(rand::random()));
     static KEYS: LazyLock<SeedableRandomState> =
         LazyLock::new(|| SeedableRandomState::with_seed(rand::random(), &SHARED));
     let mut hasher = KEYS.build_hasher();

@@ -103,11 +103,11 @@ impl Signers {
 
     /// The zones that are signed but not by this agent, and why not.
     pub(crate) fn unable(&self) -> Vec<(DnsName, Arc<str>)> {
-        let why = |(apex, standing): (&Box<[u8]>, &Standing)| match standing {
+        let unable = self.zones.iter().filter_map(|(apex, standing)| match standing {
             Standing::Unable(why) => Some((core_name(apex), Arc::clone(why))),
             Standing::Signed(_) => None,
-        };
-        self.zones.iter().filter_map(why).collect()
+        });
+        unable.collect()
     }
 }
 

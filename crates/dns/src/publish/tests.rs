@@ -23,7 +23,12 @@ fn view(index: u64) -> Arc<Answers> {
         negative_ttl: second,
     };
     let zone = Zone::new(name("test"), soa, vec![], second);
-    let zone = Arc::new(ZoneAnswers { zone, serial: 1, negative_ttl: second });
+    let zone = Arc::new(ZoneAnswers {
+        zone,
+        serial: 1,
+        negative_ttl: second,
+        signing: Default::default(),
+    });
     let record = RecordData::A(Ipv4Addr::new(192, 0, 2, 1));
     let set =
         RecordSet { ttl: second, pick: Pick::All, records: [(record, 1)].into_iter().collect() };
