@@ -18,10 +18,13 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::metric;
 
+/// A part's name, and what lives as long as it runs.
+type Named = (String, Weak<()>);
+
 /// The parts of a server: at most one for each thread, and one for each address and transport.
 #[derive(Debug, Clone, Default)]
 pub struct Parts {
-    named: Arc<Mutex<Vec<(String, Weak<()>)>>>,
+    named: Arc<Mutex<Vec<Named>>>,
     running: TaskTracker,
 }
 
