@@ -204,9 +204,8 @@ impl Inside<'_> {
             serving.clone(),
         );
         if let Some(listener) = http_listener {
-            let served =
-                http::serve(listener, facts.clone(), telemetry::metrics(), serving.clone());
-            tokio::spawn(served);
+            let metrics = telemetry::metrics();
+            tokio::spawn(http::serve(listener, facts.clone(), metrics, serving.clone()));
         }
         tracing::info!(agent = %config.node.name, cluster = config.cluster.id, "the agent runs");
 
