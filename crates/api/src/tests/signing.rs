@@ -4,7 +4,7 @@ use holdfast_wire::pb::v1 as pb;
 use pb::registry_service_client::RegistryServiceClient;
 use tonic::transport::Channel;
 
-use super::fixture::{Node, id, zone};
+use super::fixture::{Node, id, registry, zone};
 
 fn change(step: pb::SigningStep) -> pb::ChangeZoneSigningRequest {
     pb::ChangeZoneSigningRequest {
@@ -24,7 +24,7 @@ async fn shown(client: &mut RegistryServiceClient<Channel>) -> pb::GetZoneSignin
 #[tokio::test]
 async fn a_key_is_made_replaced_and_kept_until_the_parent_lets_it_go() {
     let node = Node::start().await;
-    let mut client = RegistryServiceClient::new(node.channel().await);
+    let mut client = registry(&node).await;
     let undeclared = client.change_zone_signing(change(pb::SigningStep::Enable)).await;
     assert!(undeclared.expect_err("no `dnssec`").message().contains("does not say how"));
     let dnssec = pb::Dnssec {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use data_encoding::{BASE64, HEXUPPER};
 use hickory_proto::op::{Edns, Message, Query, ResponseCode};
-use hickory_proto::rr::{Name, RData, RecordType};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 use holdfast_core::DnsName;
 use holdfast_wire::pb::v1 as pb;
 use tokio::net::UdpSocket;
@@ -131,6 +131,8 @@ async fn note(
     ttl: Duration,
 ) -> Result<(), Failure> {
     let message = pb::ChangeZoneSigningRequest {
+        // A request of its own: under the number of the step, the step would be taken for its repetition.
+        request_id: uuid::Uuid::new_v4().to_string(),
         parent_tags: tags,
         parent_ttl_ms: holdfast_core::time::millis(ttl),
         ..request(client, zone, pb::SigningStep::NoteParent)
@@ -277,16 +279,26 @@ async fn ask(server: SocketAddr, zone: &str) -> Result<(Vec<u32>, Duration), Str
     if answer.metadata.id != query.metadata.id {
         return Err("an answer to another question".to_owned());
     }
-    found_in(&answer)
+    found_in(&answer, zone)
 }
 
 /// What an answer says; anything but a clear one is a problem, for a mistake here takes the zone away.
-fn found_in(answer: &Message) -> Result<(Vec<u32>, Duration), String> {
+fn found_in(answer: &Message, zone: &str) -> Result<(Vec<u32>, Duration), String> {
     if answer.metadata.truncation {
         return Err("the answer is cut".to_owned());
     }
     if answer.metadata.response_code != ResponseCode::NoError {
         return Err(format!("it answers {}", answer.metadata.response_code));
+    }
+    let of_zone = |soa: &Record| soa.name.to_ascii().trim_end_matches('.') == zone;
+    if answer
+        .authorities
+        .iter()
+        .any(|record| record.record_type() == RecordType::SOA && of_zone(record))
+    {
+        return Err("it answers for the zone itself, which holds no DS records; \
+             name a resolver, or a server of the parent"
+            .to_owned());
     }
     let records = answer.answers.iter().filter(|record| record.record_type() == RecordType::DS);
     let mut ttl = 0;
@@ -303,8 +315,7 @@ fn found_in(answer: &Message) -> Result<(Vec<u32>, Duration), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hickory_proto::rr::Record;
-    use hickory_proto::rr::rdata::NULL;
+    use hickory_proto::rr::rdata::{NULL, SOA};
 
     fn answer(code: ResponseCode, tags: &[u16]) -> Message {
         let mut answer = Message::query().into_response();
@@ -322,7 +333,7 @@ mod tests {
     fn only_a_clear_answer_of_the_parent_counts() {
         let read = |message: &Message| {
             let bytes = message.to_vec().expect("encodes");
-            found_in(&Message::from_vec(&bytes).expect("decodes"))
+            found_in(&Message::from_vec(&bytes).expect("decodes"), "example.test")
         };
         assert_eq!(
             read(&answer(ResponseCode::NoError, &[7, 60_000])),
@@ -332,6 +343,15 @@ mod tests {
         for code in [ResponseCode::ServFail, ResponseCode::NXDomain, ResponseCode::Refused] {
             assert!(read(&answer(code, &[])).is_err(), "{code}");
         }
+        let negative = |owner: &str| {
+            let mut answer = answer(ResponseCode::NoError, &[]);
+            let name = Name::from_ascii(owner).expect("valid");
+            let soa = SOA::new(name.clone(), name.clone(), 1, 1, 1, 1, 1);
+            answer.add_authority(Record::from_rdata(name, 5, RData::SOA(soa)));
+            read(&answer)
+        };
+        assert_eq!(negative("test."), Ok((vec![], Duration::ZERO)));
+        assert!(negative("example.test.").is_err(), "the zone's own server");
     }
 
     #[test]
