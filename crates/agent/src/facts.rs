@@ -188,3 +188,31 @@ fn dns_part(served: Option<u64>, parts: Option<&DnsParts>) -> Part {
     };
     Part { part: "dns", ready: served.is_some() && ended.is_empty(), detail }
 }
+
+#[cfg(test)]
+mod tests {
+    use holdfast_dns::{DnsConfig, DnsServer, channel};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::seams::SystemClock;
+
+    #[tokio::test]
+    async fn dns_is_ready_while_it_has_a_view_and_all_its_parts_run() {
+        let stop = CancellationToken::new();
+        let listen = vec!["127.0.0.1:0".parse().expect("an address")];
+        let config = DnsConfig { listen, threads: 1, ..DnsConfig::default() };
+        let server = DnsServer::start(config, channel().1, Arc::new(SystemClock), stop.clone());
+        let server = server.await.expect("starts");
+        let parts = server.parts().clone();
+        assert!(dns_part(Some(7), Some(&parts)).ready && dns_part(Some(7), None).ready);
+        assert!(!dns_part(None, Some(&parts)).ready);
+        stop.cancel();
+        server.stopped().await;
+        let part = dns_part(Some(7), Some(&parts));
+        assert!(!part.ready);
+        for name in ["dns-udp-0", "dns-tcp", "tcp at 127.0.0.1"] {
+            assert!(part.detail.contains(name), "{name} is not in {}", part.detail);
+        }
+    }
+}

@@ -177,7 +177,7 @@ impl Inside<'_> {
             publisher,
             answers: answers.clone(),
         };
-        let serving = CancellationToken::new();
+        let (serving, peers_stop) = (CancellationToken::new(), CancellationToken::new());
         let agent = Agent::start(&config, seams).await?;
         agent.begin_notifying(&transfers, &dns_addresses);
         agent.begin_converging(clock.clone());
@@ -193,7 +193,6 @@ impl Inside<'_> {
             started_at,
             certificate_expires: tls.as_ref().map(TlsMaterial::expires),
         });
-        let peers_stop = CancellationToken::new();
         let _stops = [serving.clone().drop_guard(), peers_stop.clone().drop_guard()];
         let peers = serve_peers(peer_listener, &agent, tls.as_ref(), peers_stop.clone());
         let api = serve_api(

@@ -10,15 +10,17 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
 
 use futures_util::FutureExt as _;
 use metrics::counter;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::config::DnsError;
 use crate::metric;
 
-/// A part's name, and what lives as long as it runs.
+/// A name, and whether it runs.
 type Named = (String, Weak<()>);
 
 /// The parts of a server: at most one for each thread, and one for each address and transport.
@@ -30,7 +32,7 @@ pub struct Parts {
 
 /// A part that runs for as long as this lives.
 #[derive(Debug)]
-pub(crate) struct Running {
+struct Running {
     _alive: Arc<()>,
     _counted: TaskTrackerToken,
 }
@@ -44,7 +46,7 @@ impl Parts {
     }
 
     /// Begins a part.
-    pub(crate) fn begin(&self, name: impl Into<String>) -> Running {
+    fn begin(&self, name: impl Into<String>) -> Running {
         let alive = Arc::new(());
         self.lock().push((name.into(), Arc::downgrade(&alive)));
         Running { _alive: alive, _counted: self.running.token() }
@@ -66,21 +68,36 @@ impl Parts {
         }
     }
 
+    /// Starts a thread as a part. Errors: the system has none to give.
+    pub(crate) fn thread(
+        &self,
+        name: String,
+        run: impl FnOnce() + Send + 'static,
+    ) -> Result<thread::JoinHandle<()>, DnsError> {
+        let running = self.begin(name.clone());
+        let run = move || {
+            run();
+            drop(running);
+        };
+        thread::Builder::new()
+            .name(name.clone())
+            .spawn(run)
+            .map_err(|source| DnsError::Thread { name, source })
+    }
+
     /// Waits until all have ended.
     pub(crate) async fn wait(&self) {
         self.running.close();
         self.running.wait().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(String, Weak<()>)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Named>> {
         self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use tokio::sync::oneshot;
 
     use super::*;
@@ -93,12 +110,8 @@ mod tests {
         let lives = tokio::spawn(lives);
         tokio::spawn(parts.task("returns", async {})).await.expect("no panic");
         tokio::spawn(parts.task("panics", async { panic!("as told") })).await.expect("caught");
-        let running = parts.begin("thread");
-        let thread = thread::spawn(move || {
-            let _running = running;
-            panic!("as told");
-        });
-        assert!(thread.join().is_err());
+        let thread = parts.thread("thread".to_owned(), || panic!("as told"));
+        assert!(thread.expect("a thread").join().is_err());
         drop(parts.task("runtime died", async {}));
         assert_eq!(parts.ended(), ["returns", "panics", "thread", "runtime died"]);
         stop.send(()).expect("it waits");

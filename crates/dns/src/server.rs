@@ -258,8 +258,7 @@ impl Start {
                 // A token of its own: looking at one takes its lock, and threads need not share it.
                 shutdown: self.shutdown.child_token(),
             };
-            threads
-                .push(spawn_thread(format!("dns-udp-{number}"), &self.parts, move || udp.run())?);
+            threads.push(self.parts.thread(format!("dns-udp-{number}"), move || udp.run())?);
         }
         Ok(threads)
     }
@@ -291,7 +290,7 @@ impl Start {
     fn start_part(&self, part: Part) -> Result<thread::JoinHandle<()>, DnsError> {
         let Part { name, runtime } = part;
         let (tasks, shutdown) = (self.tasks.clone(), self.shutdown.clone());
-        spawn_thread(name, &self.parts, move || {
+        self.parts.thread(name, move || {
             runtime.block_on(async move {
                 shutdown.cancelled().await;
                 // Each task sees the same token; the tracker is closed by whoever waits for the server.
@@ -383,22 +382,6 @@ impl Part {
             Err(source) => Err(DnsError::Thread { name, source }),
         }
     }
-}
-
-fn spawn_thread(
-    name: String,
-    parts: &Parts,
-    run: impl FnOnce() + Send + 'static,
-) -> Result<thread::JoinHandle<()>, DnsError> {
-    let running = parts.begin(name.clone());
-    let run = move || {
-        run();
-        drop(running);
-    };
-    thread::Builder::new()
-        .name(name.clone())
-        .spawn(run)
-        .map_err(|source| DnsError::Thread { name, source })
 }
 
 #[cfg(test)]

@@ -36,11 +36,10 @@ async fn a_runtime_that_died_is_named_and_does_not_hold_up_a_stop() {
     let part = Part::new("dns-tcp").expect("a runtime");
     let task = server.parts.task("tcp at 192.0.2.1:53", pending());
     server.tasks.spawn_on(task, part.runtime.handle());
-    let died = spawn_thread(part.name, &server.parts, move || {
-        part.runtime.block_on(async { panic!("as told") })
-    });
+    let died =
+        server.parts.thread(part.name, move || part.runtime.block_on(async { panic!("as told") }));
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
-    let lives = spawn_thread("dns-udp-0".to_owned(), &server.parts, move || {
+    let lives = server.parts.thread("dns-udp-0".to_owned(), move || {
         stopped.recv().unwrap_or_default();
     });
     server.threads = vec![died.expect("a thread"), lives.expect("a thread")];
