@@ -12,7 +12,7 @@
 //! Only [`holdfast_core`] and [`holdfast_wire`] are used of the workspace: the product is what runs in the processes.
 
 pub mod abuse;
-mod binary;
+pub mod binary;
 pub mod cluster;
 pub mod dns;
 pub mod epilogue;

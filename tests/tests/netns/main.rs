@@ -11,6 +11,7 @@ mod bad_requests;
 mod clients;
 mod disks;
 mod endpoints;
+mod guide;
 mod leaders;
 mod peers;
 mod policies;
