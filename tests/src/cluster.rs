@@ -126,7 +126,7 @@ impl Cluster {
              [listen]\npeer = \"{ip}:{PEER}\"\napi = \"{ip}:{API}\"\ndns = [\"{ip}:53\"]\nhttp = \"{ip}:{HTTP}\"\n\n\
              [cluster]\nid = \"{CLUSTER}\"\nmembers = [\n{members}]\n\n\
              [raft]\nheartbeat = \"100ms\"\nelection_timeout_min = \"600ms\"\nelection_timeout_max = \"1200ms\"\n\n\
-             [tls]\ncert = \"{pki}/{name}.pem\"\nkey = \"{pki}/{name}.key\"\nca = \"{pki}/ca.pem\"\n\n\
+             [dns]\nrate_limit_exempt = [\"127.0.0.0/8\", \"{CLIENT}/32\"]\n\n[tls]\ncert = \"{pki}/{name}.pem\"\nkey = \"{pki}/{name}.key\"\nca = \"{pki}/ca.pem\"\n\n\
              [secrets]\nkeys = [\"file:{pki}/seal.key\"]\n"
         )
     }
