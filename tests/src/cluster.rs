@@ -166,6 +166,31 @@ impl Cluster {
         Ok(())
     }
 
+    /// Starts an agent that is to take the place of the one that runs, and waits until one of the two has ended; says
+    /// whether it is the one that ran. Errors: neither ended, or the one that ran did with a failure.
+    pub fn replace_node(&mut self, place: usize) -> Result<bool> {
+        let binary = self.binary.clone();
+        let node = &mut self.nodes[place];
+        let mut command = node.host.command(binary);
+        command.arg("agent").arg("--config").arg(node.config()).arg("--replace");
+        let mut new = Process::start(&node.name, &mut command, &node.log())?;
+        let old = node.process.as_mut().ok_or_else(|| anyhow!("it does not run"))?;
+        let gone = poll::until("the end of one of two agents", LIMIT, || {
+            match (old.runs()?, new.runs()?) {
+                (true, true) => bail!("both run"),
+                (old_runs, new_runs) => Ok((!old_runs, !new_runs)),
+            }
+        })?;
+        match gone {
+            (true, false) if old.ended(LIMIT)?.success() => {
+                node.process = Some(new);
+                Ok(true)
+            }
+            (false, true) => Ok(false),
+            gone => bail!("(old, new) ended: {gone:?}, or the old one with a failure"),
+        }
+    }
+
     /// Ends an agent as `kill -9` does.
     pub fn kill9(&mut self, place: usize) -> Result<()> {
         let node = &mut self.nodes[place];

@@ -95,6 +95,11 @@ impl Account {
         Ok(Self { name: user.to_owned(), uid: found.uid, gid })
     }
 
+    /// Its user id.
+    pub(crate) fn uid(&self) -> u32 {
+        self.uid.as_raw()
+    }
+
     /// Makes a directory that is the account's, if there is none. Errors: it cannot be made or given away.
     pub(crate) fn make_dir(&self, path: &Path) -> Result<(), PrivilegeError> {
         let refused = |source| PrivilegeError::System {

@@ -1,5 +1,5 @@
-//! A whole agent on real sockets and disks: opens what the configuration names, starts [`Agent`] in the middle of it,
-//! and ends everything in good order when told to.
+//! A whole agent on real sockets and disks: DNS first and last, and everything else ([`Inside`]) between. Takes the place
+//! of a running agent where told to.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -7,32 +7,24 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use holdfast_api::node::{Addresses, HeartbeatSink, NodeFacts, NodeIdentity, ReadinessPart, Task};
-use holdfast_api::{ApiConfig, Deps};
-use holdfast_consensus::{Fatal, Storage};
+use holdfast_api::node::{Addresses, NodeFacts, NodeIdentity, ReadinessPart, Task};
 use holdfast_core::Timestamp;
-use holdfast_core::observation::Target;
 use holdfast_core::recovery::GroupTimes;
 use holdfast_core::seam::{Clock, Entropy};
 use holdfast_core::steer::Place;
 use holdfast_dns::{
     ChaosConfig, CookieSecret, DnsConfig, DnsError, DnsServer, EncryptedConfig, Geo, GeoError,
-    LastKnownGood, SigningContext, Transfers,
+    Inherited, LastKnownGood, SigningContext, Transfers,
 };
-use holdfast_probe::NetProber;
-use holdfast_seal::{KeyFileError, Sealer, SealingKeys};
-use holdfast_wire::peer::{GrpcWire, GrpcWireConfig};
-use holdfast_wire::tls::TlsMaterial;
-use tokio::net::TcpListener;
+use holdfast_seal::{KeyFileError, SealingKeys};
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::{Agent, AgentSeams, AuditStorage};
 use crate::certificate::{CertificateError, certificate};
 use crate::config::{Config, DnsTls};
-use crate::facts::{Facts, Sources};
+use crate::facts::Facts;
+use crate::handover::{self, Given, HandoverError, Predecessor, Start, Waits};
 use crate::http;
-use crate::observe::heartbeats::Heartbeats;
+use crate::life::Inside;
 use crate::privileges::{Account, PrivilegeError};
 use crate::seams::{SystemClock, SystemEntropy};
 use crate::telemetry;
@@ -80,7 +72,19 @@ pub enum StartError {
     Audit(#[source] holdfast_audit::OpenError),
     /// A sealing key cannot be read.
     #[error("secrets.keys: {0}")]
-    Secrets(#[source] KeyFileError),
+    Secrets(#[source] Arc<KeyFileError>),
+    /// Another agent runs with the data directory.
+    #[error(
+        "an agent runs with node.data_dir {}: stop it first, or take its place without a lost answer by `--replace`",
+        data_dir.display()
+    )]
+    Runs {
+        /// The directory.
+        data_dir: PathBuf,
+    },
+    /// The running agent is not replaced.
+    #[error("replacing the running agent: {0}")]
+    Handover(#[source] HandoverError),
     /// The group cannot be started.
     #[error("raft: {0}")]
     Group(#[source] holdfast_consensus::StartError),
@@ -89,8 +93,13 @@ pub enum StartError {
     Ended(String),
 }
 
-/// Runs an agent until `shutdown`. Errors: why it does not start, or what ended by itself.
-pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), StartError> {
+/// Runs an agent until `shutdown`, or until another one has taken its place; `start` says what becomes of one that runs
+/// with this data directory. Errors: why it does not start, or what ended by itself.
+pub async fn run(
+    config: Config,
+    start: Start,
+    shutdown: CancellationToken,
+) -> Result<(), StartError> {
     let clock = Arc::new(SystemClock);
     let started_at = clock.now();
     // DNS is first to start and last to stop: it answers from disk while everything else is still on its way.
@@ -104,31 +113,25 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
     tokio::spawn(telemetry::keep_metrics(dns_stop.clone()));
     let account = account_of(&config)?;
     let transfers = Arc::new(Transfers::new(opening, clock.clone()));
-    let parts = (clock.clone(), transfers.clone());
+    let before = predecessor(&config, start, account.as_ref(), started_at).await?;
+    let (predecessor, inherited) = before.map_or((None, Inherited::default()), |(other, given)| {
+        (Some(other), Inherited::new(given.0, given.1))
+    });
+    let parts = (clock.clone(), transfers.clone(), inherited);
     let dns = start_dns(&config, &answers, parts, dns_stop.clone()).await?;
-    if let Some(account) = account {
-        account.assume().map_err(StartError::Privileges)?;
-    }
     let inside = Inside {
         config,
         publisher,
-        answers: answers.clone(),
+        answers,
         dns: dns.as_ref(),
-        keys,
+        keys: keys.map_err(Arc::new),
         transfers,
         started_at,
         clock,
     };
-    let ended = match inside.run(shutdown.clone()).await {
-        Err(error) if !shutdown.is_cancelled() && answers.current().is_some() && dns.is_some() => {
-            tracing::error!(
-                %error,
-                "the agent does not run; DNS goes on from the last view until this process is told to stop"
-            );
-            shutdown.cancelled().await;
-            Err(error)
-        }
-        ended => ended,
+    let ended = match take_over(account, predecessor).await {
+        Ok(()) => inside.live(shutdown).await,
+        Err(error) => Err(error),
     };
     dns_stop.cancel();
     if let Some(dns) = dns {
@@ -137,88 +140,38 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Star
     ended
 }
 
-/// Everything of an agent but DNS, which outlives it.
-struct Inside<'a> {
-    config: Config,
-    publisher: holdfast_dns::Publisher,
-    answers: holdfast_dns::AnswersSource,
-    dns: Option<&'a DnsServer>,
-    keys: Result<SealingKeys, KeyFileError>,
-    transfers: Arc<Transfers>,
-    started_at: Timestamp,
-    clock: Arc<SystemClock>,
+/// Asks the agent that runs with this data directory, if one does, for its sockets. Errors: it goes on.
+async fn predecessor(
+    config: &Config,
+    start: Start,
+    account: Option<&Account>,
+    now: Timestamp,
+) -> Result<Option<(Predecessor, Given)>, StartError> {
+    let Some(stream) = handover::running(&config.node.data_dir) else { return Ok(None) };
+    if start == Start::Alone {
+        return Err(StartError::Runs { data_dir: config.node.data_dir.clone() });
+    }
+    // What can be known to be wrong is known before the running agent stops anything.
+    certificate(config, now).map_err(StartError::Tls)?;
+    SealingKeys::read(&config.secrets.keys)
+        .map_err(|error| StartError::Secrets(Arc::new(error)))?;
+    let mut trusted = vec![0, nix::unistd::geteuid().as_raw()];
+    trusted.extend(account.map(Account::uid));
+    let asked = Predecessor::ask(stream, trusted, Waits::default()).await;
+    asked.map(Some).map_err(StartError::Handover)
 }
 
-impl Inside<'_> {
-    async fn run(self, shutdown: CancellationToken) -> Result<(), StartError> {
-        let Self { config, publisher, answers, dns, keys, transfers, started_at, clock } = self;
-        prepare_data_dir(&config)?;
-        let tls = certificate(&config, started_at).map_err(StartError::Tls)?;
-        let sealer = Sealer::new(keys.map_err(StartError::Secrets)?, Arc::new(SystemEntropy));
-        let peer_listener = listen("listen.peer", config.listen.peer).await?;
-        let api_listener = listen("listen.api", config.listen.api).await?;
-        let http_listener = match config.listen.http {
-            Some(address) => Some(listen("listen.http", address).await?),
-            None => None,
-        };
-        let geo = dns.map(|dns| dns.geo().clone()).unwrap_or_default();
-        let dns_addresses = dns.map(|dns| dns.local_addrs().to_vec()).unwrap_or_default();
-        let wire = Arc::new(GrpcWire::new(GrpcWireConfig {
-            tls: tls.as_ref().map(|tls| tls.client(None)),
-        }));
-        let seams = AgentSeams {
-            wire,
-            clock: clock.clone(),
-            entropy: Arc::new(SystemEntropy),
-            prober: Arc::new(NetProber::new(config.probe.policy.clone(), clock.clone())),
-            storage: Storage::Directory(config.node.data_dir.join("raft")),
-            audit: AuditStorage::Directory(config.node.data_dir.join("audit")),
-            fatal: Fatal::abort(),
-            publisher,
-            answers: answers.clone(),
-        };
-        let (serving, peers_stop) = (CancellationToken::new(), CancellationToken::new());
-        let agent = Agent::start(&config, seams).await?;
-        agent.begin_notifying(&transfers, &dns_addresses);
-        agent.begin_converging(clock.clone());
-        let facts = Facts::new(Sources {
-            config: config.clone(),
-            tasks: agent.tasks.clone(),
-            group: agent.group.clone(),
-            audit: agent.audit.clone(),
-            answers,
-            dns: dns_addresses,
-            dns_parts: dns.map(|dns| dns.parts().clone()),
-            geo,
-            started_at,
-            certificate_expires: tls.as_ref().map(TlsMaterial::expires),
-        });
-        let _stops = [serving.clone().drop_guard(), peers_stop.clone().drop_guard()];
-        let peers = serve_peers(peer_listener, &agent, tls.as_ref(), peers_stop.clone());
-        let api = serve_api(
-            api_listener,
-            &agent,
-            &facts,
-            ApiParts { tls: tls.as_ref(), clock, sealer },
-            serving.clone(),
-        );
-        if let Some(listener) = http_listener {
-            let metrics = telemetry::metrics();
-            tokio::spawn(http::serve(listener, facts.clone(), metrics, serving.clone()));
-        }
-        tracing::info!(agent = %config.node.name, cluster = config.cluster.id, "the agent runs");
-
-        let ended = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => Ok(()),
-            ended = peers => ended,
-            ended = api => ended,
-        };
-        tracing::info!("the agent stops: the API first, DNS last");
-        serving.cancel();
-        agent.stop().await;
-        peers_stop.cancel();
-        ended
+/// Lets go of root, and takes the place of the agent that gave its sockets.
+async fn take_over(
+    account: Option<Account>,
+    predecessor: Option<Predecessor>,
+) -> Result<(), StartError> {
+    if let Some(account) = account {
+        account.assume().map_err(StartError::Privileges)?;
+    }
+    match predecessor {
+        Some(predecessor) => predecessor.take_over().await.map_err(StartError::Handover),
+        None => Ok(()),
     }
 }
 
@@ -231,23 +184,10 @@ fn account_of(config: &Config) -> Result<Option<Account>, StartError> {
     Ok(Some(account))
 }
 
-fn prepare_data_dir(config: &Config) -> Result<(), StartError> {
-    let path = config.node.data_dir.clone();
-    let probe = path.join(".writable");
-    let prepared = std::fs::create_dir_all(&path)
-        .and_then(|()| std::fs::write(&probe, b""))
-        .and_then(|()| std::fs::remove_file(&probe));
-    prepared.map_err(|source| StartError::DataDir { path, source })
-}
-
-async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen { key, address, source })
-}
-
 async fn start_dns(
     config: &Config,
     answers: &holdfast_dns::AnswersSource,
-    (clock, transfers): (Arc<SystemClock>, Arc<Transfers>),
+    (clock, transfers, inherited): (Arc<SystemClock>, Arc<Transfers>, Inherited),
     stop: CancellationToken,
 ) -> Result<Option<DnsServer>, StartError> {
     if config.listen.dns.is_empty() {
@@ -282,7 +222,8 @@ async fn start_dns(
         max_reply_without_cookie: guard.max_reply_without_cookie,
         ..DnsConfig::default()
     };
-    DnsServer::start(dns, answers.clone(), clock, stop).await.map(Some).map_err(StartError::Dns)
+    let started = DnsServer::succeed(dns, inherited, answers.clone(), clock, stop).await;
+    started.map(Some).map_err(StartError::Dns)
 }
 
 fn encrypted_config(tls: &DnsTls) -> EncryptedConfig {
@@ -301,68 +242,6 @@ async fn places(config: &Config) -> Result<Geo, StartError> {
     let geo = config.dns.geo.clone();
     let loaded = tokio::task::spawn_blocking(move || Geo::load(&geo)).await;
     loaded.expect("loading does not panic and is not aborted").map_err(StartError::Geo)
-}
-
-/// Serves other agents until told to stop; its own task, so that a slow client of the API costs it nothing.
-async fn serve_peers(
-    listener: TcpListener,
-    agent: &Agent,
-    tls: Option<&TlsMaterial>,
-    stop: CancellationToken,
-) -> Result<(), StartError> {
-    let server_tls = tls.map(TlsMaterial::server);
-    let served = tokio::spawn(holdfast_wire::peer::serve(
-        listener,
-        agent.handler(),
-        server_tls,
-        stop.cancelled_owned(),
-    ));
-    match served.await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(StartError::Ended(error.to_string())),
-        Err(error) => Err(StartError::Ended(error.to_string())),
-    }
-}
-
-/// What the API takes beside the agent itself.
-struct ApiParts<'a> {
-    tls: Option<&'a TlsMaterial>,
-    clock: Arc<SystemClock>,
-    sealer: Sealer,
-}
-
-async fn serve_api(
-    listener: TcpListener,
-    agent: &Agent,
-    facts: &Facts,
-    parts: ApiParts<'_>,
-    stop: CancellationToken,
-) -> Result<(), StartError> {
-    let deps = Deps {
-        agreement: Arc::new(agent.group.clone()),
-        audit: agent.audit.clone(),
-        facts: Arc::new(facts.clone()),
-        heartbeats: Arc::new(Beats(agent.heartbeats.clone())),
-        propagation: agent.observatory.clone(),
-        clock: parts.clock,
-        sealer: parts.sealer,
-    };
-    let config = ApiConfig { tls: parts.tls.map(TlsMaterial::server), ..ApiConfig::default() };
-    let served = tokio::spawn(holdfast_api::serve(listener, config, deps, stop.cancelled_owned()));
-    match served.await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(StartError::Ended(error.to_string())),
-        Err(error) => Err(StartError::Ended(error.to_string())),
-    }
-}
-
-struct Beats(Arc<Heartbeats>);
-
-#[async_trait]
-impl HeartbeatSink for Beats {
-    async fn beat(&self, targets: Vec<Target>) -> Result<(), String> {
-        self.0.beat(targets).await
-    }
 }
 
 impl NodeFacts for Facts {

@@ -101,6 +101,7 @@ mod tests {
         for line in [
             "demo --once -o json",
             "agent --config a.toml",
+            "agent --config a.toml --replace",
             "check-config a.toml -o json",
             "ca init --cluster prod",
             "ca issue agent a1 --address 10.0.0.1 --dns a1.example.test",

@@ -2,6 +2,9 @@
 //!
 //! TCP comes first and is exclusive, so that a port in use shows as an error even where the UDP sockets share theirs
 //! (`SO_REUSEPORT`). With port 0 the port that TCP was given is tried for UDP, and another one if that is taken.
+//!
+//! Sockets that a running server gave are taken before any is opened. All UDP sockets of an address are, whatever the
+//! number of threads: the kernel goes on to give each its share of the datagrams.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -9,6 +12,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::config::DnsError;
+use crate::inherit::Inherited;
 use crate::respond::Transport;
 use crate::udp_socket;
 
@@ -25,27 +29,40 @@ pub(crate) struct Bound {
     pub(crate) udp: Vec<UdpSocket>,
 }
 
-/// Opens one listener.
+/// Takes or opens one listener.
 pub(crate) fn bind_listener(
     address: SocketAddr,
     transport: Transport,
+    inherited: &mut Inherited,
 ) -> Result<TcpListener, DnsError> {
+    if let Some(listener) = inherited.listener(address) {
+        return Ok(listener);
+    }
     open_tcp(address).map_err(|error| refused(address, transport, error))
 }
 
-/// Opens one socket for datagrams.
+/// Takes or opens one socket for datagrams.
 pub(crate) fn bind_datagrams(
     address: SocketAddr,
     transport: Transport,
+    inherited: &mut Inherited,
 ) -> Result<UdpSocket, DnsError> {
+    if let Some(socket) = inherited.datagrams(address).into_iter().next() {
+        return Ok(socket);
+    }
     open_udp(address, false).map_err(|error| refused(address, transport, error))
 }
 
-/// Opens the sockets of one address; `udp_sockets` is at least 1.
-pub(crate) fn bind(address: SocketAddr, udp_sockets: usize) -> Result<Bound, DnsError> {
+/// Takes the sockets of one address, and opens those that were not given; `udp_sockets` is at least 1 and counts only
+/// where none was given.
+pub(crate) fn bind(
+    address: SocketAddr,
+    udp_sockets: usize,
+    inherited: &mut Inherited,
+) -> Result<Bound, DnsError> {
     let mut attempt = 1;
     loop {
-        match bind_once(address, udp_sockets) {
+        match bind_once(address, udp_sockets, inherited) {
             Err(DnsError::InUse { .. }) if address.port() == 0 && attempt < PORT_ATTEMPTS => {
                 attempt += 1
             }
@@ -54,9 +71,17 @@ pub(crate) fn bind(address: SocketAddr, udp_sockets: usize) -> Result<Bound, Dns
     }
 }
 
-fn bind_once(address: SocketAddr, udp_sockets: usize) -> Result<Bound, DnsError> {
-    let tcp = open_tcp(address).map_err(|error| refused(address, Transport::Tcp, error))?;
+fn bind_once(
+    address: SocketAddr,
+    udp_sockets: usize,
+    inherited: &mut Inherited,
+) -> Result<Bound, DnsError> {
+    let tcp = bind_listener(address, Transport::Tcp, inherited)?;
     let address = tcp.local_addr().map_err(|error| refused(address, Transport::Tcp, error))?;
+    let given = inherited.datagrams(address);
+    if !given.is_empty() {
+        return Ok(Bound { address, tcp, udp: given });
+    }
     let udp = (0..udp_sockets)
         .map(|_| open_udp(address, udp_sockets > 1))
         .collect::<io::Result<_>>()

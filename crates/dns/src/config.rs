@@ -191,6 +191,17 @@ pub enum DnsError {
         #[source]
         source: io::Error,
     },
+    /// Sockets were given, and the file holds less than who gave them answered from.
+    #[error(
+        "the last-known-good file holds {found}, and the running agent answers from index {expected}: answers would go \
+         back; see above why the file is not used"
+    )]
+    WouldGoBack {
+        /// What the file holds.
+        found: String,
+        /// The index from which is answered.
+        expected: u64,
+    },
     /// A thread or its runtime could not be made.
     #[error("cannot start the dns thread {name}: lower `threads` or raise the process limit")]
     Thread {

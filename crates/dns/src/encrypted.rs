@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 
 use tokio_rustls::TlsAcceptor;
@@ -16,6 +17,7 @@ use crate::bind::{bind_datagrams, bind_listener};
 use crate::certificate::Certificate;
 use crate::config::{DnsError, EncryptedConfig, TcpConfig};
 use crate::https;
+use crate::inherit::Inherited;
 use crate::parts::Parts;
 use crate::quic::{self, QuicLoop};
 use crate::respond::{Responder, Transport};
@@ -43,18 +45,21 @@ pub(crate) struct Serving<'a, F> {
 
 impl Encrypted {
     /// Reads the certificate and opens the sockets. Errors: why not.
-    pub(crate) fn bind(config: &EncryptedConfig) -> Result<Self, DnsError> {
+    pub(crate) fn bind(
+        config: &EncryptedConfig,
+        inherited: &mut Inherited,
+    ) -> Result<Self, DnsError> {
         let certificate = Certificate::load(&config.cert, &config.key)?;
-        let at = |transport, addresses: &[SocketAddr]| {
-            let bind = |address: &SocketAddr| {
-                bind_listener(*address, transport).map(|listener| (transport, listener))
-            };
-            addresses.iter().map(bind).collect::<Result<Vec<_>, _>>()
-        };
-        let mut listeners = at(Transport::Tls, &config.tls)?;
-        listeners.extend(at(Transport::Https, &config.https)?);
-        let datagrams = config.quic.iter().map(|address| bind_datagrams(*address, Transport::Quic));
-        let datagrams = datagrams.collect::<Result<_, _>>()?;
+        let mut listeners = Vec::new();
+        for (transport, addresses) in
+            [(Transport::Tls, &config.tls), (Transport::Https, &config.https)]
+        {
+            for address in addresses {
+                listeners.push((transport, bind_listener(*address, transport, inherited)?));
+            }
+        }
+        let bind = |address: &SocketAddr| bind_datagrams(*address, Transport::Quic, inherited);
+        let datagrams = config.quic.iter().map(bind).collect::<Result<_, _>>()?;
         Ok(Self { certificate, config: config.clone(), listeners, datagrams })
     }
 
@@ -68,6 +73,13 @@ impl Encrypted {
             addresses.push((Transport::Quic, socket.local_addr()?));
         }
         Ok(addresses)
+    }
+
+    /// More descriptors of the sockets.
+    pub(crate) fn duplicates(&self) -> io::Result<Vec<OwnedFd>> {
+        let listeners = self.listeners.iter().map(|(_, listener)| listener.as_fd());
+        let sockets = listeners.chain(self.datagrams.iter().map(UdpSocket::as_fd));
+        sockets.map(|socket| socket.try_clone_to_owned()).collect()
     }
 
     /// Serves on the runtime that is entered. Errors: a socket cannot be used there.

@@ -40,6 +40,7 @@ mod encrypted;
 mod geo;
 mod handler;
 mod https;
+mod inherit;
 mod limits;
 pub mod lkg;
 mod lkg_writer;
@@ -73,6 +74,7 @@ pub use cookie::{CookieSecret, CookieSecretError, Cookies, MAX_SECRETS};
 pub use dnssec::SigningContext;
 pub use geo::{Geo, GeoConfig, GeoError};
 pub use handler::{Handler, Settings};
+pub use inherit::Inherited;
 pub use lkg::LkgError;
 pub use parts::Parts;
 pub use publish::{

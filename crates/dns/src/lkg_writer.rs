@@ -33,12 +33,19 @@ pub(crate) struct LkgWriter {
     file: LastKnownGood,
     /// Of the last view that was written, what the next one is compared with: not its compiled table.
     written: Option<(Position, Arc<Answers>)>,
+    /// Tells what is on disk.
+    told: watch::Sender<Option<Position>>,
     failures: u32,
 }
 
 impl LkgWriter {
     pub(crate) fn new(source: AnswersSource, file: LastKnownGood) -> Self {
-        Self { source, file, written: None, failures: 0 }
+        Self { source, file, written: None, told: watch::Sender::new(None), failures: 0 }
+    }
+
+    /// The position of the last view that was written.
+    pub(crate) fn written(&self) -> watch::Receiver<Option<Position>> {
+        self.told.subscribe()
     }
 
     /// Writes until `shutdown`, and then once more what is not yet written.
@@ -101,6 +108,7 @@ impl LkgWriter {
         match self.write(Arc::clone(&newest)).await {
             Ok(()) => {
                 self.written = Some((newest.position(), Arc::clone(newest.answers())));
+                self.told.send_replace(Some(newest.position()));
                 self.failures = 0;
                 Ok((begun.elapsed() * PAUSES).min(self.file.min_interval))
             }

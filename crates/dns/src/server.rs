@@ -3,7 +3,9 @@
 //! The view on disk is served before the first socket is open, so that a restarted agent never answers with less than
 //! it knows. A damaged file is reported and left as it is, for people to look at; the next view replaces it.
 
+use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::thread;
@@ -23,6 +25,7 @@ use crate::cookie::Cookies;
 use crate::encrypted::{Encrypted, Serving};
 use crate::geo::Geo;
 use crate::handler::Settings;
+use crate::inherit::{Inherited, Kept};
 use crate::lkg;
 use crate::lkg_writer::LkgWriter;
 use crate::metric;
@@ -46,6 +49,7 @@ pub struct DnsServer {
     geo: Geo,
     addresses: Vec<SocketAddr>,
     encrypted: Vec<(Transport, SocketAddr)>,
+    kept: Kept,
     tasks: TaskTracker,
     threads: Vec<thread::JoinHandle<()>>,
     parts: Parts,
@@ -61,11 +65,23 @@ impl DnsServer {
         clock: Arc<dyn Clock>,
         shutdown: CancellationToken,
     ) -> Result<Self, DnsError> {
+        Self::succeed(config, Inherited::default(), source, clock, shutdown).await
+    }
+
+    /// Starts likewise, at the sockets that a running server gave; those of other addresses are closed. Errors: as of
+    /// [`start`](Self::start), and where the last-known-good file holds less than that server answered from.
+    pub async fn succeed(
+        config: DnsConfig,
+        inherited: Inherited,
+        source: AnswersSource,
+        clock: Arc<dyn Clock>,
+        shutdown: CancellationToken,
+    ) -> Result<Self, DnsError> {
         config.validate()?;
         // Reads a file, and may have to drop runtimes that it made: neither belongs on a runtime's own thread.
         let started = tokio::task::spawn_blocking(move || {
             let start = Start::new(config, source, clock, shutdown)?;
-            start.run().inspect_err(|_| start.shutdown.cancel())
+            start.run(inherited).inspect_err(|_| start.shutdown.cancel())
         })
         .await;
         started.expect("starting does not panic and is not aborted")
@@ -89,6 +105,18 @@ impl DnsServer {
     /// The threads and endless tasks, of which none ends before a stop unless it failed.
     pub fn parts(&self) -> &Parts {
         &self.parts
+    }
+
+    /// More descriptors of all its sockets, for a server that is to go on with them; none once it stops. Errors: the
+    /// process has no room for them.
+    pub fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
+        self.kept.sockets()
+    }
+
+    /// Waits until what is served is in the last-known-good file, and says at which (generation, index) it is; `None`
+    /// where nothing is served. Ends early only if nothing is published meanwhile and the disk takes it.
+    pub async fn on_disk(&self) -> Option<(u64, u64)> {
+        self.kept.on_disk().await
     }
 
     /// Waits until everything has stopped after `shutdown`, the last write of the last-known-good file included; no longer
@@ -153,16 +181,22 @@ impl Start {
         Ok(Self { config, source, shutdown, settings, tasks, parts, query_log })
     }
 
-    fn run(&self) -> Result<DnsServer, DnsError> {
+    fn run(&self, mut inherited: Inherited) -> Result<DnsServer, DnsError> {
         metric::describe();
         if let Some(file) = &self.config.last_known_good {
             self.restore(file);
         }
+        inherited.check(&self.source)?;
         let per_address = self.config.threads.max(1);
-        let bound: Vec<Bound> =
-            self.config.listen.iter().map(|at| bind(*at, per_address)).collect::<Result<_, _>>()?;
+        let bind = |address: &SocketAddr| bind(*address, per_address, &mut inherited);
+        let bound: Vec<Bound> = self.config.listen.iter().map(bind).collect::<Result<_, _>>()?;
         let addresses: Vec<SocketAddr> = bound.iter().map(|bound| bound.address).collect();
-        let encrypted = self.config.encrypted.as_ref().map(Encrypted::bind).transpose()?;
+        let encrypted = self.config.encrypted.as_ref();
+        let encrypted = encrypted.map(|told| Encrypted::bind(told, &mut inherited)).transpose()?;
+        drop(inherited);
+        let mut kept = Kept::of(&bound, encrypted.as_ref(), &self.source)
+            .map_err(|source| DnsError::Thread { name: "dns".to_owned(), source })?;
+        self.tasks.spawn(kept.clone().close(self.shutdown.clone()));
         self.count_queue_drops(&bound)?;
         let mut threads = if self.config.threads == 0 {
             self.serve_on(&Handle::current(), bound)?;
@@ -176,6 +210,7 @@ impl Start {
         };
         if let Some(file) = self.config.last_known_good.clone() {
             let writer = LkgWriter::new(self.source.clone(), file);
+            kept.follow(writer.written());
             let written = writer.run(self.shutdown.clone());
             self.tasks.spawn(self.parts.task("last-known-good", written));
         }
@@ -187,7 +222,7 @@ impl Start {
         let geo = self.settings.geo.clone();
         let (tasks, parts) = (self.tasks.clone(), self.parts.clone());
         let shutdown = self.shutdown.clone();
-        Ok(DnsServer { geo, addresses, encrypted, tasks, threads, parts, shutdown })
+        Ok(DnsServer { geo, addresses, encrypted, kept, tasks, threads, parts, shutdown })
     }
 
     fn count_queue_drops(&self, bound: &[Bound]) -> Result<(), DnsError> {
@@ -240,9 +275,8 @@ impl Start {
         let mut sockets: Vec<Vec<std::net::UdpSocket>> = Vec::new();
         sockets.resize_with(self.config.threads, Vec::new);
         for bound in bound {
-            for (socket, sockets) in bound.udp.into_iter().zip(&mut sockets) {
-                sockets.push(socket);
-            }
+            spread(bound.udp, &mut sockets)
+                .map_err(|source| DnsError::Thread { name: "dns-udp".to_owned(), source })?;
             let _guard = tcp.runtime.enter();
             self.spawn_tcp(self.config.threads, bound.address, bound.tcp, &admission)?;
         }
@@ -361,6 +395,22 @@ impl Start {
         self.tasks.spawn(self.parts.task(format!("tcp at {address}"), serving));
         Ok(())
     }
+}
+
+/// Gives the sockets of an address to threads in turn: each socket has a thread, and each thread a socket, if need be
+/// one that others read as well.
+fn spread(
+    sockets: Vec<std::net::UdpSocket>,
+    threads: &mut [Vec<std::net::UdpSocket>],
+) -> io::Result<()> {
+    let (given, wanted) = (sockets.len(), threads.len());
+    for number in given..wanted {
+        threads[number].push(sockets[number % given].try_clone()?);
+    }
+    for (number, socket) in sockets.into_iter().enumerate() {
+        threads[number % wanted].push(socket);
+    }
+    Ok(())
 }
 
 fn turns(number: usize) -> Arc<AtomicU32> {

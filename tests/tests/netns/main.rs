@@ -16,5 +16,6 @@ mod leaders;
 mod peers;
 mod policies;
 mod propagation;
+mod replacements;
 mod transfers;
 mod transports;

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use holdfast_agent::telemetry;
+use holdfast_agent::{Start, telemetry};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -18,9 +18,13 @@ pub(crate) struct Args {
     /// The configuration, TOML.
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
+    /// Take the place of the agent that runs with this data directory, without a lost DNS answer. Where none runs, start
+    /// as ever.
+    #[arg(long)]
+    replace: bool,
 }
 
-/// Runs an agent. SIGTERM and SIGINT stop it in good order; a second one ends the process at once.
+/// Runs an agent until it is told to stop or another one has taken its place. SIGTERM and SIGINT stop it in good order; a second one ends the process at once.
 pub(crate) async fn run(args: Args) -> Outcome {
     let config = check_config::read(&args.config)?;
     let unusable = |error| Failure::error(format!("{}: {error}", args.config.display()));
@@ -31,7 +35,8 @@ pub(crate) async fn run(args: Args) -> Outcome {
         |error: std::io::Error| Failure::error(format!("cannot listen for signals: {error}"));
     let mut term = signal(SignalKind::terminate()).map_err(deaf)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(deaf)?;
-    let agent = holdfast_agent::run(config, shutdown.clone());
+    let start = if args.replace { Start::Replace } else { Start::Alone };
+    let agent = holdfast_agent::run(config, start, shutdown.clone());
     tokio::pin!(agent);
     loop {
         tokio::select! {

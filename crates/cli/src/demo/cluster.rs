@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use holdfast_agent::{Config, SystemClock};
+use holdfast_agent::{Config, Start, SystemClock};
 use holdfast_core::Timestamp;
 use holdfast_core::seam::Clock as _;
 use holdfast_wire::ca::{Authority, Role, Subject};
@@ -142,7 +142,7 @@ impl Agent {
                 tokio::select! {
                     biased;
                     _ = killed => Ok(()),
-                    result = holdfast_agent::run(config, token) => result.map_err(anyhow::Error::from),
+                    result = holdfast_agent::run(config, Start::Alone, token) => result.map_err(anyhow::Error::from),
                 }
             });
             runtime.shutdown_background();

@@ -11,6 +11,7 @@ fn server(shutdown: &CancellationToken) -> DnsServer {
         geo: Geo::default(),
         addresses: Vec::new(),
         encrypted: Vec::new(),
+        kept: Kept::of(&[], None, &crate::publish::channel().1).expect("nothing is kept"),
         tasks: TaskTracker::new(),
         threads: Vec::new(),
         parts: Parts::default(),
