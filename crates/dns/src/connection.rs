@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::Place;
 use crate::limits::MAX_TCP;
 use crate::respond::{Peer, Responder};
+use crate::shared::SharedResponder;
 use crate::streams::Messages;
 
 /// How many bytes are read at a time.
@@ -38,7 +39,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(3);
 pub(crate) struct Connection<S> {
     stream: S,
     peer: Peer,
-    responder: Responder,
+    responder: SharedResponder,
     place: Place,
     /// When the next whole query has to be there.
     deadline: Instant,
@@ -61,7 +62,7 @@ enum Left {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    pub(crate) fn new(stream: S, peer: Peer, responder: Responder, place: Place) -> Self {
+    pub(crate) fn new(stream: S, peer: Peer, responder: SharedResponder, place: Place) -> Self {
         let deadline = Instant::now() + place.config().first_query_timeout;
         let (inbox, reply, outbox) = (BytesMut::new(), Vec::new(), Vec::new());
         Self { stream, peer, responder, place, deadline, inbox, reply, outbox }
@@ -112,23 +113,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Answers the whole queries of the inbox into the outbox, as many as one write takes.
     fn answer_waiting(&mut self) -> Left {
-        self.responder.acquire();
-        let left = self.answer_some();
-        self.responder.release();
-        left
+        let shared = self.responder.clone();
+        shared.answer(|responder| self.answer_some(responder))
     }
 
-    fn answer_some(&mut self) -> Left {
+    fn answer_some(&mut self, responder: &mut Responder) -> Left {
         while let Some(length) = whole_message(&self.inbox) {
             if self.outbox.len() >= WRITE {
                 return Left::Queries;
             }
             let message = &self.inbox[2..2 + length];
-            if let Some(messages) = self.responder.stream(message, self.peer) {
+            if let Some(messages) = responder.stream(message, self.peer) {
                 self.inbox.advance(2 + length);
                 return Left::Messages(messages);
             }
-            let proper = self.responder.respond(message, self.peer, &mut self.reply);
+            let proper = responder.respond(message, self.peer, &mut self.reply);
             self.inbox.advance(2 + length);
             if !proper {
                 return Left::Impropriety;

@@ -1,4 +1,4 @@
-//! What the concurrent requests of one connection share: the responder, the place, and when it was last in use.
+//! What the concurrent requests of one connection share: the place, and when it was last in use.
 //!
 //! HTTP/2 and QUIC carry many requests at a time on one connection, each in a task. Answering is one step without
 //! waiting, so they take turns under a lock that is held for that step only.
@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission::Place;
 use crate::config::TcpConfig;
-use crate::respond::{Peer, Responder};
+use crate::respond::Peer;
+use crate::shared::SharedResponder;
 use crate::streams::Messages;
 
 /// The reply to a request.
@@ -28,21 +29,21 @@ pub(crate) struct Desk {
     peer: Peer,
     config: TcpConfig,
     leave: CancellationToken,
+    responder: SharedResponder,
     inside: Mutex<Inside>,
 }
 
 #[derive(Debug)]
 struct Inside {
-    responder: Responder,
     place: Place,
     used: Instant,
 }
 
 impl Desk {
-    pub(crate) fn new(peer: Peer, responder: Responder, place: Place) -> Self {
+    pub(crate) fn new(peer: Peer, responder: SharedResponder, place: Place) -> Self {
         let (config, leave) = (place.config().clone(), place.leave().clone());
-        let inside = Mutex::new(Inside { responder, place, used: Instant::now() });
-        Self { peer, config, leave, inside }
+        let inside = Mutex::new(Inside { place, used: Instant::now() });
+        Self { peer, config, leave, responder, inside }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -65,28 +66,25 @@ impl Desk {
 
     /// Answers a message; `None` for silence. `transfers` says whether a reply may have many messages.
     pub(crate) fn answer(&self, message: &[u8], transfers: bool) -> Option<Reply> {
+        self.touch();
+        self.responder.answer(|responder| {
+            let messages = if transfers { responder.stream(message, self.peer) } else { None };
+            if let Some(messages) = messages {
+                return Some(Reply::Messages(messages));
+            }
+            let mut out = Vec::new();
+            responder.respond(message, self.peer, &mut out).then_some(Reply::Message(out))
+        })
+    }
+
+    fn touch(&self) {
         let mut inside = self.lock();
         inside.used = Instant::now();
         inside.place.touch();
-        inside.responder.acquire();
-        let reply = inside.reply(message, self.peer, transfers);
-        inside.responder.release();
-        reply
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
-        // A panic while answering is caught inside the responder.
+        // Nothing panics while it is held.
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inside {
-    fn reply(&mut self, message: &[u8], peer: Peer, transfers: bool) -> Option<Reply> {
-        let messages = if transfers { self.responder.stream(message, peer) } else { None };
-        if let Some(messages) = messages {
-            return Some(Reply::Messages(messages));
-        }
-        let mut out = Vec::new();
-        self.responder.respond(message, peer, &mut out).then_some(Reply::Message(out))
     }
 }

@@ -20,7 +20,8 @@ use crate::https;
 use crate::inherit::Inherited;
 use crate::parts::Parts;
 use crate::quic::{self, QuicLoop};
-use crate::respond::{Responder, Transport};
+use crate::respond::Transport;
+use crate::shared::SharedResponder;
 use crate::tcp::{Session, TcpLoop};
 
 /// The name of DNS over TLS in TLS.
@@ -35,9 +36,9 @@ pub(crate) struct Encrypted {
 }
 
 /// What is needed to serve.
-pub(crate) struct Serving<'a, F> {
+pub(crate) struct Serving<'a> {
     pub(crate) limits: &'a TcpConfig,
-    pub(crate) responder: F,
+    pub(crate) responder: SharedResponder,
     pub(crate) tasks: &'a TaskTracker,
     pub(crate) parts: &'a Parts,
     pub(crate) shutdown: &'a CancellationToken,
@@ -83,10 +84,7 @@ impl Encrypted {
     }
 
     /// Serves on the runtime that is entered. Errors: a socket cannot be used there.
-    pub(crate) fn serve<F>(self, serving: &Serving<'_, F>) -> io::Result<()>
-    where
-        F: Fn() -> Responder + Clone + Send + Sync + 'static,
-    {
+    pub(crate) fn serve(self, serving: &Serving<'_>) -> io::Result<()> {
         let Serving { limits, responder, tasks, parts, shutdown } = serving;
         let places = |transport| Admission::new((*limits).clone(), transport);
         let (tls, https) = (places(Transport::Tls), places(Transport::Https));

@@ -59,6 +59,7 @@ mod respond;
 mod retired;
 mod screen;
 mod server;
+mod shared;
 mod streams;
 mod table;
 mod tally;

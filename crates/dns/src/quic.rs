@@ -27,7 +27,8 @@ use crate::config::TcpConfig;
 use crate::desk::{Desk, Reply};
 use crate::limits::{HEADER, MAX_TCP};
 use crate::metric;
-use crate::respond::{Peer, Responder};
+use crate::respond::Peer;
+use crate::shared::SharedResponder;
 
 /// The protocol's name in TLS.
 const ALPN: &[u8] = b"doq";
@@ -48,11 +49,10 @@ const PROTOCOL_ERROR: VarInt = VarInt::from_u32(2);
 const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(4);
 
 /// One endpoint.
-pub(crate) struct QuicLoop<F> {
+pub(crate) struct QuicLoop {
     pub(crate) endpoint: Endpoint,
     pub(crate) admission: Arc<Admission>,
-    /// Makes the responder of a connection.
-    pub(crate) responder: F,
+    pub(crate) responder: SharedResponder,
     pub(crate) connections: TaskTracker,
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn endpoint(
     Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))
 }
 
-impl<F: Fn() -> Responder> QuicLoop<F> {
+impl QuicLoop {
     /// Accepts until `shutdown`, then lets queries that have begun end.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         while let Some(Some(incoming)) = shutdown.run_until_cancelled(self.endpoint.accept()).await
@@ -104,7 +104,7 @@ impl<F: Fn() -> Responder> QuicLoop<F> {
         }
         let place = self.admission.admit(address.ip());
         let peer = Peer { address, transport: self.admission.transport() };
-        let desk = Arc::new(Desk::new(peer, (self.responder)(), place));
+        let desk = Arc::new(Desk::new(peer, self.responder.clone(), place));
         let shutdown = shutdown.clone();
         self.connections.spawn(async move {
             if let Err(error) = converse(incoming, desk, shutdown).await {

@@ -34,6 +34,7 @@ use crate::publish::AnswersSource;
 use crate::query_log::{self, Sampler};
 use crate::queue_drops::QueueDrops;
 use crate::respond::{Responder, Transport};
+use crate::shared::SharedResponder;
 use crate::tcp::{Session, TcpLoop};
 use crate::udp::UdpLoop;
 use crate::udp_thread::{UdpThread, Wake};
@@ -312,7 +313,7 @@ impl Start {
         let _guard = runtime.enter();
         let (limits, tasks, parts) = (&self.config.tcp, &self.tasks, &self.parts);
         let shutdown = &self.shutdown;
-        let responder = self.responders(turns(self.config.threads + 1));
+        let responder = self.shared_responder(turns(self.config.threads + 1));
         encrypted.serve(&Serving { limits, responder, tasks, parts, shutdown }).map_err(failed)?;
         if let Some(part) = part {
             threads.push(self.start_part(part)?);
@@ -334,24 +335,19 @@ impl Start {
         })
     }
 
-    /// What makes a responder for each connection.
-    fn responders(
-        &self,
-        turns: Arc<AtomicU32>,
-    ) -> impl Fn() -> Responder + Clone + Send + Sync + 'static {
-        let (source, settings) = (self.source.clone(), Arc::clone(&self.settings));
-        let query_log = self.query_log.clone();
-        move || {
-            Responder::new(source.clone(), Arc::clone(&settings), Arc::clone(&turns))
-                .logging(query_log.clone())
-        }
+    /// The responder of the connections that one thread serves.
+    fn shared_responder(&self, turns: Arc<AtomicU32>) -> SharedResponder {
+        SharedResponder::new(self.unlimited(turns))
     }
 
     /// The responder of a UDP socket or thread.
     fn responder(&self, turns: Arc<AtomicU32>) -> Responder {
+        self.unlimited(turns).limited(&self.config.rate_limit, self.config.threads)
+    }
+
+    fn unlimited(&self, turns: Arc<AtomicU32>) -> Responder {
         Responder::new(self.source.clone(), Arc::clone(&self.settings), turns)
             .logging(self.query_log.clone())
-            .limited(&self.config.rate_limit, self.config.threads)
     }
 
     fn spawn_udp(
@@ -387,7 +383,7 @@ impl Start {
             transport,
             source,
         })?;
-        let responder = self.responders(turns(number));
+        let responder = self.shared_responder(turns(number));
         let admission = Arc::clone(admission);
         let connections = self.tasks.clone();
         let tcp = TcpLoop { listener, admission, session: Session::Plain, responder, connections };

@@ -28,7 +28,8 @@ use crate::connection::Connection;
 use crate::desk::Desk;
 use crate::https;
 use crate::metric;
-use crate::respond::{Peer, Responder};
+use crate::respond::Peer;
+use crate::shared::SharedResponder;
 
 /// The first pause after a failed accept; doubled with each more.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -47,16 +48,15 @@ pub(crate) enum Session {
 }
 
 /// One listener.
-pub(crate) struct TcpLoop<F> {
+pub(crate) struct TcpLoop {
     pub(crate) listener: TcpListener,
     pub(crate) admission: Arc<Admission>,
     pub(crate) session: Session,
-    /// Makes the responder of a connection.
-    pub(crate) responder: F,
+    pub(crate) responder: SharedResponder,
     pub(crate) connections: TaskTracker,
 }
 
-impl<F: Fn() -> Responder> TcpLoop<F> {
+impl TcpLoop {
     /// Accepts until `shutdown`.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
         loop {
@@ -107,7 +107,7 @@ impl<F: Fn() -> Responder> TcpLoop<F> {
     fn serve(&self, stream: TcpStream, address: SocketAddr, shutdown: &CancellationToken) {
         let place = self.admission.admit(address.ip());
         let peer = Peer { address, transport: self.admission.transport() };
-        let (responder, shutdown) = ((self.responder)(), shutdown.clone());
+        let (responder, shutdown) = (self.responder.clone(), shutdown.clone());
         let session = self.session.clone();
         let accepted = Accepted { stream, peer, place };
         self.connections.spawn(async move {
@@ -125,7 +125,7 @@ impl Session {
     async fn converse(
         self,
         accepted: Accepted,
-        responder: Responder,
+        responder: SharedResponder,
         shutdown: &CancellationToken,
     ) -> io::Result<()> {
         let Accepted { stream, peer, place } = accepted;

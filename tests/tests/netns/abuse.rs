@@ -108,10 +108,10 @@ fn a_flood_of_ten_times_what_an_agent_can_do_costs_good_clients_nothing() -> Res
     })
 }
 
-/// Datagrams that an agent has looked at.
+/// Datagrams that an agent has looked at: not those that were lost before.
 fn taken_in(scene: &Scene, place: usize) -> Result<f64> {
     let of = |name| scene.cluster.counter(place, name, &["transport=\"udp\""]);
-    Ok(of(QUERIES)? + of(DROPPED)?)
+    Ok(of(QUERIES)? + of(DROPPED)? - dropped(scene, place, "queue")?)
 }
 
 /// Probes that an agent has done.

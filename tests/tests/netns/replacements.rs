@@ -152,12 +152,13 @@ impl Load<'_> {
 /// Writes the first agent's configuration anew with so many threads, and more lines.
 fn configure(scene: &Scene, threads: usize, listen: Option<&str>) -> Result<()> {
     let node = &scene.cluster.nodes()[0];
-    let mut text = scene.cluster.config_text(node);
+    let set = format!("[dns]\nthreads = {threads}\n");
+    let mut text = scene.cluster.config_text(node).replace("[dns]\n", &set);
     if let Some(more) = listen {
         text = text.replace(":53\"]", &format!(":53\", \"{more}\"]"));
     }
-    std::fs::write(node.config(), format!("{text}\n[dns]\nthreads = {threads}\n"))?;
-    Ok(())
+    ensure!(text.contains(&set), "the configuration has no [dns] to set threads in");
+    Ok(std::fs::write(node.config(), text)?)
 }
 
 /// What happens while the clients ask.
