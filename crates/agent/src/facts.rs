@@ -15,21 +15,7 @@ use crate::tasks::Tasks;
 /// What this node knows of itself. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Facts {
-    inner: Arc<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    config: Config,
-    tasks: Tasks,
-    group: Group,
-    audit: AuditLog,
-    answers: AnswersSource,
-    dns: Vec<SocketAddr>,
-    dns_parts: Option<DnsParts>,
-    geo: Geo,
-    started_at: Timestamp,
-    certificate_expires: Option<Timestamp>,
+    sources: Arc<Sources>,
 }
 
 /// What facts are made of.
@@ -60,66 +46,42 @@ pub(crate) struct Sources {
 impl Facts {
     /// Facts of these sources.
     pub(crate) fn new(sources: Sources) -> Self {
-        let Sources {
-            config,
-            tasks,
-            group,
-            audit,
-            answers,
-            dns,
-            dns_parts,
-            geo,
-            started_at,
-            certificate_expires,
-        } = sources;
-        let inner = Inner {
-            config,
-            tasks,
-            group,
-            audit,
-            answers,
-            dns,
-            dns_parts,
-            geo,
-            started_at,
-            certificate_expires,
-        };
-        Self { inner: Arc::new(inner) }
+        Self { sources: Arc::new(sources) }
     }
 
     /// Where clients of DNS are.
     pub(crate) fn geo(&self) -> &Geo {
-        &self.inner.geo
+        &self.sources.geo
     }
 
     /// The configuration.
     pub fn config(&self) -> &Config {
-        &self.inner.config
+        &self.sources.config
     }
 
     /// The background tasks.
     pub fn tasks(&self) -> &Tasks {
-        &self.inner.tasks
+        &self.sources.tasks
     }
 
     /// What DNS serves.
     pub fn answers(&self) -> &AnswersSource {
-        &self.inner.answers
+        &self.sources.answers
     }
 
     /// Where DNS is answered.
     pub fn dns(&self) -> &[SocketAddr] {
-        &self.inner.dns
+        &self.sources.dns
     }
 
     /// When the process started.
     pub fn started_at(&self) -> Timestamp {
-        self.inner.started_at
+        self.sources.started_at
     }
 
     /// When the certificate ends.
     pub fn certificate_expires(&self) -> Option<Timestamp> {
-        self.inner.certificate_expires
+        self.sources.certificate_expires
     }
 
     /// Which parts are ready. Serving DNS and being in quorum are different answers.
@@ -128,13 +90,13 @@ impl Facts {
     }
 
     fn dns_part(&self) -> Part {
-        let current = self.inner.answers.current();
-        let parts = self.inner.dns_parts.as_ref();
+        let current = self.sources.answers.current();
+        let parts = self.sources.dns_parts.as_ref();
         dns_part(current.map(|current| current.position().index), parts)
     }
 
     fn quorum_part(&self) -> Part {
-        let status = self.inner.group.status();
+        let status = self.sources.group.status();
         let status = status.borrow();
         let detail = match (status.leader, status.quorum_ok) {
             (Some(leader), true) => format!("agent {leader} leads in term {}", status.term),
@@ -147,8 +109,8 @@ impl Facts {
     }
 
     fn audit_part(&self) -> Part {
-        let head = self.inner.audit.head();
-        let (ready, detail) = match self.inner.audit.health() {
+        let head = self.sources.audit.head();
+        let (ready, detail) = match self.sources.audit.health() {
             Health::Writable => (true, format!("{} records", head.length)),
             Health::Backfilling { missing } => (
                 true,
@@ -163,7 +125,7 @@ impl Facts {
 
     fn tasks_part(&self) -> Part {
         let stopped: Vec<&str> = self
-            .inner
+            .sources
             .tasks
             .statuses()
             .iter()

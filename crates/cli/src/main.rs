@@ -9,6 +9,7 @@ mod clock;
 mod command;
 mod context;
 mod demo;
+mod dns_client;
 mod events;
 mod exit;
 mod failure;

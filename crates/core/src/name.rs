@@ -5,6 +5,7 @@
 
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::fmt;
 use core::str::FromStr;
@@ -71,6 +72,18 @@ impl DnsName {
     pub fn wire_len(&self) -> usize {
         let escapes = self.0.bytes().filter(|byte| *byte == b'\\').count();
         if self.0.is_empty() { 1 } else { self.0.len() + 2 - 3 * escapes }
+    }
+
+    /// The name in wire form, its root included. Of names that were parsed: escapes are not undone.
+    pub fn to_wire(&self) -> Vec<u8> {
+        let mut wire = Vec::with_capacity(self.0.len() + 2);
+        for label in self.0.split('.').filter(|label| !label.is_empty()) {
+            // Labels of our own names have at most 63 bytes.
+            wire.push(label.len() as u8);
+            wire.extend_from_slice(label.as_bytes());
+        }
+        wire.push(0);
+        wire
     }
 
     /// The name as text, without the final dot.

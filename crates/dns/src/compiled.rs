@@ -26,18 +26,6 @@ const FOREIGN_LABEL: [u8; 2] = [1, b'!'];
 /// Sets of so many bytes need no memory of their own: two IPv4 addresses, or one IPv6 address.
 const USUAL_RECORD: usize = 32;
 
-/// A name in wire form, its root included.
-pub(crate) fn wire_of(name: &DnsName) -> Vec<u8> {
-    let mut wire = Vec::with_capacity(name.as_str().len() + 2);
-    for label in name.as_str().split('.').filter(|label| !label.is_empty()) {
-        // Labels of our own names have at most 63 bytes.
-        wire.push(label.len() as u8);
-        wire.extend_from_slice(label.as_bytes());
-    }
-    wire.push(0);
-    wire
-}
-
 /// The labels of a name in wire form, each with the place at which it begins.
 pub(crate) fn labels(wire: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let mut at = 0;
@@ -225,7 +213,7 @@ impl Zone {
         if let Some(before) = before.filter(|before| Arc::ptr_eq(&before.source, source)) {
             return Arc::clone(before);
         }
-        let apex = wire_of(&source.zone.name);
+        let apex = source.zone.name.to_wire();
         let tail = Tail::compile(&apex, &answer::negative_soa(source));
         Arc::new(Self { source: Arc::clone(source), apex_length: apex.len(), tail })
     }
@@ -305,7 +293,7 @@ impl Tail {
             at += if name == 0 { 1 + 10 } else { 1 };
         }
         let AnswerData::Soa { primary, soa, .. } = &soa.data else { return None };
-        let names = [primary, &soa.mailbox].map(wire_of);
+        let names = [primary, &soa.mailbox].map(DnsName::to_wire);
         let most_labels = POINTER_TARGETS
             .saturating_sub(names.iter().map(|name| labels(name).count()).sum::<usize>());
         let beside = names.iter().filter_map(|name| label_below(name, apex)).collect();

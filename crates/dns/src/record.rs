@@ -13,8 +13,6 @@ use holdfast_core::answer::{AnswerData, AnswerRecord};
 use holdfast_core::presentation::unescaped;
 use holdfast_core::spec::{Binding, RecordData};
 
-use crate::compiled::wire_of;
-
 /// The largest TTL (RFC 2181, 8), and the largest time that hickory's SOA holds.
 const MAX_SECONDS: u32 = i32::MAX as u32;
 
@@ -124,7 +122,7 @@ pub(crate) fn uncompressed(data: &RecordData) -> Option<Vec<u8>> {
             out.extend_from_slice(value);
         }
         RecordData::Svcb(binding) | RecordData::Https(binding) => push_binding(binding, &mut out)?,
-        RecordData::Dname(target) => out = wire_of(target),
+        RecordData::Dname(target) => out = target.to_wire(),
         RecordData::Ds { key_tag, algorithm, digest_type, digest } => {
             out.extend(key_tag.to_be_bytes());
             out.extend([*algorithm, *digest_type]);
@@ -138,7 +136,7 @@ pub(crate) fn uncompressed(data: &RecordData) -> Option<Vec<u8>> {
 
 fn push_binding(binding: &Binding, out: &mut Vec<u8>) -> Option<()> {
     out.extend(binding.priority.to_be_bytes());
-    out.extend(wire_of(&binding.target));
+    out.extend(binding.target.to_wire());
     for (key, value) in &binding.params.0 {
         out.extend(key.0.to_be_bytes());
         out.extend(u16::try_from(value.len()).ok()?.to_be_bytes());

@@ -30,7 +30,7 @@ use holdfast_core::view::{Answers, NameAnswers};
 
 use smallvec::SmallVec;
 
-use crate::compiled::{Node, Zone, labels, wire_of};
+use crate::compiled::{Node, Zone, labels};
 
 type Shard = HashTable<Slot>;
 
@@ -186,7 +186,7 @@ impl Table {
         for name in names_within(before, top) {
             let mut at = Some(name);
             while let Some(here) = at.filter(|here| here.is_within(top)) {
-                self.remove(&wire_of(&here));
+                self.remove(&here.to_wire());
                 at = here.parent();
             }
         }
@@ -199,13 +199,13 @@ impl Table {
     /// Puts a name in, or in anew, and those above it that are not there yet.
     fn put(&mut self, answers: &Answers, name: &DnsName) {
         let Some(zone) = self.zone_number(answers, name) else { return };
-        let wire = wire_of(name);
+        let wire = name.to_wire();
         self.depth = self.depth.max(labels(&wire).count());
         self.set(&wire, Node::compile(answers, name, zone));
         let mut above = name.parent();
         while let Some(parent) = above {
             let Some(zone) = self.zone_number(answers, &parent) else { return };
-            let wire = wire_of(&parent);
+            let wire = parent.to_wire();
             if self.node(&wire).is_none() {
                 self.set(&wire, Node::compile(answers, &parent, zone));
             }
@@ -218,7 +218,7 @@ impl Table {
         let mut at = Some(name.clone());
         while let Some(here) = at {
             let Some(zone) = self.zone_number(answers, &here) else { return };
-            let wire = wire_of(&here);
+            let wire = here.to_wire();
             let below = answer::exists_within(answers, &here);
             if !below && !answers.zones.contains_key(&here) {
                 self.remove(&wire);

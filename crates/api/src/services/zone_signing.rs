@@ -82,7 +82,7 @@ impl Registry {
             tag: key.tag().into(),
             algorithm: key.algorithm.to_proto(),
             created_at_ms: key.created.0,
-            ds_digest: ds_digest(&wire_of(&name), key).to_vec(),
+            ds_digest: ds_digest(&name.to_wire(), key).to_vec(),
             public: key.public.clone(),
             for_parent: signing.for_parent().iter().any(|one| one.tag() == key.tag()),
         };
@@ -103,16 +103,4 @@ fn tags_of(tags: &[u32]) -> Result<Vec<u16>, Refusal> {
     let narrow = |tag: &u32| u16::try_from(*tag);
     let tags: Result<_, _> = tags.iter().map(narrow).collect();
     tags.map_err(|_| Refusal::field("parent_tags", "a key tag is at most 65535"))
-}
-
-/// A name in wire form, its root included.
-fn wire_of(name: &DnsName) -> Vec<u8> {
-    let mut wire = Vec::with_capacity(name.as_str().len() + 2);
-    for label in name.as_str().split('.').filter(|label| !label.is_empty()) {
-        // Labels of our own names have at most 63 bytes.
-        wire.push(label.len() as u8);
-        wire.extend_from_slice(label.as_bytes());
-    }
-    wire.push(0);
-    wire
 }

@@ -1,7 +1,7 @@
 //! `holdfast zone dnssec …`: the keys that sign a zone, and their exchange, with a look at the parent before each step
 //! that resolvers could notice.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use data_encoding::{BASE64, HEXUPPER};
@@ -9,11 +9,10 @@ use hickory_proto::op::{Edns, Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use holdfast_core::DnsName;
 use holdfast_wire::pb::v1 as pb;
-use tokio::net::UdpSocket;
-use tokio::time::timeout;
 
 use crate::client::{Client, registry};
 use crate::command::service::{consistency, or_stale};
+use crate::dns_client::exchange;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Cell, Column, Page, Table, json};
@@ -24,8 +23,6 @@ use crate::words;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often it is asked.
 const ATTEMPTS: usize = 3;
-/// The longest answer over UDP.
-const MAX_ANSWER: usize = 4096;
 /// The number of SHA-256 among the digests of DS records.
 const SHA256: u8 = 2;
 
@@ -254,31 +251,14 @@ fn system_resolver() -> Result<SocketAddr, String> {
 }
 
 async fn ask(server: SocketAddr, zone: &str) -> Result<(Vec<u32>, Duration), String> {
-    let from: SocketAddr = match server {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let text = |error: &dyn std::fmt::Display| error.to_string();
-    let name = Name::from_ascii(format!("{zone}.")).map_err(|error| text(&error))?;
+    let name = Name::from_ascii(format!("{zone}.")).map_err(|error| error.to_string())?;
     let mut query = Message::query();
     query.metadata.recursion_desired = true;
     let mut edns = Edns::new();
     edns.set_max_payload(1232);
     query.edns = Some(edns);
     query.add_query(Query::query(name, RecordType::DS));
-    let bytes = query.to_vec().map_err(|error| text(&error))?;
-    let socket = UdpSocket::bind(from).await.map_err(|error| text(&error))?;
-    socket.connect(server).await.map_err(|error| text(&error))?;
-    socket.send(&bytes).await.map_err(|error| text(&error))?;
-    let mut buffer = vec![0; MAX_ANSWER];
-    let heard = timeout(ANSWER_TIMEOUT, socket.recv(&mut buffer)).await;
-    let size = heard
-        .map_err(|_| format!("nothing within {}s", ANSWER_TIMEOUT.as_secs()))?
-        .map_err(|error| text(&error))?;
-    let answer = Message::from_vec(&buffer[..size]).map_err(|error| text(&error))?;
-    if answer.metadata.id != query.metadata.id {
-        return Err("an answer to another question".to_owned());
-    }
+    let answer = exchange(server, &query, ANSWER_TIMEOUT).await?;
     found_in(&answer, zone)
 }
 

@@ -6,7 +6,6 @@ use holdfast_sign::ds_digest;
 use super::message::{push_fixed, push_owner};
 use super::name::core_name;
 use super::zone::{Signers, Standing};
-use crate::compiled::wire_of;
 use crate::limits::HEADER;
 use crate::record::seconds;
 use crate::screen::Query;
@@ -37,7 +36,7 @@ pub(crate) fn answer(
     let name = wire[HEADER..query.name_end].to_ascii_lowercase();
     let Some(Standing::Signed(signed)) = signers.zone_of(&name) else { return false };
     let zone = answers.zones.get(&core_name(&name));
-    let Some(zone) = zone.filter(|zone| wire_of(&zone.zone.name) == name) else { return false };
+    let Some(zone) = zone.filter(|zone| zone.zone.name.to_wire() == name) else { return false };
     let signing = &zone.signing;
     let data: Vec<Vec<u8>> = match kind {
         DNSKEY => signing.keys.iter().map(|key| key.dnskey()).collect(),

@@ -7,7 +7,6 @@ use super::existence::{Existence, look, types_of};
 use super::name::{LONGEST, core_name, parent, upwards};
 use super::nsec3::{Chain, hash_of};
 use super::zone::ZoneSigner;
-use crate::compiled::wire_of;
 
 pub(super) const NSEC: u16 = 47;
 pub(super) const NSEC3: u16 = 50;
@@ -83,7 +82,7 @@ fn hashed(
         push(denied.name, denied.kind);
         return Some(proofs);
     }
-    let encloser = wire_of(&existence.encloser);
+    let encloser = existence.encloser.to_wire();
     let next_closer = upwards(denied.name).find(|name| parent(name) == encloser)?;
     if !denied.expanded {
         push(&encloser, None);
@@ -120,7 +119,7 @@ fn link(
 /// The closest encloser of a name that a wildcard stands in for; `None` for a name that exists.
 pub(super) fn expanded_from(answers: &Answers, apex: &DnsName, name: &[u8]) -> Option<Vec<u8>> {
     let existence = look(answers, apex, &core_name(name));
-    (!existence.exact).then(|| wire_of(&existence.encloser))
+    (!existence.exact).then(|| existence.encloser.to_wire())
 }
 
 /// Writes the bit map of types (RFC 4034, 4.1.2); they are sorted.

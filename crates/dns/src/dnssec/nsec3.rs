@@ -11,7 +11,6 @@ use holdfast_core::{DnsName, SharedMap};
 use ring::digest;
 
 use super::existence::is_below_cut;
-use crate::compiled::wire_of;
 
 pub(super) type Hash = [u8; 20];
 
@@ -36,7 +35,7 @@ impl Chain {
     /// The chain of a zone.
     pub(super) fn of(answers: &Answers, apex: &DnsName) -> Self {
         let mut chain = Self::default();
-        chain.0.insert(hash_of(&wire_of(apex)), apex.clone());
+        chain.0.insert(hash_of(&apex.to_wire()), apex.clone());
         let names = answers.names.iter_from(Bound::Included(apex)).map(|(name, _)| name);
         for name in names.take_while(|name| name.is_within(apex)) {
             chain.update(answers, apex, name);
@@ -48,7 +47,7 @@ impl Chain {
     pub(super) fn update(&mut self, answers: &Answers, apex: &DnsName, name: &DnsName) {
         let mut next = Some(name.clone());
         while let Some(here) = next.filter(|here| here != apex && here.is_within(apex)) {
-            let hash = hash_of(&wire_of(&here));
+            let hash = hash_of(&here.to_wire());
             if exists_within(answers, &here) && !is_below_cut(answers, apex, &here) {
                 self.0.insert(hash, here.clone());
             } else {

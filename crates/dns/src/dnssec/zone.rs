@@ -13,7 +13,6 @@ use holdfast_sign::SigningKey;
 
 use super::name::{core_name, upwards};
 use super::nsec3::Chain;
-use crate::compiled::wire_of;
 use crate::record::seconds;
 
 /// What signing takes beside the view.
@@ -77,7 +76,7 @@ impl Signers {
     ) -> Self {
         let signed = answers.zones.values().filter(|zone| !zone.signing.keys.is_empty());
         let zones = signed.map(|zone| {
-            let apex: Box<[u8]> = wire_of(&zone.zone.name).into();
+            let apex: Box<[u8]> = zone.zone.name.to_wire().into();
             let known = before.and_then(|(_, signers)| signers.zones.get(&apex));
             let standing = match ready(context, known, zone) {
                 Ok(signer) => Standing::Signed(Arc::new(Signed {
@@ -133,7 +132,7 @@ fn ready(
     };
     Ok(Arc::new(ZoneSigner {
         name: name.clone(),
-        apex: wire_of(name).into(),
+        apex: name.to_wire().into(),
         dnssec,
         source: zone.signing.keys.clone(),
         keys: zone.signing.keys.iter().map(open).collect::<Result<_, String>>()?,

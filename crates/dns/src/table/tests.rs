@@ -81,13 +81,13 @@ fn what_changes_at_a_name_touches_nothing_else() {
     new.zones.insert(name("example.test"), zone("example.test"));
     new.names.insert(h7.clone(), data(9, false));
     let next = Table::of(Some((&old, &table)), &new);
-    assert_eq!(unshared(&table, &next), (vec![wire_of(&h7)], 1));
+    assert_eq!(unshared(&table, &next), (vec![h7.to_wire()], 1));
 
     let mut newer = new.clone();
     newer.names.remove(&h7);
     let last = Table::of(Some((&new, &next)), &newer);
-    assert_eq!(unshared(&next, &last), (vec![wire_of(&h7)], 1));
-    assert!(last.node(&wire_of(&h7)).is_none());
+    assert_eq!(unshared(&next, &last), (vec![h7.to_wire()], 1));
+    assert!(last.node(&h7.to_wire()).is_none());
 }
 
 #[test]
@@ -95,18 +95,18 @@ fn names_above_the_last_name_go_with_it() {
     let mut old = view();
     old.names.insert(name("a.b.c.example.test"), data(1, false));
     let table = Table::of(None, &old);
-    let above = ["b.c.example.test", "c.example.test"].map(|text| wire_of(&name(text)));
+    let above = ["b.c.example.test", "c.example.test"].map(|text| name(text).to_wire());
     assert!(above.iter().all(|wire| table.node(wire).is_some()));
     let mut new = old.clone();
     new.names.remove(&name("a.b.c.example.test"));
     let next = Table::of(Some((&old, &table)), &new);
     assert!(above.iter().all(|wire| next.node(wire).is_none()));
-    assert!(next.node(&wire_of(&name("example.test"))).is_some(), "the apex stays");
+    assert!(next.node(&name("example.test").to_wire()).is_some(), "the apex stays");
 }
 
 fn told(table: &Table, owner: &str, kind: u16) -> Option<(ResponseCode, usize)> {
     let mut wire = vec![1, 2, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    wire.extend(wire_of(&name(owner)));
+    wire.extend(name(owner).to_wire());
     wire.extend([kind.to_be_bytes(), [0, 1]].as_flattened());
     let peer =
         Peer { address: (IpAddr::from([192, 0, 2, 1]), 4000).into(), transport: Transport::Udp };
@@ -146,11 +146,11 @@ fn plain_questions_are_answered_without_the_handler_and_others_are_not() {
 #[test]
 fn names_of_one_hash_are_kept_apart() {
     let table = Table::of(None, &view());
-    let (hash, known) = (7, wire_of(&name("h7.svc.example.test")));
+    let (hash, known) = (7, name("h7.svc.example.test").to_wire());
     let node = Node::compile(&view(), &name("h7.svc.example.test"), 0);
     let slot = Slot { hash, entry: Arc::new(Entry { name: known[..].into(), node }) };
     assert!(slot.is(hash, &known));
-    assert!(!slot.is(hash, &wire_of(&name("h8.svc.example.test"))));
+    assert!(!slot.is(hash, &name("h8.svc.example.test").to_wire()));
     let long = format!("{}.{}.example.test", "a".repeat(63), "b".repeat(63));
     let mut view = view();
     view.names.insert(name(&long), data(3, false));

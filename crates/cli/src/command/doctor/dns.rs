@@ -1,21 +1,20 @@
 //! Asks every member over UDP what its API says that it answers: the view of a resolver against the view of a client.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
 use holdfast_wire::pb::v1 as pb;
-use tokio::net::UdpSocket;
-use tokio::time::timeout;
 
 use super::Finding;
 use super::checks::answered;
 use crate::client::Client;
 use crate::command::dns::{dump, preview};
 use crate::context::split_address;
+use crate::dns_client::exchange;
 use crate::survey::{Member, Survey};
 use crate::words;
 
@@ -23,8 +22,6 @@ use crate::words;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a question is repeated: UDP loses packets, and an answer may just have moved.
 const ATTEMPTS: usize = 3;
-/// The longest answer over UDP.
-const MAX_ANSWER: usize = 4096;
 
 /// What is asked and may be answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -202,28 +199,12 @@ fn shown(told: &Told) -> String {
 }
 
 async fn ask(server: SocketAddr, question: &Question) -> Result<Told, String> {
-    let from: SocketAddr = match server {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let text = |error: &dyn std::fmt::Display| error.to_string();
-    let name = Name::from_ascii(format!("{}.", question.name)).map_err(|error| text(&error))?;
+    let name =
+        Name::from_ascii(format!("{}.", question.name)).map_err(|error| error.to_string())?;
     let kind = if question.kind == "AAAA" { RecordType::AAAA } else { RecordType::A };
     let mut query = Message::query();
     query.add_query(Query::query(name, kind));
-    let bytes = query.to_vec().map_err(|error| text(&error))?;
-    let socket = UdpSocket::bind(from).await.map_err(|error| text(&error))?;
-    socket.connect(server).await.map_err(|error| text(&error))?;
-    socket.send(&bytes).await.map_err(|error| text(&error))?;
-    let mut buffer = vec![0; MAX_ANSWER];
-    let heard = timeout(ANSWER_TIMEOUT, socket.recv(&mut buffer)).await;
-    let size = heard
-        .map_err(|_| format!("nothing within {}s", ANSWER_TIMEOUT.as_secs()))?
-        .map_err(|error| text(&error))?;
-    let answer = Message::from_vec(&buffer[..size]).map_err(|error| text(&error))?;
-    if answer.metadata.id != query.metadata.id {
-        return Err("an answer to another question".to_owned());
-    }
+    let answer = exchange(server, &query, ANSWER_TIMEOUT).await?;
     Ok(heard_of(&answer))
 }
 
@@ -252,6 +233,8 @@ fn code_word(code: ResponseCode) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::UdpSocket;
+
     use super::*;
 
     fn told_of(code: &str, data: &[&str]) -> Told {
@@ -321,7 +304,7 @@ mod tests {
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
         let server = socket.local_addr().expect("bound");
         let answering = tokio::spawn(async move {
-            let mut buffer = [0; MAX_ANSWER];
+            let mut buffer = [0; 512];
             let (size, from) = socket.recv_from(&mut buffer).await.expect("a question");
             let mut answer = Message::from_vec(&buffer[..size]).expect("DNS").into_response();
             let owner = answer.queries[0].name().clone();
