@@ -5,6 +5,7 @@
 //!   cluster: `holdfast agent` ×3, certificates by `holdfast ca`, the CLI, gRPC and DNS from a client's namespace
 //!   abuse: floods, slow connections, and good clients beside them
 //!   site: a web server whose manners a file decides  resolver: unbound, told where the zone is
+//!   recursor: unbound, BIND and Knot Resolver, which find the zone from a root down
 //! epilogue: audit verified on every node, equal heads, states and epochs, and the shared invariants
 //! ```
 //!
@@ -21,6 +22,7 @@ pub mod manifest;
 pub mod poll;
 pub mod process;
 pub mod python;
+pub mod recursor;
 pub mod resolver;
 pub mod scenario;
 pub mod secondary;

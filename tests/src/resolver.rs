@@ -10,7 +10,7 @@ use crate::dns;
 use crate::lab::{Host, Lab};
 use crate::manifest::ZONE;
 use crate::poll;
-use crate::process::{Process, must, run};
+use crate::process::{Process, must};
 
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 5);
 const START_LIMIT: Duration = Duration::from_secs(10);
@@ -18,8 +18,7 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 /// A running unbound.
 #[derive(Debug)]
 pub struct Resolver {
-    /// Where it is.
-    pub host: Host,
+    host: Host,
     _process: Process,
 }
 
@@ -59,12 +58,5 @@ impl Resolver {
         })
         .map_err(|error| error.context(crate::process::tail(&dir.join("unbound.log"))))?;
         Ok(resolver)
-    }
-
-    /// What `dig` on a machine beside it is told.
-    pub fn dig(&self, client: &Host, name: &str) -> Result<String> {
-        let mut command = client.command("dig");
-        command.args([&format!("@{ADDRESS}"), name, "A", "+short", "+tries=1", "+time=2"]);
-        Ok(run(&mut command)?.ok()?.trim().to_owned())
     }
 }

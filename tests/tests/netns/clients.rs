@@ -1,4 +1,4 @@
-//! Who uses the cluster: a resolver, a workload in another language, and a client that asks again and again.
+//! Who uses the API: a workload in another language, and a client that asks again and again.
 
 use std::time::Duration;
 
@@ -7,35 +7,12 @@ use holdfast_core::event::Event;
 use holdfast_tests::cluster::{Cluster, LIMIT};
 use holdfast_tests::epilogue::records_of;
 use holdfast_tests::python::Python;
-use holdfast_tests::resolver::Resolver;
-use holdfast_tests::scenario::{NAME, SHOP, bare_scenario};
+use holdfast_tests::scenario::{SHOP, bare_scenario};
 use holdfast_tests::{poll, scenario};
 use holdfast_wire::pb::v1 as pb;
 use holdfast_wire::pb::v1::registry_service_client::RegistryServiceClient;
 use rustix::process::Signal;
 use tonic::transport::Channel;
-
-#[test]
-fn unbound_follows_a_failover_and_a_dead_server() -> Result<()> {
-    scenario(|scene| {
-        let dir = scene.dir().to_path_buf();
-        let resolver = Resolver::start(&mut scene.lab, &dir, &scene.cluster.addresses())?;
-        let (eu, us) = (scene.eu.address().to_string(), scene.us.address().to_string());
-        let client = scene.cluster.client.clone();
-        let await_dig = |expected: &String| {
-            poll::until_equal("what dig is told through unbound", LIMIT, expected, || {
-                resolver.dig(&client, NAME)
-            })
-        };
-        await_dig(&eu)?;
-        scene.eu.kill()?;
-        await_dig(&us)?;
-        let leader = scene.cluster.leader()?;
-        scene.cluster.kill9(leader)?;
-        scene.eu.revive()?;
-        await_dig(&eu)
-    })
-}
 
 /// A service whose endpoints come by themselves and say themselves that they work.
 const BEATING: &str = "apiVersion: holdfast/v1

@@ -16,6 +16,7 @@ mod leaders;
 mod peers;
 mod policies;
 mod propagation;
+mod recursors;
 mod replacements;
 mod transfers;
 mod transports;
