@@ -12,6 +12,7 @@ mod clients;
 mod disks;
 mod endpoints;
 mod guide;
+mod kdig;
 mod leaders;
 mod peers;
 mod policies;
