@@ -19,6 +19,7 @@ pub mod dns;
 pub mod epilogue;
 pub mod lab;
 pub mod manifest;
+pub mod places;
 pub mod poll;
 pub mod process;
 pub mod python;

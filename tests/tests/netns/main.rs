@@ -19,5 +19,6 @@ mod policies;
 mod propagation;
 mod recursors;
 mod replacements;
+mod steering;
 mod transfers;
 mod transports;
