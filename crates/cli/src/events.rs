@@ -108,6 +108,17 @@ fn cluster_detail(event: &Event) -> String {
     match event {
         Event::ZoneApplied(e) => format!("{} ({})", e.zone, short(&e.digest)),
         Event::ZoneDeleted(e) => e.zone.clone(),
+        Event::ZoneCopied(e) => format!(
+            "{} serial {} from {}: {} records came, {} went ({})",
+            e.zone,
+            e.serial,
+            e.from,
+            e.added,
+            e.removed,
+            short(&e.digest)
+        ),
+        Event::ZoneStale(e) => format!("{}: the last copy is served on: {}", e.zone, e.problem),
+        Event::ZoneFresh(e) => e.zone.clone(),
         Event::TsigKeyApplied(e) => format!("{} ({})", e.key, e.algorithm),
         Event::TsigKeyRemoved(e) => e.key.clone(),
         Event::ZoneSigningChanged(e) => {

@@ -9,6 +9,7 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::copied::Fetched;
 use crate::id::{
     AgentId, AgentName, BootId, EndpointName, OverrideId, PoolName, RegionName, RequestId,
     ServiceId,
@@ -105,6 +106,24 @@ pub enum Command {
         zone: DnsName,
         /// What is asked.
         change: SigningChange,
+    },
+    /// Takes note of what the primary of a zone gave.
+    RecordZoneCopy {
+        /// The term of the leader that fetched it; older ones are refused.
+        term: u64,
+        /// The zone's apex.
+        zone: DnsName,
+        /// What was fetched.
+        fetched: Fetched,
+    },
+    /// Takes note of whether the primaries of a zone give it.
+    RecordZoneSource {
+        /// The term of the leader whose opinion this is; older ones are refused.
+        term: u64,
+        /// The zone's apex.
+        zone: DnsName,
+        /// Why they have not for long; `None` once they do.
+        problem: Option<String>,
     },
     /// Creates or replaces a service. `if_revision` 0 means "only create".
     ApplyService {
@@ -238,6 +257,8 @@ impl Command {
             Self::ApplyTsigKey { .. } => "apply_tsig_key",
             Self::RemoveTsigKey { .. } => "remove_tsig_key",
             Self::ChangeSigning { .. } => "change_signing",
+            Self::RecordZoneCopy { .. } => "record_zone_copy",
+            Self::RecordZoneSource { .. } => "record_zone_source",
             Self::ApplyService { .. } => "apply_service",
             Self::DeleteService { .. } => "delete_service",
             Self::RegisterEndpoint { .. } => "register_endpoint",

@@ -54,6 +54,33 @@ pub enum Event {
         /// Why it was done before its time; empty where it was not.
         reason: String,
     },
+    /// A zone was copied from a primary.
+    ZoneCopied {
+        /// Its apex.
+        zone: DnsName,
+        /// The primary.
+        from: String,
+        /// The primary's serial.
+        serial: u32,
+        /// How many records came.
+        added: u32,
+        /// How many went.
+        removed: u32,
+        /// SHA-256 over the canonical encoding of what was fetched, in hexadecimal.
+        digest: String,
+    },
+    /// The primaries of a zone have not given it for longer than its SOA allows; the last copy is served on.
+    ZoneStale {
+        /// Its apex.
+        zone: DnsName,
+        /// What the last attempt met.
+        problem: String,
+    },
+    /// The primaries of a zone that was stale give it again.
+    ZoneFresh {
+        /// Its apex.
+        zone: DnsName,
+    },
     /// A service was created or replaced.
     ServiceApplied {
         /// SHA-256 over its canonical encoding, in hexadecimal.
@@ -202,6 +229,9 @@ impl Event {
             Self::TsigKeyApplied { .. } => "tsig_key.applied",
             Self::TsigKeyRemoved { .. } => "tsig_key.removed",
             Self::ZoneSigningChanged { .. } => "zone.signing_changed",
+            Self::ZoneCopied { .. } => "zone.copied",
+            Self::ZoneStale { .. } => "zone.stale",
+            Self::ZoneFresh { .. } => "zone.fresh",
             Self::ServiceApplied { .. } => "service.applied",
             Self::ServiceDeleted => "service.deleted",
             Self::EndpointRegistered { .. } => "endpoint.registered",

@@ -20,6 +20,7 @@ extern crate alloc;
 pub mod answer;
 pub mod audit;
 pub mod command;
+pub mod copied;
 pub mod decision;
 pub mod event;
 pub mod explain;

@@ -6,6 +6,7 @@
 //! from after a restart without quorum.
 
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -13,6 +14,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::audit::Head;
+use crate::copied::Copied;
 use crate::decision::{Selection, Step};
 use crate::id::{
     AgentId, AgentName, BootId, CheckName, EndpointName, Epoch, GroupId, OverrideId, RegionName,
@@ -59,6 +61,8 @@ pub struct ZoneAnswers {
     pub serial: u32,
     /// TTL of negative answers: at most the declared one, and at most the smallest TTL of the zone's services.
     pub negative_ttl: Duration,
+    /// The SOA's MNAME.
+    pub mname: DnsName,
     /// The keys that sign it.
     pub signing: Signing,
 }
@@ -176,6 +180,15 @@ pub struct Agent {
     pub heard: Option<BootId>,
 }
 
+/// How a zone that comes from primaries stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyStatus {
+    /// The copy that is served.
+    pub copied: Option<Arc<Copied>>,
+    /// Why there has been no newer one for long.
+    pub stale: Option<String>,
+}
+
 /// What the world sees of the state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct View {
@@ -185,6 +198,8 @@ pub struct View {
     pub services: SharedMap<ServiceId, Arc<ServiceStatus>>,
     /// The zones as declared, with the log index of their last change.
     pub zones: SharedMap<DnsName, (Arc<Zone>, u64)>,
+    /// The zones that come from primaries, once they were copied or could not be for long.
+    pub copies: SharedMap<DnsName, Arc<CopyStatus>>,
     /// The agents.
     pub agents: Arc<BTreeMap<AgentId, Agent>>,
     /// The overrides in force.

@@ -56,6 +56,7 @@ fn zone(apex: &str) -> (DnsName, Arc<ZoneAnswers>) {
     (
         zone.name.clone(),
         Arc::new(ZoneAnswers {
+            mname: zone.mname().clone(),
             zone,
             serial: 7,
             negative_ttl: 5 * second,

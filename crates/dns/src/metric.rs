@@ -182,6 +182,7 @@ mod tests {
         };
         let answers = |zone| {
             Arc::new(ZoneAnswers {
+                mname: zone.mname().clone(),
                 zone,
                 serial: 0,
                 negative_ttl: Duration::ZERO,

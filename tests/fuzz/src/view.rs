@@ -30,6 +30,7 @@ fn zone(apex: &str) -> (DnsName, Arc<ZoneAnswers>) {
     (
         name(apex),
         Arc::new(ZoneAnswers {
+            mname: zone.mname().clone(),
             zone,
             serial: 7,
             negative_ttl: 5 * second,

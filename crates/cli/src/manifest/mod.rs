@@ -13,6 +13,7 @@ mod check;
 mod dnssec;
 pub(crate) mod duration;
 mod policy;
+mod primaries;
 mod service;
 mod text;
 mod transfer;

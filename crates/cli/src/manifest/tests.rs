@@ -505,3 +505,24 @@ fn steering_goes_there_and_back() {
         assert!(error.contains(problem), "{error}");
     }
 }
+
+#[test]
+fn a_zone_says_whence_it_comes_in_place_of_records() {
+    let secondary = "apiVersion: holdfast/v1\nkind: Zone\nmetadata: { name: example.test }\nspec:\n  \
+        primaries: { addresses: [192.0.2.9, \"[2001:db8::9]:5353\"], key: k.test }\n";
+    let manifests = yaml(secondary).unwrap_or_else(|e| panic!("{e}"));
+    let Manifest::Zone(zone) = &manifests[0] else { panic!("a service") };
+    let primaries = zone.primaries.as_ref().expect("it comes from elsewhere");
+    let from: Vec<String> = primaries.addresses.iter().map(ToString::to_string).collect();
+    assert_eq!(from, ["192.0.2.9:53", "[2001:db8::9]:5353"]);
+    let exported = export(&manifests, Format::Yaml).expect("exports");
+    assert_eq!(yaml(&exported).unwrap_or_else(|e| panic!("{e}\n{exported}")), manifests);
+    for (bad, why) in [
+        (format!("{ZONE}  primaries: {{ addresses: [192.0.2.9] }}\n"), "come from there"),
+        (secondary.replace("192.0.2.9", "ns1.test"), "is no address"),
+        (secondary.replace("[192.0.2.9, \"[2001:db8::9]:5353\"]", "[]"), "1 to 8 servers"),
+    ] {
+        let error = yaml(&bad).expect_err(why).to_string();
+        assert!(error.contains(why), "{error}");
+    }
+}

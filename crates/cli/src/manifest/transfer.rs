@@ -29,7 +29,7 @@ impl From<PrefixForm> for String {
 /// A server's address.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-struct ServerForm(SocketAddr);
+pub(super) struct ServerForm(pub(super) SocketAddr);
 
 impl TryFrom<String> for ServerForm {
     type Error = String;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dnssec::DnssecForm;
 use super::duration::Span;
+use super::primaries::PrimariesForm;
 use super::transfer::TransferForm;
 use crate::known_types::KnownTypes;
 
@@ -32,6 +33,8 @@ pub(super) struct ZoneForm {
     soa: SoaForm,
     #[serde(default = "default_ttl")]
     ttl: Span,
+    /// None where the zone comes from primaries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     name_servers: Vec<NameServerForm>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     records: Vec<RecordForm>,
@@ -39,6 +42,8 @@ pub(super) struct ZoneForm {
     transfer: Option<TransferForm>,
     #[serde(default, skip_serializing_if = "is_false")]
     client_subnet: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    primaries: Option<PrimariesForm>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dnssec: Option<DnssecForm>,
 }
@@ -172,6 +177,7 @@ impl ZoneForm {
             transfer: self.transfer.map(Into::into).unwrap_or_default(),
             client_subnet: self.client_subnet,
             dnssec: self.dnssec.map(Into::into),
+            primaries: self.primaries.map(Into::into),
             ..Zone::new(
                 name,
                 Soa {
@@ -215,6 +221,7 @@ impl From<&Zone> for ZoneForm {
             transfer: TransferForm::of(&zone.transfer),
             client_subnet: zone.client_subnet,
             dnssec: zone.dnssec.as_ref().map(Into::into),
+            primaries: zone.primaries.as_ref().map(Into::into),
         }
     }
 }

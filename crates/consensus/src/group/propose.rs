@@ -114,6 +114,8 @@ pub(crate) fn is_mutation(command: &Command) -> bool {
         Command::RecordObservations(_)
         | Command::RecordHeartbeats { .. }
         | Command::RecordConvergence { .. }
+        | Command::RecordZoneCopy { .. }
+        | Command::RecordZoneSource { .. }
         | Command::SilenceObserver { .. }
         | Command::BeginTerm { .. }
         | Command::AdvanceTime => false,

@@ -61,7 +61,7 @@ pub enum AnswerData {
     Record(RecordData),
     /// The start of authority of a zone.
     Soa {
-        /// The first name server.
+        /// The server that the zone comes from (MNAME).
         primary: DnsName,
         /// The declared fields.
         soa: Soa,
@@ -131,7 +131,7 @@ fn soa_record(zone: &ZoneAnswers, ttl: Duration) -> AnswerRecord {
         name: apex.name.clone(),
         ttl,
         data: AnswerData::Soa {
-            primary: apex.name_servers.first().map_or(&apex.name, |server| &server.name).clone(),
+            primary: zone.mname.clone(),
             soa: apex.soa.clone(),
             serial: zone.serial,
             minimum: zone.negative_ttl,

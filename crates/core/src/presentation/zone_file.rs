@@ -271,7 +271,7 @@ pub fn write_zone_file(zone: &Zone, serial: u32) -> String {
         let (owner, ttl) = (absolute(owner), ttl.as_secs());
         writeln!(text, "{comment}{owner} {ttl} IN {kind} {data}").expect("a String takes any text");
     };
-    let primary = zone.name_servers.first().map_or(&zone.name, |server| &server.name);
+    let primary = zone.mname();
     let soa = format!(
         "{} {} {serial} {} {} {} {}",
         absolute(primary),

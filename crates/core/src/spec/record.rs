@@ -9,7 +9,7 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -217,6 +217,15 @@ impl RecordData {
             Self::Svcb(binding) | Self::Https(binding) => binding.validate(),
             Self::Other { kind, .. } => validate_other(*kind),
             _ => Ok(()),
+        }
+    }
+}
+
+impl From<IpAddr> for RecordData {
+    fn from(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(ip) => Self::A(ip),
+            IpAddr::V6(ip) => Self::Aaaa(ip),
         }
     }
 }

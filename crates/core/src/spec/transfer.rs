@@ -120,7 +120,8 @@ fn few(field: &str, count: usize) -> Result<(), SpecError> {
     if count <= MAX_PARTS { Ok(()) } else { Err(spec_error(field, format!("at most {MAX_PARTS}"))) }
 }
 
-fn reachable(
+/// Says whether messages can be sent to these.
+pub(super) fn reachable(
     field: &str,
     addresses: impl IntoIterator<Item = SocketAddr>,
 ) -> Result<(), SpecError> {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bounds::{LONGEST_TTL, within};
 use super::owners::Owners;
-use super::{Dnssec, Record, SpecError, Transfer, spec_error};
+use super::{Dnssec, Primaries, Record, SpecError, Transfer, spec_error};
 use crate::name::DnsName;
 
 /// The timing fields of a zone's SOA record (RFC 1035, 3.3.13). The serial is the log index of the last change.
@@ -43,7 +43,7 @@ pub struct Zone {
     pub name: DnsName,
     /// The SOA's fields.
     pub soa: Soa,
-    /// Its name servers; at least one. The first is the SOA's MNAME.
+    /// Its name servers; at least one, none where the zone comes from primaries. The first is the SOA's MNAME.
     pub name_servers: Vec<NameServer>,
     /// TTL of SOA, NS and glue; at most 1 day.
     pub ttl: Duration,
@@ -55,6 +55,8 @@ pub struct Zone {
     pub transfer: Transfer,
     /// How it is signed, once it has keys.
     pub dnssec: Option<Dnssec>,
+    /// The servers that it is copied from, with its SOA, name servers and records.
+    pub primaries: Option<Primaries>,
 }
 
 impl Zone {
@@ -72,13 +74,23 @@ impl Zone {
             client_subnet: false,
             transfer: Transfer::default(),
             dnssec: None,
+            primaries: None,
         }
+    }
+
+    /// The SOA's MNAME: the first name server.
+    pub fn mname(&self) -> &DnsName {
+        self.name_servers.first().map_or(&self.name, |server| &server.name)
     }
 
     /// Says whether this zone is possible. Errors: the first field that is not, with what would be right.
     pub fn validate(&self) -> Result<(), SpecError> {
-        if self.name_servers.is_empty() {
-            return Err(spec_error("name_servers", "a zone needs at least one"));
+        match &self.primaries {
+            Some(primaries) => primaries.validate(self)?,
+            None if self.name_servers.is_empty() => {
+                return Err(spec_error("name_servers", "a zone needs at least one"));
+            }
+            None => {}
         }
         if self.name.as_str().starts_with('*') {
             return Err(spec_error("name", "a zone has a name of its own, not a wildcard"));
@@ -102,6 +114,11 @@ impl Zone {
                 ));
             }
         }
+        self.validate_records()
+    }
+
+    /// Says whether the records can stand together; all that is asked of what a primary gives.
+    pub(crate) fn validate_records(&self) -> Result<(), SpecError> {
         if self.records.len() > Self::MAX_RECORDS {
             return Err(spec_error("records", format!("at most {}", Self::MAX_RECORDS)));
         }

@@ -181,7 +181,7 @@ impl State {
 
     /// What the world sees; shares whatever has not changed since the last call.
     pub fn view(&mut self) -> Arc<View> {
-        self.published.refresh(&self.data)
+        self.published.refresh(&self.data, &self.names)
     }
 
     /// Applies the entry at `index`. Total: a bad command yields a replicated rejection. Time never goes back, an
@@ -219,6 +219,12 @@ impl State {
             Command::ApplyTsigKey { name, key } => self.apply_tsig_key(work, name, key),
             Command::RemoveTsigKey { name } => self.remove_tsig_key(work, name),
             Command::ChangeSigning { zone, change } => self.change_signing(work, zone, change),
+            Command::RecordZoneCopy { term, zone, fetched } => {
+                self.record_zone_copy(work, *term, zone, fetched)
+            }
+            Command::RecordZoneSource { term, zone, problem } => {
+                self.record_zone_source(work, *term, zone, problem.as_deref())
+            }
             Command::ApplyService { service, if_revision } => {
                 self.apply_service(work, service, *if_revision)
             }

@@ -9,19 +9,20 @@ use core::time::Duration;
 
 use self::service_names::{address_data, names_of_service};
 use super::judge::{evidence_of, is_heartbeat, tally_of};
-use super::{ServiceState, Snapshot, ZoneState};
+use super::{Owner, ServiceState, Snapshot, ZoneState};
 use crate::id::{Epoch, ServiceId};
 use crate::name::DnsName;
 use crate::quorum::Verdict;
 use crate::shared_map::SharedMap;
 use crate::spec::{Address, RecordData, Zone};
 use crate::view::{
-    Answers, CheckStatus, EndpointStatus, NameAnswers, Pick, RecordSet, ServiceStatus, View,
-    ZoneAnswers,
+    Answers, CheckStatus, CopyStatus, EndpointStatus, NameAnswers, Pick, RecordSet, ServiceStatus,
+    View, ZoneAnswers,
 };
 
 type Services = SharedMap<ServiceId, Arc<ServiceStatus>>;
 type Zones = SharedMap<DnsName, (Arc<Zone>, u64)>;
+type Names = BTreeMap<DnsName, Owner>;
 
 /// What was published last, and what has changed since.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +30,8 @@ pub(super) struct Published {
     view: Arc<View>,
     services: BTreeSet<ServiceId>,
     zones: BTreeSet<DnsName>,
+    /// Those of `zones` whose static records are others than before, or at names that are a service's.
+    records: BTreeSet<DnsName>,
     orders: bool,
     agents: bool,
     /// The names that each service, and each zone, contributes at present.
@@ -84,6 +87,11 @@ impl Published {
         self.zones.insert(zone.clone());
     }
 
+    pub(super) fn mark_records(&mut self, zone: &DnsName) {
+        self.zones.insert(zone.clone());
+        self.records.insert(zone.clone());
+    }
+
     pub(super) fn mark_orders(&mut self) {
         self.orders = true;
     }
@@ -95,15 +103,17 @@ impl Published {
     pub(super) fn mark_all(&mut self, data: &Snapshot) {
         self.services.extend(data.services.keys().cloned());
         self.zones.extend(data.zones.keys().cloned());
+        self.records.extend(data.zones.keys().cloned());
         self.orders = true;
         self.agents = true;
     }
 
-    pub(super) fn refresh(&mut self, data: &Snapshot) -> Arc<View> {
+    pub(super) fn refresh(&mut self, data: &Snapshot, owners: &Names) -> Arc<View> {
         let mut answers = self.view.answers.as_ref().clone();
         let mut renaming = Renaming::default();
         let services = self.refresh_services(data, &mut renaming);
-        let zones = self.refresh_zones(data, &mut answers, &mut renaming);
+        let copies = self.refresh_copies(data);
+        let zones = self.refresh_zones((data, owners), &mut answers, &mut renaming);
         renaming.carry_out(&mut answers);
         answers.group = data.group;
         answers.generation = data.generation;
@@ -116,6 +126,7 @@ impl Published {
             answers: Arc::new(answers),
             services,
             zones,
+            copies,
             agents: renewed(&self.view.agents, core::mem::take(&mut self.agents), agents),
             overrides: renewed(&self.view.overrides, core::mem::take(&mut self.orders), overrides),
             pause: data.pause.clone(),
@@ -149,29 +160,59 @@ impl Published {
         services
     }
 
+    fn refresh_copies(&self, data: &Snapshot) -> SharedMap<DnsName, Arc<CopyStatus>> {
+        let mut copies = self.view.copies.clone();
+        for apex in &self.zones {
+            let state = data.zones.get(apex).filter(|state| state.zone.primaries.is_some());
+            let status = state.map(|state| CopyStatus {
+                copied: state.copied.clone(),
+                stale: state.stale.clone(),
+            });
+            match status {
+                Some(status) => drop(copies.insert(apex.clone(), Arc::new(status))),
+                None => drop(copies.remove(apex)),
+            }
+        }
+        copies
+    }
+
     fn refresh_zones(
         &mut self,
-        data: &Snapshot,
+        (data, owners): (&Snapshot, &Names),
         answers: &mut Answers,
         renaming: &mut Renaming,
     ) -> Zones {
         let mut zones = self.view.zones.clone();
+        let records = core::mem::take(&mut self.records);
         for apex in core::mem::take(&mut self.zones) {
-            let Some(state) = data.zones.get(&apex) else {
+            let state = data.zones.get(&apex);
+            let served = state.and_then(|state| Some((state, state.served()?)));
+            if records.contains(&apex) {
                 let old = self.static_names.remove(&apex).unwrap_or_default();
-                renaming.replace(&self.view.answers, old, Vec::new());
-                answers.zones.remove(&apex);
-                zones.remove(&apex);
-                continue;
-            };
-            if zones.get(&apex).map(|(_, revision)| *revision) != Some(state.revision) {
-                let old = self.static_names.remove(&apex).unwrap_or_default();
-                let new = renaming.replace(&self.view.answers, old, static_names(&state.zone));
+                let names = served.map(|(_, zone)| static_names(zone, owners)).unwrap_or_default();
+                let new = renaming.replace(&self.view.answers, old, names);
                 self.static_names.insert(apex.clone(), new);
-                zones.insert(apex.clone(), (state.zone.clone(), state.revision));
             }
-            let smallest = self.ttls.get(&apex).and_then(|ttls| ttls.keys().next().copied());
-            answers.zones.insert(apex, Arc::new(zone_answers(state, smallest)));
+            match served {
+                Some((state, zone)) => {
+                    let smallest =
+                        self.ttls.get(&apex).and_then(|ttls| ttls.keys().next().copied());
+                    let zone = zone_answers(state, zone, smallest);
+                    answers.zones.insert(apex.clone(), Arc::new(zone));
+                }
+                None => drop(answers.zones.remove(&apex)),
+            }
+            match state {
+                Some(state) => {
+                    if zones.get(&apex).map(|(_, revision)| *revision) != Some(state.revision) {
+                        zones.insert(apex, (state.zone.clone(), state.revision));
+                    }
+                }
+                None => {
+                    self.static_names.remove(&apex);
+                    zones.remove(&apex);
+                }
+            }
         }
         zones
     }
@@ -226,23 +267,29 @@ fn renewed<K, V>(
     if changed { Arc::new(new()) } else { old.clone() }
 }
 
-fn zone_answers(state: &ZoneState, smallest_ttl: Option<Duration>) -> ZoneAnswers {
+fn zone_answers(state: &ZoneState, zone: &Zone, smallest_ttl: Option<Duration>) -> ZoneAnswers {
     // Field by field: a clone would copy every static record only to drop it.
-    let Zone { name, soa, name_servers, ttl, records: _, client_subnet, transfer, dnssec } =
-        state.zone.as_ref();
+    let Zone { name, soa, name_servers, ttl, .. } = zone;
+    let Zone { client_subnet, transfer, dnssec, primaries, .. } = state.zone.as_ref();
     let zone = Zone {
         client_subnet: *client_subnet,
         transfer: transfer.clone(),
         dnssec: dnssec.clone(),
+        primaries: primaries.clone(),
         ..Zone::new(name.clone(), soa.clone(), name_servers.clone(), *ttl)
     };
     let negative_ttl = zone.soa.negative_ttl.min(smallest_ttl.unwrap_or(zone.soa.negative_ttl));
     // Serial arithmetic (RFC 1982) wants 32 bits that grow.
     let serial = (state.touched & 0xffff_ffff) as u32;
-    ZoneAnswers { negative_ttl, serial, zone, signing: state.signing.clone() }
+    let mname = match (&zone.primaries, &state.copied) {
+        (Some(_), Some(copied)) => copied.mname.clone(),
+        _ => zone.mname().clone(),
+    };
+    ZoneAnswers { negative_ttl, serial, mname, zone, signing: state.signing.clone() }
 }
 
-fn static_names(zone: &Zone) -> Vec<(DnsName, NameAnswers)> {
+/// The names of a zone's static records but those that a service has.
+fn static_names(zone: &Zone, owners: &Names) -> Vec<(DnsName, NameAnswers)> {
     let mut names: BTreeMap<DnsName, Vec<RecordSet>> = BTreeMap::new();
     for record in &zone.records {
         add(names.entry(record.name.clone()).or_default(), record.ttl, record.data.clone());
@@ -255,6 +302,7 @@ fn static_names(zone: &Zone) -> Vec<(DnsName, NameAnswers)> {
     }
     names
         .into_iter()
+        .filter(|(name, _)| !matches!(owners.get(name), Some(Owner::Service(_))))
         .map(|(name, sets)| {
             (name, NameAnswers { service: None, epoch: Epoch(0), refused: false, sets })
         })

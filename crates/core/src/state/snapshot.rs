@@ -5,6 +5,7 @@
 //! which a snapshot is written, so that making the copy holds nobody up.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::Head;
 use crate::command::Outcome;
+use crate::copied::Copied;
 use crate::decision::{Selection, Step};
 use crate::id::{
     AgentId, BootId, CheckName, EndpointName, Epoch, GroupId, OverrideId, RequestId, ServiceId,
@@ -99,6 +101,32 @@ pub struct ZoneState {
     pub touched: u64,
     /// The keys that sign it.
     pub signing: Signing,
+    /// What was copied of it, where it comes from primaries.
+    pub copied: Option<Arc<Copied>>,
+    /// Why its primaries give no newer copy, where they have not for long.
+    pub stale: Option<String>,
+}
+
+impl ZoneState {
+    /// A zone as it is declared, before anything else is known of it.
+    pub fn new(zone: Zone, index: u64) -> Self {
+        Self {
+            zone: Arc::new(zone),
+            revision: index,
+            touched: index,
+            signing: Signing::default(),
+            copied: None,
+            stale: None,
+        }
+    }
+
+    /// The zone whose records are served: as declared or as copied; `None` until it was copied once.
+    pub fn served(&self) -> Option<&Arc<Zone>> {
+        match &self.zone.primaries {
+            None => Some(&self.zone),
+            Some(_) => self.copied.as_ref().map(|copied| &copied.zone),
+        }
+    }
 }
 
 /// A service.

@@ -131,6 +131,9 @@ pub(crate) fn record(view: &View, record: &Record) -> Option<String> {
         | Event::AgentAdmitted { .. }
         | Event::SettingsChanged
         | Event::TtlChanged { .. }
+        | Event::ZoneCopied { .. }
+        | Event::ZoneStale { .. }
+        | Event::ZoneFresh { .. }
         | Event::CommandRefused { .. } => return None,
     })
 }

@@ -24,6 +24,7 @@ fn view(index: u64) -> Arc<Answers> {
     };
     let zone = Zone::new(name("test"), soa, vec![], second);
     let zone = Arc::new(ZoneAnswers {
+        mname: zone.mname().clone(),
         zone,
         serial: 1,
         negative_ttl: second,

@@ -32,6 +32,7 @@ fn zone(apex: &str) -> Arc<ZoneAnswers> {
     };
     let zone = Declared::new(name(apex), soa, vec![], Duration::ZERO);
     Arc::new(ZoneAnswers {
+        mname: zone.mname().clone(),
         zone,
         serial: 0,
         negative_ttl: Duration::ZERO,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use holdfast_core::DnsName;
 use holdfast_core::answer::AnswerRecord;
+use holdfast_core::copied::is_newer;
 use holdfast_core::view::{Answers, ZoneAnswers};
 
 use super::delta::Delta;
@@ -51,9 +52,4 @@ impl Outgoing {
             }
         }
     }
-}
-
-/// Whether a serial is newer than another (RFC 1982, 3.2).
-pub(crate) fn is_newer(serial: u32, than: u32) -> bool {
-    serial != than && serial.wrapping_sub(than) < 1 << 31
 }

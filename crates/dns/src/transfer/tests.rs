@@ -68,7 +68,13 @@ fn zone(serial: u32) -> Arc<ZoneAnswers> {
     };
     let zone = Zone::new(name("example.test"), soa, vec![server], 300 * second);
     let zone = Zone { transfer, ..zone };
-    Arc::new(ZoneAnswers { zone, serial, negative_ttl: 5 * second, signing: Default::default() })
+    Arc::new(ZoneAnswers {
+        mname: zone.mname().clone(),
+        zone,
+        serial,
+        negative_ttl: 5 * second,
+        signing: Default::default(),
+    })
 }
 
 fn a(last: u8) -> RecordData {

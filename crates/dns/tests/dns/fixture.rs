@@ -28,7 +28,13 @@ pub(crate) fn zone() -> Arc<ZoneAnswers> {
     };
     let server = NameServer { name: name("ns1.example.test"), addresses: vec![] };
     let zone = Zone::new(name("example.test"), soa, vec![server], 300 * second);
-    Arc::new(ZoneAnswers { zone, serial: 7, negative_ttl: 5 * second, signing: Default::default() })
+    Arc::new(ZoneAnswers {
+        mname: zone.mname().clone(),
+        zone,
+        serial: 7,
+        negative_ttl: 5 * second,
+        signing: Default::default(),
+    })
 }
 
 pub(crate) fn a(last: u8) -> RecordData {

@@ -96,7 +96,7 @@ impl Convert for Event {
     }
 }
 
-/// The message of a fact about services; the others are in [`to_group_kind`].
+/// The message of a fact about services; the others are in [`to_zone_kind`] and [`to_group_kind`].
 fn to_kind(event: &Event) -> Kind {
     match event {
         Event::ServiceApplied { digest } => {
@@ -151,11 +151,12 @@ fn to_kind(event: &Event) -> Kind {
             forgotten_at_ms: forgotten_at.0,
         }),
         Event::FailoverConverged(convergence) => Kind::FailoverConverged(convergence.to_proto()),
-        _ => to_group_kind(event),
+        _ => to_zone_kind(event),
     }
 }
 
-fn to_group_kind(event: &Event) -> Kind {
+/// The message of a fact about zones and their keys.
+fn to_zone_kind(event: &Event) -> Kind {
     match event {
         Event::ZoneApplied { zone, digest } => {
             Kind::ZoneApplied(pb::ZoneApplied { zone: zone.to_string(), digest: digest.clone() })
@@ -163,6 +164,20 @@ fn to_group_kind(event: &Event) -> Kind {
         Event::ZoneDeleted { zone } => {
             Kind::ZoneDeleted(pb::ZoneDeleted { zone: zone.to_string() })
         }
+        Event::ZoneCopied { zone, from, serial, added, removed, digest } => {
+            Kind::ZoneCopied(pb::ZoneCopied {
+                zone: zone.to_string(),
+                from: from.clone(),
+                serial: *serial,
+                added: *added,
+                removed: *removed,
+                digest: digest.clone(),
+            })
+        }
+        Event::ZoneStale { zone, problem } => {
+            Kind::ZoneStale(pb::ZoneStale { zone: zone.to_string(), problem: problem.clone() })
+        }
+        Event::ZoneFresh { zone } => Kind::ZoneFresh(pb::ZoneFresh { zone: zone.to_string() }),
         Event::TsigKeyApplied { key, algorithm } => Kind::TsigKeyApplied(pb::TsigKeyApplied {
             key: key.to_string(),
             algorithm: algorithm.clone(),
@@ -178,6 +193,12 @@ fn to_group_kind(event: &Event) -> Kind {
                 reason: reason.clone(),
             })
         }
+        _ => to_group_kind(event),
+    }
+}
+
+fn to_group_kind(event: &Event) -> Kind {
+    match event {
         Event::AutomationPaused(pause) => Kind::AutomationPaused(pause.to_proto()),
         Event::AutomationResumed { by, reason } => {
             let (by, reason) = (by.clone(), reason.clone());
@@ -218,11 +239,22 @@ fn to_group_kind(event: &Event) -> Kind {
         | Event::OverrideSet(_)
         | Event::OverrideEnded { .. }
         | Event::TtlChanged { .. }
-        | Event::FailoverConverged(_) => unreachable!("to_kind handles facts about services"),
+        | Event::ZoneApplied { .. }
+        | Event::ZoneDeleted { .. }
+        | Event::ZoneSigningChanged { .. }
+        | Event::ZoneCopied { .. }
+        | Event::ZoneStale { .. }
+        | Event::ZoneFresh { .. }
+        | Event::TsigKeyApplied { .. }
+        | Event::TsigKeyRemoved { .. }
+        | Event::FailoverConverged(_) => {
+            unreachable!("to_kind and to_zone_kind handle facts about services and zones")
+        }
     }
 }
 
-/// The fact about services that a message holds; the others are in [`from_group_kind`].
+/// The fact about services that a message holds; the others are in [`from_zone_kind`]
+/// and [`from_group_kind`].
 fn from_kind(kind: Kind) -> Result<Event, DecodeError> {
     match kind {
         Kind::ServiceApplied(e) => Ok(Event::ServiceApplied { digest: e.digest }),
@@ -268,16 +300,29 @@ fn from_kind(kind: Kind) -> Result<Event, DecodeError> {
         Kind::FailoverConverged(convergence) => {
             Convergence::from_proto(convergence).map(Event::FailoverConverged)
         }
-        other => from_group_kind(other),
+        other => from_zone_kind(other),
     }
 }
 
-fn from_group_kind(kind: Kind) -> Result<Event, DecodeError> {
+/// The fact about zones and their keys that a message holds.
+fn from_zone_kind(kind: Kind) -> Result<Event, DecodeError> {
     match kind {
         Kind::ZoneApplied(e) => {
             Ok(Event::ZoneApplied { zone: parse("zone", &e.zone)?, digest: e.digest })
         }
         Kind::ZoneDeleted(e) => Ok(Event::ZoneDeleted { zone: parse("zone", &e.zone)? }),
+        Kind::ZoneCopied(e) => Ok(Event::ZoneCopied {
+            zone: parse("zone", &e.zone)?,
+            from: e.from,
+            serial: e.serial,
+            added: e.added,
+            removed: e.removed,
+            digest: e.digest,
+        }),
+        Kind::ZoneStale(e) => {
+            Ok(Event::ZoneStale { zone: parse("zone", &e.zone)?, problem: e.problem })
+        }
+        Kind::ZoneFresh(e) => Ok(Event::ZoneFresh { zone: parse("zone", &e.zone)? }),
         Kind::TsigKeyApplied(e) => {
             Ok(Event::TsigKeyApplied { key: parse("key", &e.key)?, algorithm: e.algorithm })
         }
@@ -288,6 +333,12 @@ fn from_group_kind(kind: Kind) -> Result<Event, DecodeError> {
             tags: e.tags.into_iter().map(|tag| narrow("tags", tag)).collect::<Result<_, _>>()?,
             reason: e.reason,
         }),
+        other => from_group_kind(other),
+    }
+}
+
+fn from_group_kind(kind: Kind) -> Result<Event, DecodeError> {
+    match kind {
         Kind::AutomationPaused(pause) => Pause::from_proto(pause).map(Event::AutomationPaused),
         Kind::AutomationResumed(e) => Ok(Event::AutomationResumed { by: e.by, reason: e.reason }),
         Kind::AgentAdmitted(e) => {
@@ -316,6 +367,16 @@ fn from_group_kind(kind: Kind) -> Result<Event, DecodeError> {
         | Kind::OverrideSet(_)
         | Kind::OverrideEnded(_)
         | Kind::TtlChanged(_)
-        | Kind::FailoverConverged(_) => unreachable!("from_kind handles facts about services"),
+        | Kind::ZoneApplied(_)
+        | Kind::ZoneDeleted(_)
+        | Kind::ZoneSigningChanged(_)
+        | Kind::ZoneCopied(_)
+        | Kind::ZoneStale(_)
+        | Kind::ZoneFresh(_)
+        | Kind::TsigKeyApplied(_)
+        | Kind::TsigKeyRemoved(_)
+        | Kind::FailoverConverged(_) => {
+            unreachable!("from_kind and from_zone_kind handle facts about services and zones")
+        }
     }
 }

@@ -122,6 +122,20 @@ fn to_group_kind(command: &Command) -> Kind {
                 convergence: Some(convergence.to_proto()),
             })
         }
+        Command::RecordZoneCopy { term, zone, fetched } => {
+            Kind::RecordZoneCopy(pb::RecordZoneCopy {
+                term: *term,
+                zone: zone.to_string(),
+                fetched: Some(fetched.to_proto()),
+            })
+        }
+        Command::RecordZoneSource { term, zone, problem } => {
+            Kind::RecordZoneSource(pb::RecordZoneSource {
+                term: *term,
+                zone: zone.to_string(),
+                problem: problem.clone(),
+            })
+        }
         Command::SilenceObserver { term, agent, boot } => {
             Kind::SilenceObserver(pb::SilenceObserver { term: *term, agent: agent.0, boot: boot.0 })
         }
@@ -232,6 +246,16 @@ fn decode_group(kind: Kind) -> Result<Command, DecodeError> {
             service: parse("service", &proto.service)?,
             convergence: required("convergence", proto.convergence)?,
         }),
+        Kind::RecordZoneCopy(proto) => Ok(Command::RecordZoneCopy {
+            term: proto.term,
+            zone: parse("zone", &proto.zone)?,
+            fetched: required("fetched", proto.fetched)?,
+        }),
+        Kind::RecordZoneSource(proto) => Ok(Command::RecordZoneSource {
+            term: proto.term,
+            zone: parse("zone", &proto.zone)?,
+            problem: proto.problem,
+        }),
         Kind::SilenceObserver(pb::SilenceObserver { term, agent, boot }) => {
             Ok(Command::SilenceObserver { term, agent: AgentId(agent), boot: BootId(boot) })
         }
@@ -281,6 +305,8 @@ fn label(kind: &Kind) -> &'static str {
         Kind::RecordObservations(_) => "record_observations",
         Kind::RecordHeartbeats(_) => "record_heartbeats",
         Kind::RecordConvergence(_) => "record_convergence",
+        Kind::RecordZoneCopy(_) => "record_zone_copy",
+        Kind::RecordZoneSource(_) => "record_zone_source",
         Kind::SilenceObserver(_) => "silence_observer",
         Kind::SetOverride(_) => "set_override",
         Kind::ClearOverride(_) => "clear_override",

@@ -8,6 +8,7 @@ mod audit;
 mod check;
 mod command;
 mod convergence;
+mod copied;
 mod membership;
 mod observation;
 mod orders;

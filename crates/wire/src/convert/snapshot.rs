@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use holdfast_core::command::Outcome;
+use holdfast_core::copied::Copied;
 use holdfast_core::observation::Target;
 use holdfast_core::selection::{Admission, Automatic};
 use holdfast_core::state::{
@@ -133,6 +134,8 @@ fn zone(state: &ZoneState) -> pb::ZoneState {
         revision: state.revision,
         touched: state.touched,
         signing: Some(state.signing.to_proto()),
+        copied: state.copied.as_ref().map(|copied| copied.to_proto()),
+        stale: state.stale.clone(),
     }
 }
 
@@ -140,11 +143,13 @@ fn from_zone(proto: pb::ZoneState) -> Result<(holdfast_core::DnsName, ZoneState)
     let zone: holdfast_core::spec::Zone = required("zone", proto.zone)?;
     let name = zone.name.clone();
     let signing = optional("signing", proto.signing)?.unwrap_or_default();
+    let copied: Option<Copied> = optional("copied", proto.copied)?;
     let state = ZoneState {
-        zone: Arc::new(zone),
-        revision: proto.revision,
         touched: proto.touched,
         signing,
+        copied: copied.map(Arc::new),
+        stale: proto.stale,
+        ..ZoneState::new(zone, proto.revision)
     };
     Ok((name, state))
 }

@@ -20,6 +20,7 @@ impl Convert for Zone {
             client_subnet: self.client_subnet,
             transfer: (self.transfer != Transfer::default()).then(|| self.transfer.to_proto()),
             dnssec: self.dnssec.as_ref().map(Convert::to_proto),
+            primaries: self.primaries.as_ref().map(Convert::to_proto),
         }
     }
 
@@ -33,6 +34,7 @@ impl Convert for Zone {
             client_subnet: proto.client_subnet,
             transfer: optional("transfer", proto.transfer)?.unwrap_or_default(),
             dnssec: optional("dnssec", proto.dnssec)?,
+            primaries: optional("primaries", proto.primaries)?,
         })
     }
 }

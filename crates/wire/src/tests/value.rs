@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use holdfast_core::audit::{Content, Head, Record as AuditRecord};
+use holdfast_core::copied::Fetched;
 use holdfast_core::decision::{Basis, BlockReason, Cause, Selection, Served};
 use holdfast_core::event::Event;
 use holdfast_core::membership::{Member, MembershipChange};
@@ -338,17 +339,43 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn primaries()(addresses in vec(socket_addr(), 0..3), key in of(dns_name())) -> Primaries {
+        Primaries { addresses, key }
+    }
+}
+
+fn records() -> impl Strategy<Value = Vec<Record>> {
+    let record = (dns_name(), ms(), record_data().boxed());
+    vec(record.prop_map(|(name, ttl, data)| Record { name, ttl, data }), 0..4)
+}
+
+prop_compose! {
+    fn soa()(mailbox in dns_name(), refresh in ms(), retry in ms(), expire in ms(), negative_ttl in ms()) -> Soa {
+        Soa { mailbox, refresh, retry, expire, negative_ttl }
+    }
+}
+
+prop_compose! {
+    fn fetched()(
+        (since, serial, from) in (any::<u64>(), any::<u32>(), socket_addr()),
+        mname in dns_name(), soa in soa(), ttl in ms(), removed in records(), added in records(),
+    ) -> Fetched {
+        Fetched { since, serial, from, mname, soa, ttl, removed, added }
+    }
+}
+
+prop_compose! {
     pub(super) fn zone()(
         name in dns_name(),
         (mailbox, refresh, retry, expire, negative_ttl) in (dns_name(), ms(), ms(), ms(), ms()),
         servers in vec((dns_name(), vec(any::<IpAddr>(), 0..3)), 0..3),
         (ttl, client_subnet) in (ms(), any::<bool>()),
         records in vec((dns_name(), ms(), record_data().boxed()), 0..4),
-        (transfer, dnssec) in (transfer(), of(dnssec())),
+        (transfer, dnssec, primaries) in (transfer(), of(dnssec()), of(primaries())),
     ) -> Zone {
         let server = |(name, addresses)| NameServer { name, addresses };
         let record = |(name, ttl, data)| Record { name, ttl, data };
-        Zone { records: records.into_iter().map(record).collect(), client_subnet, transfer, dnssec, ..Zone::new(name, Soa { mailbox, refresh, retry, expire, negative_ttl }, servers.into_iter().map(server).collect(), ttl) }
+        Zone { records: records.into_iter().map(record).collect(), client_subnet, transfer, dnssec, primaries, ..Zone::new(name, Soa { mailbox, refresh, retry, expire, negative_ttl }, servers.into_iter().map(server).collect(), ttl) }
     }
 }
 
@@ -529,6 +556,10 @@ fn group_command() -> impl Strategy<Value = Command> {
                 convergence
             }
         ),
+        (any::<u64>(), dns_name(), fetched().boxed())
+            .prop_map(|(term, zone, fetched)| Command::RecordZoneCopy { term, zone, fetched }),
+        (any::<u64>(), dns_name(), of(text()))
+            .prop_map(|(term, zone, problem)| Command::RecordZoneSource { term, zone, problem }),
         any::<(u64, u64, u64)>().prop_map(|(term, agent, boot)| Command::SilenceObserver {
             term,
             agent: AgentId(agent),
@@ -718,6 +749,18 @@ fn small_event() -> impl Strategy<Value = Event> {
         any::<(u64, u64)>()
             .prop_map(|(term, leader)| Event::TermBegan { term, leader: AgentId(leader) }),
         any::<u32>().prop_map(|version| Event::LogicVersionRaised { version }),
+        (dns_name(), text(), any::<(u32, u32, u32)>(), text()).prop_map(
+            |(zone, from, (serial, added, removed), digest)| Event::ZoneCopied {
+                zone,
+                from,
+                serial,
+                added,
+                removed,
+                digest
+            }
+        ),
+        (dns_name(), text()).prop_map(|(zone, problem)| Event::ZoneStale { zone, problem }),
+        dns_name().prop_map(|zone| Event::ZoneFresh { zone }),
         membership_change().prop_map(Event::MembershipRequested),
         convergence().boxed().prop_map(Event::FailoverConverged),
         (ms(), ms(), ttl_cause(), stamp()).prop_map(|(from, to, cause, forgotten_at)| {

@@ -15,16 +15,18 @@ impl State {
         apex: &DnsName,
     ) -> Result<Reply, Rejection> {
         let Some(stored) = self.data.zones.get(apex) else { return Err(not_found("zone", apex)) };
-        let zone = stored.zone.clone();
+        let served = stored.served().cloned();
         if let Some(service) = self.service_in(apex) {
             return Err(Rejection::InUse {
                 name: alloc::format!("zone {apex}"),
                 user: alloc::format!("service {service}").to_string(),
             });
         }
-        self.disown_zone_names(&zone);
+        if let Some(served) = served {
+            self.disown_zone_names(&served);
+        }
         self.data.zones.remove(apex);
-        self.published.mark_zone(apex);
+        self.published.mark_records(apex);
         work.say(None, Event::ZoneDeleted { zone: apex.clone() });
         Ok(Reply::Done)
     }

@@ -14,6 +14,7 @@ mod raise_logic_version;
 mod record_convergence;
 mod record_heartbeats;
 mod record_observations;
+mod record_zone_copy;
 mod register_endpoint;
 mod remove_agent;
 mod request_membership;

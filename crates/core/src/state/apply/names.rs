@@ -10,7 +10,7 @@ use crate::id::ServiceId;
 use crate::name::DnsName;
 use crate::spec::{Address, Record, RecordData, Service, SpecError, Zone};
 use crate::state::publish::zone_of;
-use crate::state::{Owner, State};
+use crate::state::{Owner, State, ZoneState};
 
 /// The label under each apex at which the view's generation is served.
 const GENERATION_LABEL: &str = "_holdfast";
@@ -49,9 +49,10 @@ impl State {
             );
         }
         for (apex, state) in &self.data.zones {
-            names.extend(
-                names_of_zone(&state.zone).into_iter().map(|n| (n, Owner::Zone(apex.clone()))),
-            );
+            let Some(zone) = state.served() else { continue };
+            for name in names_of_zone(zone) {
+                names.entry(name).or_insert_with(|| Owner::Zone(apex.clone()));
+            }
         }
         self.names = names;
     }
@@ -74,6 +75,10 @@ impl State {
                 ),
             });
         }
+        if *name == zone && self.is_copied(&zone) {
+            let owner = String::from("the zone's primaries, which alone have its apex");
+            return Err(Rejection::NameInUse { name: name.to_string(), owner });
+        }
         let stored = self.data.services.get(&service.id);
         if stored.is_some_and(|stored| have_same_names(&stored.spec, service)) {
             return Ok(());
@@ -85,11 +90,14 @@ impl State {
 
     /// Says whether a zone's static records may have their names, and lead where they lead.
     pub(super) fn check_zone_names(&self, zone: &Zone) -> Result<(), Rejection> {
-        for record in &zone.records {
-            self.check_record(zone, record)?;
-        }
+        self.check_zone_cuts(zone)?;
         let owner = Owner::Zone(zone.name.clone());
         names_of_zone(zone).iter().try_for_each(|name| self.check_name(name, &zone.name, &owner))
+    }
+
+    /// Says whether a zone's records hide no service, and lead where they may.
+    pub(super) fn check_zone_cuts(&self, zone: &Zone) -> Result<(), Rejection> {
+        zone.records.iter().try_for_each(|record| self.check_record(zone, record))
     }
 
     /// An ALIAS leads into our zones, and no service lies below a delegation or DNAME.
@@ -118,14 +126,19 @@ impl State {
         }
     }
 
-    /// Says whether a delegation or DNAME of a zone's records hides a name.
+    /// Says whether a delegation or DNAME of a zone's records hides a name, or nothing is known of the zone yet.
     fn check_uncovered(&self, name: &DnsName, zone: &DnsName) -> Result<(), Rejection> {
-        let Some(state) = self.data.zones.get(zone) else { return Ok(()) };
+        let Some(served) = self.data.zones.get(zone).and_then(ZoneState::served) else {
+            let problem = format!(
+                "zone {zone} was not copied from its primaries yet; `holdfast zone get {zone}` says why, and once it is, apply the service again"
+            );
+            return Err(Rejection::InvalidSpec(SpecError { field: "dns.name".into(), problem }));
+        };
         let hides = |record: &&Record| {
             matches!(record.data, RecordData::Ns(_) | RecordData::Dname(_))
                 && name.is_within(&record.name)
         };
-        match state.zone.records.iter().find(hides) {
+        match served.records.iter().find(hides) {
             Some(record) => Err(Rejection::NameInUse {
                 name: name.to_string(),
                 owner: format!(
@@ -148,6 +161,7 @@ impl State {
             return taken(String::from("the view's generation"));
         }
         match self.names.get(name) {
+            Some(Owner::Zone(apex)) if name != apex && self.is_copied(apex) => Ok(()),
             Some(present) if present != owner => taken(match present {
                 Owner::Service(id) => format!("service {id}"),
                 Owner::Zone(apex) => format!("the records of zone {apex}"),
@@ -159,22 +173,46 @@ impl State {
     pub(super) fn own_service_names(&mut self, service: &Service) {
         let owner = Owner::Service(service.id.clone());
         self.names.extend(names_of_service(service).into_iter().map(|name| (name, owner.clone())));
+        if let Some(apex) = zone_of(&self.data, &service.dns.name)
+            && self.is_copied(&apex)
+        {
+            self.published.mark_records(&apex);
+        }
     }
 
+    fn is_copied(&self, apex: &DnsName) -> bool {
+        self.data.zones.get(apex).is_some_and(|state| state.zone.primaries.is_some())
+    }
+
+    /// Names that a copied zone has records at are its own again.
     pub(super) fn disown_service_names(&mut self, service: &Service) {
+        let apex = zone_of(&self.data, &service.dns.name);
+        let zone = apex.as_ref().and_then(|apex| self.data.zones.get(apex));
+        let copied = zone.and_then(|zone| zone.copied.clone());
         for name in names_of_service(service) {
-            self.names.remove(&name);
+            match (&apex, &copied) {
+                (Some(apex), Some(copied)) if copied.has(&name) => {
+                    self.names.insert(name, Owner::Zone(apex.clone()))
+                }
+                _ => self.names.remove(&name),
+            };
+        }
+        if let Some(apex) = apex.filter(|_| copied.is_some()) {
+            self.published.mark_records(&apex);
         }
     }
 
     pub(super) fn own_zone_names(&mut self, zone: &Zone) {
-        let owner = Owner::Zone(zone.name.clone());
-        self.names.extend(names_of_zone(zone).into_iter().map(|name| (name, owner.clone())));
+        for name in names_of_zone(zone) {
+            self.names.entry(name).or_insert_with(|| Owner::Zone(zone.name.clone()));
+        }
     }
 
     pub(super) fn disown_zone_names(&mut self, zone: &Zone) {
         for name in names_of_zone(zone) {
-            self.names.remove(&name);
+            if matches!(self.names.get(&name), Some(Owner::Zone(_))) {
+                self.names.remove(&name);
+            }
         }
     }
 

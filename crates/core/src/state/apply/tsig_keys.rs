@@ -54,6 +54,7 @@ impl State {
 /// Whether a zone's declaration names a key.
 fn names_key(zone: &Zone, key: &DnsName) -> bool {
     let told = zone.transfer.notify.iter().filter_map(|target| target.key.as_ref());
-    let named = zone.transfer.keys.iter().chain(told);
+    let asked = zone.primaries.iter().filter_map(|primaries| primaries.key.as_ref());
+    let named = zone.transfer.keys.iter().chain(told).chain(asked);
     named.into_iter().any(|named| named == key)
 }

@@ -6,10 +6,11 @@ use alloc::sync::Arc;
 use super::check_revision;
 use crate::audit::Hash;
 use crate::command::{Rejection, Reply};
+use crate::copied::Copied;
 use crate::event::Event;
 use crate::name::DnsName;
 use crate::spec::Zone;
-use crate::state::{State, Work, ZoneState};
+use crate::state::{Owner, State, Work, ZoneState};
 
 /// The most zones of a group.
 const MAX_ZONES: usize = 1000;
@@ -40,30 +41,39 @@ impl State {
         }
         self.check_nesting(&zone.name)?;
         self.check_zone_names(zone)?;
+        if zone.primaries.is_some() {
+            self.check_apex(&zone.name)?;
+        }
         if stored.is_none() && self.data.zones.len() >= MAX_ZONES {
             return Err(Rejection::LimitReached { what: "zones".into(), limit: MAX_ZONES as u64 });
         }
-        if let Some(old) = stored.map(|stored| stored.zone.clone()) {
+        let mut state = ZoneState::new(zone.clone(), work.index);
+        if let Some(stored) = stored {
+            state.signing = stored.signing.clone();
+            state.copied = kept_copy(stored, zone);
+        }
+        if let Some(old) = stored.and_then(ZoneState::served).cloned() {
             self.disown_zone_names(&old);
         }
-        self.own_zone_names(zone);
-        let signing = self
-            .data
-            .zones
-            .get(&zone.name)
-            .map(|stored| stored.signing.clone())
-            .unwrap_or_default();
-        let state = ZoneState {
-            zone: Arc::new(zone.clone()),
-            revision: work.index,
-            touched: work.index,
-            signing,
-        };
+        if let Some(new) = state.served() {
+            self.own_zone_names(new);
+        }
         self.data.zones.insert(zone.name.clone(), state);
-        self.published.mark_zone(&zone.name);
+        self.published.mark_records(&zone.name);
         let digest = Hash::of_value(zone).to_string();
         work.say(None, Event::ZoneApplied { zone: zone.name.clone(), digest });
         Ok(Reply::Stored { revision: work.index, changed: true })
+    }
+
+    /// At the apex of a zone that comes from primaries no service is: what the zone has there would be lost.
+    fn check_apex(&self, apex: &DnsName) -> Result<(), Rejection> {
+        match self.names.get(apex) {
+            Some(Owner::Service(id)) => Err(Rejection::NameInUse {
+                name: apex.to_string(),
+                owner: alloc::format!("service {id}, and the apex is the primaries' own"),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Zones do not nest: a name lies in one zone, whose owner is never in question.
@@ -80,5 +90,19 @@ impl State {
             }),
             None => Ok(()),
         }
+    }
+}
+
+/// What is served of a zone until its primaries, where it has any from now on, give something newer. Other primaries may
+/// count otherwise, so their serial is taken whatever it is.
+fn kept_copy(stored: &ZoneState, zone: &Zone) -> Option<Arc<Copied>> {
+    let primaries = zone.primaries.as_ref()?;
+    match (&stored.copied, &stored.zone.primaries) {
+        (Some(copied), Some(before)) if before == primaries => Some(copied.clone()),
+        (Some(copied), Some(_)) => {
+            Some(Arc::new(Copied { serial: None, ..copied.as_ref().clone() }))
+        }
+        (_, None) => Some(Arc::new(Copied::of_declared(stored))),
+        (None, Some(_)) => None,
     }
 }

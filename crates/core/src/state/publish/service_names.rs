@@ -161,8 +161,7 @@ fn srv_data(spec: &Service, one: &Served) -> RecordData {
 
 pub(super) fn address_data(address: &Address) -> RecordData {
     match address {
-        Address::Ip(IpAddr::V4(ip)) => RecordData::A(*ip),
-        Address::Ip(IpAddr::V6(ip)) => RecordData::Aaaa(*ip),
+        Address::Ip(ip) => RecordData::from(*ip),
         Address::Name(name) => RecordData::Cname(name.clone()),
     }
 }

@@ -1,0 +1,134 @@
+//! `RecordZoneCopy` and `RecordZoneSource`: zones that come from primaries, as the leader fetches them.
+//!
+//! A copy replaces the one before as a whole or not at all. Names of services stay theirs: what a copy has at them is
+//! kept and not served, so that a slip at the primary neither moves a service nor keeps the zone from following. What
+//! would hide a service (a delegation, a DNAME) is refused.
+
+use alloc::string::ToString;
+use alloc::sync::Arc;
+
+use super::not_found;
+use crate::audit::Hash;
+use crate::command::{Rejection, Reply};
+use crate::copied::{Copied, Fetched, is_newer, merged};
+use crate::event::Event;
+use crate::name::DnsName;
+use crate::spec::SpecError;
+use crate::state::{State, Work, ZoneState};
+
+/// The longest problem that is kept, in bytes.
+const LONGEST_PROBLEM: usize = 500;
+
+impl State {
+    pub(in crate::state) fn record_zone_copy(
+        &mut self,
+        work: &mut Work<'_>,
+        term: u64,
+        apex: &DnsName,
+        fetched: &Fetched,
+    ) -> Result<Reply, Rejection> {
+        self.check_term(term)?;
+        let state = self.secondary(apex)?;
+        check_difference(state.copied.as_deref(), fetched)?;
+        let zone = merged(apex, state.copied.as_deref(), fetched).map_err(|error| {
+            let field = alloc::format!("copy of {apex}: {}", error.field);
+            Rejection::InvalidSpec(SpecError { field, ..error })
+        })?;
+        self.check_zone_cuts(&zone)?;
+        let copied = Copied {
+            index: work.index,
+            at: self.data.at,
+            serial: Some(fetched.serial),
+            from: Some(fetched.from),
+            mname: fetched.mname.clone(),
+            zone: Arc::new(zone),
+        };
+        self.store_copy(apex, copied);
+        let count = |records: &[_]| u32::try_from(records.len()).unwrap_or(u32::MAX);
+        work.say(
+            None,
+            Event::ZoneCopied {
+                zone: apex.clone(),
+                from: fetched.from.to_string(),
+                serial: fetched.serial,
+                added: count(&fetched.added),
+                removed: count(&fetched.removed),
+                digest: Hash::of_value(fetched).to_string(),
+            },
+        );
+        self.note_source(work, apex, None);
+        Ok(Reply::Stored { revision: work.index, changed: true })
+    }
+
+    pub(in crate::state) fn record_zone_source(
+        &mut self,
+        work: &mut Work<'_>,
+        term: u64,
+        apex: &DnsName,
+        problem: Option<&str>,
+    ) -> Result<Reply, Rejection> {
+        self.check_term(term)?;
+        self.secondary(apex)?;
+        if problem.is_some_and(|problem| problem.len() > LONGEST_PROBLEM) {
+            return Err(Rejection::Superseded("the problem is longer than 500 bytes".into()));
+        }
+        self.note_source(work, apex, problem);
+        Ok(Reply::Done)
+    }
+
+    /// A zone that comes from primaries.
+    fn secondary(&self, apex: &DnsName) -> Result<&ZoneState, Rejection> {
+        let state = self.data.zones.get(apex).ok_or_else(|| not_found("zone", apex))?;
+        match state.zone.primaries {
+            Some(_) => Ok(state),
+            None => Err(Rejection::Superseded(alloc::format!("zone {apex} has no primaries"))),
+        }
+    }
+
+    fn store_copy(&mut self, apex: &DnsName, copied: Copied) {
+        let Some(state) = self.data.zones.get_mut(apex) else { return };
+        let zone = copied.zone.clone();
+        let before = state.served().cloned();
+        state.touched = copied.index;
+        state.copied = Some(Arc::new(copied));
+        if let Some(before) = before {
+            self.disown_zone_names(&before);
+        }
+        self.own_zone_names(&zone);
+        self.published.mark_records(apex);
+    }
+
+    fn note_source(&mut self, work: &mut Work<'_>, apex: &DnsName, problem: Option<&str>) {
+        let Some(state) = self.data.zones.get_mut(apex) else { return };
+        let was = state.stale.take();
+        state.stale = problem.map(ToString::to_string);
+        self.published.mark_zone(apex);
+        match (was, problem) {
+            (None, Some(problem)) => {
+                let (zone, problem) = (apex.clone(), problem.to_string());
+                work.say(None, Event::ZoneStale { zone, problem });
+            }
+            (Some(_), None) => work.say(None, Event::ZoneFresh { zone: apex.clone() }),
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+    }
+}
+
+/// Says whether a difference is to the copy there is, and leads forward.
+fn check_difference(present: Option<&Copied>, fetched: &Fetched) -> Result<(), Rejection> {
+    let superseded = |why| Err(Rejection::Superseded(why));
+    let index = present.map_or(0, |copied| copied.index);
+    if fetched.since != 0 && fetched.since != index {
+        return superseded(alloc::format!(
+            "this is the difference to the copy of index {}, and there is that of index {index}",
+            fetched.since
+        ));
+    }
+    match present.and_then(|copied| copied.serial) {
+        Some(serial) if !is_newer(fetched.serial, serial) => superseded(alloc::format!(
+            "serial {} is not newer than serial {serial}, which is served",
+            fetched.serial
+        )),
+        _ => Ok(()),
+    }
+}
