@@ -84,7 +84,9 @@ impl Inside<'_> {
             if shutdown.is_cancelled() {
                 return Ok(());
             }
-            self.await_release().await;
+            if shutdown.run_until_cancelled(self.await_release()).await.is_none() {
+                return Ok(());
+            }
         }
     }
 

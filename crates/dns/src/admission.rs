@@ -116,9 +116,12 @@ impl Admission {
         Place { admission: Arc::clone(self), moment, leave }
     }
 
-    /// Whether half of the places are taken.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.lock().by_moment.len() * 2 >= self.config.max_connections
+    /// Whether half of the places are taken, of all or of those that the prefix of this address may have.
+    pub(crate) fn is_busy(&self, address: IpAddr) -> bool {
+        let taken = self.lock();
+        let here = taken.by_prefix.get(&Prefix::of(address)).map_or(0, BTreeSet::len);
+        taken.by_moment.len() * 2 >= self.config.max_connections
+            || here * 2 >= self.config.max_per_prefix
     }
 
     /// Makes the longest idle connection leave for want of descriptors; false if there is none.
@@ -224,6 +227,20 @@ mod tests {
         let places = ["2001:db8:1::1", "2001:db8:1:2::1", "2001:db8:1:3::1", "2001:db8:2::1"]
             .map(|address| admit(&admission, address));
         assert_eq!(leaving(&places), [0]);
+    }
+
+    #[test]
+    fn half_of_all_or_of_ones_own_is_busy() {
+        let admission = admission(6, 4);
+        let busy = |address: &str| admission.is_busy(address.parse().expect("an address"));
+        let first = admit(&admission, "192.0.2.1");
+        assert!(!busy("192.0.2.9"));
+        let second = admit(&admission, "192.0.2.2");
+        assert!(busy("192.0.2.9") && !busy("198.51.100.1"), "its own are half taken");
+        let third = admit(&admission, "198.51.100.1");
+        assert!(busy("203.0.113.1"), "all are half taken");
+        drop((first, second, third));
+        assert!(!busy("192.0.2.9"));
     }
 
     #[test]

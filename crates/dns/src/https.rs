@@ -26,7 +26,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::desk::{Desk, Reply};
-use crate::limits::MAX_TCP;
 
 /// The protocol's name in TLS.
 pub(crate) const ALPN: &[u8] = b"h2";
@@ -38,6 +37,12 @@ const DNS_MESSAGE: &str = "application/dns-message";
 const STREAMS: u32 = 100;
 /// The most bytes of a request's headers, its question in base64 included.
 const HEADERS: u32 = 16 * 1024;
+/// The most bytes of a question: none is longer, but one padded by a whim.
+const MAX_QUESTION: usize = 4096;
+/// What a client may send of one request, and of all, before it is read.
+const WINDOW: u32 = 16 * 1024;
+/// Bytes of replies that wait for one connection.
+const UNSENT: usize = 64 * 1024;
 /// How long requests that have begun may take when the connection ends.
 const LAST_REQUESTS: Duration = Duration::from_secs(3);
 
@@ -55,6 +60,8 @@ pub(crate) async fn serve(
     });
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new()).max_concurrent_streams(STREAMS).max_header_list_size(HEADERS);
+    builder.initial_stream_window_size(WINDOW).initial_connection_window_size(4 * WINDOW);
+    builder.max_send_buf_size(UNSENT);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let mut end = None;
@@ -102,7 +109,7 @@ async fn question(request: Request<Incoming>, most: Duration) -> Result<Bytes, S
     match *request.method() {
         Method::GET => from_uri(request.uri().query()).ok_or(StatusCode::BAD_REQUEST),
         Method::POST if is_dns(request.headers().get(CONTENT_TYPE)) => {
-            let body = Limited::new(request.into_body(), usize::from(MAX_TCP));
+            let body = Limited::new(request.into_body(), MAX_QUESTION);
             match timeout(most, body.collect()).await {
                 Ok(Ok(body)) => Ok(body.to_bytes()),
                 Ok(Err(_)) => Err(StatusCode::PAYLOAD_TOO_LARGE),

@@ -2,7 +2,7 @@
 //!
 //! quinn speaks QUIC; hickory's own listener answers the streams of a connection one after the other, encodes the
 //! answers again without our OPT, and bounds no connections. Here a connection has a place like one over TCP and at most
-//! [`STREAMS`] queries at a time. While half of the places are taken, a client has to show that it is where it says
+//! [`STREAMS`] queries at a time. While half of the places are taken, or half of those of its prefix, a client has to show that it is where it says
 //! (Retry) before it gets one, so that forged addresses cannot make others leave. There is no 0-RTT and no
 //! migration. Transfers go over a stream of their own (RFC 9103).
 
@@ -96,8 +96,8 @@ impl QuicLoop {
 
     fn admit(&self, incoming: Incoming, shutdown: &CancellationToken) {
         let address = incoming.remote_address();
-        if incoming.may_retry() && !incoming.remote_address_validated() && self.admission.is_busy()
-        {
+        let unknown = incoming.may_retry() && !incoming.remote_address_validated();
+        if unknown && self.admission.is_busy(address.ip()) {
             // It fails only for those that cannot be asked again.
             let _ = incoming.retry();
             return;
@@ -119,7 +119,10 @@ async fn converse(
     desk: Arc<Desk>,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let connection = timeout(desk.config().first_query_timeout, incoming).await??;
+    let connection = tokio::select! {
+        () = desk.leave().cancelled() => return Ok(()),
+        connected = timeout(desk.config().first_query_timeout, incoming) => connected??,
+    };
     let mut queries = JoinSet::new();
     loop {
         let until = desk.deadline();

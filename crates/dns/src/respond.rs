@@ -16,6 +16,7 @@
 //! and the question byte for byte as asked.
 
 mod sign;
+mod special;
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,7 +44,7 @@ use crate::query_log::Sampler;
 use crate::rate_limit::{Limited, Limiter, RateLimit, Subject};
 use crate::reply_opt::{ExtendedError, Remarks, ReplyOpt};
 use crate::screen::{Fault, Query, Screened, screen};
-use crate::streams::{Messages, Special};
+use crate::streams::Messages;
 use crate::tally::{Instead, Tally, Withheld};
 
 /// How a message came.
@@ -175,9 +176,12 @@ impl Responder {
         self.handler.set_published(None);
     }
 
-    /// The messages of a reply over a stream that are not made here.
+    /// The messages of a reply over a stream that are not made here. A panic is as in [`respond`](Self::respond).
     pub(crate) fn stream(&self, message: &[u8], peer: Peer) -> Option<Messages> {
-        self.handler.stream(message, peer)
+        catch_unwind(AssertUnwindSafe(|| self.handler.stream(message, peer))).unwrap_or_else(|_| {
+            counter!(metric::PANICS).increment(1);
+            None
+        })
     }
 
     /// Writes the reply to a message into `out`; false for silence. A message that makes this code panic is a bug
@@ -207,12 +211,12 @@ impl Responder {
             Screened::Query(query) if query.special && self.handler.streams().is_some() => {
                 return self.respond_specially(wire, peer, out);
             }
-            Screened::Fault(_) if is_told(wire) && self.handler.streams().is_some() => {
+            Screened::Fault(_) if special::is_told(wire) && self.handler.streams().is_some() => {
                 return self.respond_specially(wire, peer, out);
             }
             Screened::Fault(fault) => self.write_fault(wire, &fault, peer, out),
             Screened::Ping(opt) => self.write_ping(wire, opt, peer, out),
-            Screened::Query(query) => self.write_reply(wire, &query, peer, out),
+            Screened::Query(query) => self.write_reply((wire, 0), &query, peer, out),
         };
         if let Some(begun) = begun.filter(|_| told) {
             metrics::histogram!(metric::QUERY_DURATION).record(begun.elapsed());
@@ -220,47 +224,37 @@ impl Responder {
         told
     }
 
-    /// Answers what is signed, or is no query.
-    fn respond_specially(&mut self, wire: &[u8], peer: Peer, out: &mut Vec<u8>) -> bool {
-        if self.admit(peer, Subject::Failure) == Err(Limited::Dropped) {
-            self.withheld.count_limited(Instead::Nothing);
-            return false;
-        }
-        let Some(streams) = self.handler.streams() else { return false };
-        match streams.special(wire, peer, self.handler.published()) {
-            Special::Reply(reply) => *out = reply,
-            Special::Query(query, finish) => {
-                let told = match screen(&query, peer) {
-                    Screened::Query(plain) => self.write_reply(&query, &plain, peer, out),
-                    Screened::Fault(fault) => self.write_fault(&query, &fault, peer, out),
-                    Screened::Ping(opt) => self.write_ping(&query, opt, peer, out),
-                    Screened::Silence(_) => false,
-                };
-                if !told {
-                    return false;
-                }
-                finish(out);
+    /// Counts what a reply over UDP has beyond its query.
+    fn weigh(&mut self, peer: Peer, query: usize, reply: usize) -> Result<(), Limited> {
+        match &mut self.limiter {
+            Some(limiter) if peer.transport == Transport::Udp => {
+                limiter.weigh(peer.address.ip(), query, reply)
             }
-            // Only a connection is given a reply that takes a while.
-            Special::Later(_) => return false,
+            _ => Ok(()),
         }
-        true
     }
 
-    /// Writes the answer to a query, or what is sent where it is one too many; false for nothing at all.
-    fn write_reply(&mut self, wire: &[u8], query: &Query, peer: Peer, out: &mut Vec<u8>) -> bool {
-        let asked = self.asked(wire, query, peer);
+    /// Writes the answer to a query, or what is sent where it is one too many; false for nothing at all. `room` bytes are
+    /// left free.
+    fn write_reply(
+        &mut self,
+        (wire, room): (&[u8], u16),
+        query: &Query,
+        peer: Peer,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let asked = self.asked((wire, room), query, peer);
         let answered = self.write_answer(&asked, out);
         answered.map_or_else(|limited| self.write_limited(&asked, limited, out), |()| true)
     }
 
-    fn asked<'a>(&self, wire: &'a [u8], query: &'a Query, peer: Peer) -> Asked<'a> {
+    fn asked<'a>(&self, (wire, room): (&'a [u8], u16), query: &'a Query, peer: Peer) -> Asked<'a> {
         let cookie = query.opt.and_then(|opt| self.judge(opt, peer));
         let mut asked = Asked { wire, query, peer, cookie, most: 0, context: Context::default() };
-        asked.most = self.most(&asked);
+        asked.most = self.most(&asked).saturating_sub(room);
         let needed = self.reply_opt(&asked).map_or(0, |opt| opt.needed());
         asked.context = Context {
-            limit: asked.most - needed,
+            limit: asked.most.saturating_sub(needed),
             subnet: query.subnet(),
             transport: peer.transport,
         };
@@ -353,12 +347,7 @@ impl Responder {
         if let Some(opt) = self.reply_opt(asked) {
             opt.push(code, remarks, asked.most, out);
         }
-        match &mut self.limiter {
-            Some(limiter) if limits && asked.peer.transport == Transport::Udp => {
-                limiter.weigh(asked.peer.address.ip(), asked.wire.len(), out.len())
-            }
-            _ => Ok(()),
-        }
+        if limits { self.weigh(asked.peer, asked.wire.len(), out.len()) } else { Ok(()) }
     }
 
     /// What an answer from the table is counted under.
@@ -475,11 +464,6 @@ impl Responder {
         write_bare(asked.wire, code, Some(asked.query.question_end()), out);
         (code, Remarks::default())
     }
-}
-
-/// Whether a message is a NOTIFY or an UPDATE.
-fn is_told(wire: &[u8]) -> bool {
-    matches!((wire[2] >> 3) & 0x0f, 4 | 5)
 }
 
 /// A query on its way to a reply.

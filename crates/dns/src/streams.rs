@@ -22,7 +22,18 @@ use crate::respond::Peer;
 pub type Messages = Pin<Box<dyn Stream<Item = Vec<u8>> + Send>>;
 
 /// Finishes a reply, such as by signing it.
-pub type Finish = Box<dyn FnOnce(&mut Vec<u8>)>;
+pub struct Finish {
+    /// The bytes that it appends at the most.
+    pub room: u16,
+    /// Does it.
+    pub finish: Box<dyn FnOnce(&mut Vec<u8>)>,
+}
+
+impl fmt::Debug for Finish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Finish").field("room", &self.room).finish_non_exhaustive()
+    }
+}
 
 /// What becomes of a message that the responder cannot answer by itself.
 pub enum Special {

@@ -26,4 +26,5 @@ mod tests;
 
 pub(crate) use history::History;
 pub use notify::Notifier;
+pub(crate) use request::Question;
 pub use server::Transfers;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::SOA;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use holdfast_core::seam::{Clock, Entropy};
@@ -17,8 +17,10 @@ use holdfast_core::{DnsName, Epoch, Timestamp};
 use holdfast_seal::{Sealer, SealingKeys};
 
 use super::*;
+use crate::handler::Settings;
 use crate::publish::{AnswersSource, Publisher, channel};
-use crate::respond::{Peer, Transport};
+use crate::rate_limit::RateLimit;
+use crate::respond::{Peer, Responder, Transport};
 use crate::streams::{Special, Streams as _};
 use crate::tsig::{Found, Keyring, Signer, Verifier, find};
 
@@ -283,6 +285,69 @@ fn a_datagram_holds_an_increment_that_fits_and_else_the_soa() {
     verifier.take(&reply, true, NOW).expect("is signed");
     assert_eq!(u16::from_be_bytes([reply[6], reply[7]]), 1);
     assert!(reply.len() <= 512);
+}
+
+/// A view whose zone is given to addresses, without a key.
+fn open_view(serial: u32, shop: u8) -> Answers {
+    let mut answers = view(serial, shop, 0);
+    let mut open = ZoneAnswers::clone(&zone(serial));
+    open.zone.transfer.keys.clear();
+    answers.zones.insert(name("example.test"), Arc::new(open));
+    answers
+}
+
+#[test]
+fn an_address_without_a_key_gets_no_increment_in_a_datagram() {
+    let stage = Stage::new(open_view(7, 1));
+    stage.publisher.publish(Arc::new(open_view(8, 2)));
+    let request = request(RecordType::IXFR, Some(7));
+    let reply = stage.datagram(&request);
+    assert_eq!((code_of(&reply), u16::from_be_bytes([reply[6], reply[7]])), (0, 1), "the SOA");
+    let over_tcp = stage.stream(&request);
+    assert_eq!(u16::from_be_bytes([over_tcp[0][6], over_tcp[0][7]]), 6, "the increment");
+}
+
+#[test]
+fn a_forged_flood_of_transfer_requests_is_not_amplified() {
+    let Stage { publisher, source, transfers } = Stage::new(open_view(7, 1));
+    publisher.publish(Arc::new(open_view(8, 2)));
+    let settings = Settings { streams: Some(Arc::new(transfers)), ..Settings::default() };
+    let limit = RateLimit { per_prefix: 200, exempt: Vec::new() };
+    let mut responder =
+        Responder::new(source, Arc::new(settings), Arc::default()).limited(&limit, 1);
+    let request = request(RecordType::IXFR, Some(7));
+    let (mut out, mut sent, mut received) = (Vec::new(), 0, 0);
+    responder.acquire();
+    for _ in 0..5_000 {
+        sent += request.len();
+        if responder.respond(&request, peer(Transport::Udp), &mut out) {
+            received += out.len();
+        }
+    }
+    responder.release();
+    assert!(received > 0, "nothing was answered, so nothing is shown");
+    assert!(received * 2 <= sent * 3, "{sent} bytes became {received}");
+}
+
+#[test]
+fn a_signed_reply_is_no_longer_than_the_client_takes_and_keeps_its_opt() {
+    let Stage { source, transfers, .. } = Stage::new(view(7, 1, 0));
+    let settings = Settings { streams: Some(Arc::new(transfers)), ..Settings::default() };
+    let mut responder = Responder::new(source, Arc::new(settings), Arc::default());
+    let mut message = Message::new(7, MessageType::Query, OpCode::Query);
+    let long = Name::from_ascii(format!("{0}.{0}.{0}.example.test.", "x".repeat(60)));
+    message.add_query(Query::query(long.expect("valid"), RecordType::TXT));
+    let mut edns = Edns::new();
+    edns.set_max_payload(512);
+    message.edns = Some(edns);
+    let (signed, mut verifier) = signed(message.to_vec().expect("encodes"));
+    let mut out = Vec::new();
+    responder.acquire();
+    assert!(responder.respond(&signed, peer(Transport::Udp), &mut out));
+    verifier.take(&out, true, NOW).expect("is signed");
+    assert!(out.len() <= 512, "{} bytes", out.len());
+    let reply = Message::from_vec(&out).expect("a message");
+    assert!(reply.edns.is_some(), "the OPT is there");
 }
 
 fn code_of(reply: &[u8]) -> u16 {

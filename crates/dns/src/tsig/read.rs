@@ -46,6 +46,9 @@ pub(crate) fn find(message: &[u8]) -> Found<'_> {
     }
 }
 
+/// The most bytes of a name (RFC 1035, 3.1).
+const MAX_NAME: usize = 255;
+
 struct Walk<'a> {
     message: &'a [u8],
     at: usize,
@@ -127,7 +130,10 @@ impl<'a> Walk<'a> {
         loop {
             let length = *self.take(1)?.first()?;
             match length {
-                0 => return Some(self.message[begin..self.at].to_ascii_lowercase()),
+                0 => {
+                    let name = &self.message[begin..self.at];
+                    return (name.len() <= MAX_NAME).then(|| name.to_ascii_lowercase());
+                }
                 1..=63 => self.take(usize::from(length)).map(drop)?,
                 _ => return None,
             }
