@@ -85,5 +85,5 @@ pub use query_log::QueryLogConfig;
 pub use rate_limit::RateLimit;
 pub use respond::{Peer, Responder, Transport};
 pub use server::DnsServer;
-pub use streams::{Finish, Messages, Special, Streams};
+pub use streams::{Append, Finish, Messages, Special, Streams};
 pub use transfer::{Notifier, Transfers};

@@ -23,7 +23,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, stream};
 use hickory_net::runtime::TokioTime;
 use hickory_net::xfer::Protocol;
 use hickory_proto::op::ResponseCode;
@@ -176,11 +176,12 @@ impl Responder {
         self.handler.set_published(None);
     }
 
-    /// The messages of a reply over a stream that are not made here. A panic is as in [`respond`](Self::respond).
+    /// The messages of a reply over a stream that are not made here. A message that makes that code panic ends its
+    /// connection.
     pub(crate) fn stream(&self, message: &[u8], peer: Peer) -> Option<Messages> {
         catch_unwind(AssertUnwindSafe(|| self.handler.stream(message, peer))).unwrap_or_else(|_| {
             counter!(metric::PANICS).increment(1);
-            None
+            Some(Box::pin(stream::iter([Vec::new()])))
         })
     }
 

@@ -21,12 +21,15 @@ use crate::respond::Peer;
 /// the connection: what was begun cannot be completed.
 pub type Messages = Pin<Box<dyn Stream<Item = Vec<u8>> + Send>>;
 
+/// Appends to a reply.
+pub type Append = Box<dyn FnOnce(&mut Vec<u8>)>;
+
 /// Finishes a reply, such as by signing it.
 pub struct Finish {
-    /// The bytes that it appends at the most.
+    /// The bytes that are appended at the most.
     pub room: u16,
-    /// Does it.
-    pub finish: Box<dyn FnOnce(&mut Vec<u8>)>,
+    /// Appends them.
+    pub append: Append,
 }
 
 impl fmt::Debug for Finish {

@@ -42,7 +42,7 @@ pub(crate) fn transfer(bytes: &[u8]) {
         Special::Query(query, finish) => {
             let mut reply = query;
             reply[2] |= 0x80;
-            finish(&mut reply);
+            (finish.append)(&mut reply);
         }
         Special::Later(messages) => follow(messages, wire),
     }

@@ -36,7 +36,7 @@ impl Responder {
                 *out = reply;
                 self.weigh(peer, wire.len(), out.len()).map(|()| true)
             }
-            Special::Query(query, Finish { room, finish }) => {
+            Special::Query(query, Finish { room, append }) => {
                 let told = match screen(&query, peer) {
                     Screened::Query(plain) => self.write_reply((&query, room), &plain, peer, out),
                     Screened::Fault(fault) => self.write_fault(&query, &fault, peer, out),
@@ -44,7 +44,7 @@ impl Responder {
                     Screened::Silence(_) => false,
                 };
                 if told {
-                    finish(out);
+                    append(out);
                 }
                 Ok(told)
             }

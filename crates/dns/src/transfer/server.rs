@@ -255,14 +255,14 @@ impl Streams for Transfers {
             Reply::One(reply) => Special::Reply(reply),
             Reply::Many(messages) => Special::Later(messages),
             Reply::Query(message, None) => {
-                Special::Query(message, Finish { room: 0, finish: Box::new(|_| {}) })
+                Special::Query(message, Finish { room: 0, append: Box::new(|_| {}) })
             }
             Reply::Query(message, Some(mut signer)) => {
                 let now = seconds(&*self.clock);
                 // Two names, a MAC and a few numbers.
                 let room = signer.room() as u16;
-                let finish = Box::new(move |reply: &mut Vec<u8>| signer.sign(reply, now));
-                Special::Query(message, Finish { room, finish })
+                let append = Box::new(move |reply: &mut Vec<u8>| signer.sign(reply, now));
+                Special::Query(message, Finish { room, append })
             }
         }
     }
