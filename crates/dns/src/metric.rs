@@ -180,7 +180,7 @@ mod tests {
                 Duration::ZERO,
             )
         };
-        let answers = |zone| {
+        let answers = |zone: Zone| {
             Arc::new(ZoneAnswers {
                 mname: zone.mname().clone(),
                 zone,
