@@ -59,6 +59,10 @@ impl Registry {
 fn declared(proto: Option<pb::Zone>) -> Result<Zone, Refusal> {
     let proto = proto.ok_or_else(|| Refusal::field("zone", "it is missing"))?;
     let zone = Zone::from_proto(proto).map_err(inside("zone"))?;
+    if zone.primaries.is_some() {
+        let problem = "zones are not fetched from other servers; declare the records, as `holdfast zone import` writes them from a zone file";
+        return Err(Refusal::field("zone.primaries", problem));
+    }
     zone.validate().map_err(|error| Refusal::from(Rejection::InvalidSpec(error)))?;
     Ok(zone)
 }
