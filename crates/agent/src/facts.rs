@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use holdfast_audit::{AuditLog, Health};
 use holdfast_consensus::Group;
-use holdfast_core::Timestamp;
+use holdfast_core::{DnsName, Timestamp};
 use holdfast_dns::{AnswersSource, Geo, Parts as DnsParts};
 
 use crate::config::Config;
 use crate::http::Part;
 use crate::tasks::Tasks;
+
+/// So many zones that cannot be signed are named.
+const MOST_TOLD: usize = 5;
 
 /// What this node knows of itself. Clones share it.
 #[derive(Debug, Clone)]
@@ -86,13 +89,20 @@ impl Facts {
 
     /// Which parts are ready. Serving DNS and being in quorum are different answers.
     pub fn readiness(&self) -> Vec<Part> {
-        vec![self.dns_part(), self.quorum_part(), self.audit_part(), self.tasks_part()]
+        let signing = self.signing_part();
+        vec![self.dns_part(), signing, self.quorum_part(), self.audit_part(), self.tasks_part()]
     }
 
     fn dns_part(&self) -> Part {
         let current = self.sources.answers.current();
         let parts = self.sources.dns_parts.as_ref();
         dns_part(current.map(|current| current.position().index), parts)
+    }
+
+    fn signing_part(&self) -> Part {
+        let current = self.sources.answers.current();
+        let unsignable = current.map(|current| current.unsignable()).unwrap_or_default();
+        signing_part(&unsignable)
     }
 
     fn quorum_part(&self) -> Part {
@@ -151,6 +161,26 @@ fn dns_part(served: Option<u64>, parts: Option<&DnsParts>) -> Part {
     Part { part: "dns", ready: served.is_some() && ended.is_empty(), detail }
 }
 
+/// Zones that are signed, and whose signed answers this agent refuses.
+fn signing_part(unsignable: &[(DnsName, Arc<str>)]) -> Part {
+    let told: Vec<String> =
+        unsignable.iter().take(MOST_TOLD).map(|(zone, why)| format!("{zone}: {why}")).collect();
+    let ready = unsignable.is_empty();
+    let more = match unsignable.len().saturating_sub(MOST_TOLD) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    let detail = match ready {
+        true => "every signed zone can be signed here".into(),
+        false => format!(
+            "signed answers are refused: {}{more}; give this agent the sealing key of the others ([secrets] keys) and \
+             restart it",
+            told.join("; ")
+        ),
+    };
+    Part { part: "signing", ready, detail }
+}
+
 #[cfg(test)]
 mod tests {
     use holdfast_dns::{DnsConfig, DnsServer, channel};
@@ -175,6 +205,19 @@ mod tests {
         assert!(!part.ready);
         for name in ["dns-udp-0", "dns-tcp", "tcp at 127.0.0.1"] {
             assert!(part.detail.contains(name), "{name} is not in {}", part.detail);
+        }
+    }
+
+    #[test]
+    fn zones_that_cannot_be_signed_are_named_with_the_reason_and_the_next_step() {
+        assert!(signing_part(&[]).ready);
+        let name = |number| DnsName::new(&format!("z{number}.test")).expect("a name");
+        let unsignable: Vec<(DnsName, Arc<str>)> =
+            (0..7).map(|number| (name(number), "no key opens it".into())).collect();
+        let part = signing_part(&unsignable);
+        assert!(!part.ready);
+        for told in ["z0.test: no key opens it", "and 2 more", "[secrets] keys"] {
+            assert!(part.detail.contains(told), "{told} is not in {}", part.detail);
         }
     }
 }

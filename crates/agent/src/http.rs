@@ -19,7 +19,7 @@ use crate::facts::Facts;
 /// Whether one part of an agent is ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Part {
-    /// The part: `dns`, `quorum`, `audit`, `probe` or `tasks`.
+    /// The part: `dns`, `signing`, `quorum`, `audit` or `tasks`.
     pub part: &'static str,
     /// Whether it is ready.
     pub ready: bool,

@@ -33,6 +33,7 @@ pub mod observation;
 pub mod overrides;
 pub mod presentation;
 pub mod propagation;
+pub mod prospects;
 pub mod quorum;
 pub mod recovery;
 pub mod sample;

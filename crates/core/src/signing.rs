@@ -67,6 +67,18 @@ impl ZoneKey {
         alloc::format!("dnssec {zone}")
     }
 
+    /// Why resolvers may not know it yet, nor have signatures by it: they may keep the keys, and records with signatures
+    /// by those alone, from before it came (RFC 6781, 4.1.2).
+    fn unknown(&self, now: Timestamp, longest: Duration) -> Option<String> {
+        let left = longest.saturating_sub(now.since(self.created));
+        (!left.is_zero()).then(|| {
+            alloc::format!(
+                "resolvers may keep records from before the new key for {}s more",
+                left.as_secs() + 1
+            )
+        })
+    }
+
     /// Says whether it can be a key. Errors: why not.
     pub fn validate(&self) -> Result<(), &'static str> {
         if self.public.len() != self.algorithm.public_length() {
@@ -147,8 +159,13 @@ impl Signing {
         }
     }
 
-    /// Why a step is not safe yet, if it is not.
-    pub(crate) fn obstacle(&self, change: &SigningChange, now: Timestamp) -> Option<String> {
+    /// Why a step is not safe yet, if it is not; no record of the zone has a longer TTL than `longest`.
+    pub(crate) fn obstacle(
+        &self,
+        change: &SigningChange,
+        now: Timestamp,
+        longest: Duration,
+    ) -> Option<String> {
         let text = |text: &str| Some(text.to_string());
         match (change, self.keys.as_slice()) {
             (SigningChange::Enable(_), []) => None,
@@ -161,7 +178,7 @@ impl Signing {
                 text("a rollover is under way; finish it first")
             }
             (SigningChange::FinishRollover { .. }, [old, new]) => {
-                self.finish_obstacle(old.tag(), new, now)
+                self.finish_obstacle(old.tag(), new, now).or_else(|| new.unknown(now, longest))
             }
             (SigningChange::FinishRollover { .. }, _) => text("no rollover is under way"),
             (SigningChange::Disable { .. }, [_, ..]) => self.disable_obstacle(now),
@@ -246,7 +263,8 @@ mod tests {
     }
 
     fn obstacle(signing: &Signing, now: Timestamp) -> String {
-        signing.obstacle(&SigningChange::FinishRollover { forced: None }, now).unwrap_or_default()
+        let finish = SigningChange::FinishRollover { forced: None };
+        signing.obstacle(&finish, now, Duration::ZERO).unwrap_or_default()
     }
 
     #[test]
@@ -267,15 +285,26 @@ mod tests {
     }
 
     #[test]
+    fn a_key_leaves_only_when_nobody_keeps_records_from_before_the_other_came() {
+        let (mut signing, _, new) = rolling();
+        signing.keys[1].created = Timestamp(60_000);
+        signing.note_parent(&[new], Duration::ZERO, Timestamp(60_000));
+        let finish = SigningChange::FinishRollover { forced: None };
+        let obstacle = |seconds: u64| signing.obstacle(&finish, Timestamp(seconds * 1000), MINUTE);
+        assert!(obstacle(90).expect("too early").contains("31s more"));
+        assert_eq!(obstacle(120), None);
+    }
+
+    #[test]
     fn a_zone_is_left_unsigned_only_when_the_parent_names_no_key() {
         let mut signing = Signing { keys: Vec::from([key(1)]), parent: None };
         let disable = SigningChange::Disable { forced: None };
-        assert!(signing.obstacle(&disable, Timestamp(0)).is_some());
+        assert!(signing.obstacle(&disable, Timestamp(0), MINUTE).is_some());
         signing.note_parent(&[key(1).tag()], MINUTE, Timestamp(0));
-        assert!(signing.obstacle(&disable, Timestamp(999_000)).is_some());
+        assert!(signing.obstacle(&disable, Timestamp(999_000), MINUTE).is_some());
         signing.note_parent(&[], Duration::ZERO, Timestamp(999_000));
-        assert!(signing.obstacle(&disable, Timestamp(1_000_000)).is_some());
-        assert_eq!(signing.obstacle(&disable, Timestamp(1_059_000)), None);
+        assert!(signing.obstacle(&disable, Timestamp(1_000_000), MINUTE).is_some());
+        assert_eq!(signing.obstacle(&disable, Timestamp(1_059_000), MINUTE), None);
     }
 
     #[test]
@@ -284,7 +313,8 @@ mod tests {
         let signed = Signing { keys: Vec::from([key(1)]), parent: None };
         let (rolling, ..) = rolling();
         let (enable, start) = (SigningChange::Enable(key(3)), SigningChange::StartRollover(key(3)));
-        let possible = |signing: &Signing, change| signing.obstacle(change, Timestamp(0)).is_none();
+        let possible =
+            |signing: &Signing, change| signing.obstacle(change, Timestamp(0), MINUTE).is_none();
         assert_eq!(
             [&unsigned, &signed, &rolling].map(|s| possible(s, &enable)),
             [true, false, false]

@@ -8,7 +8,7 @@ mod intent;
 #[path = "properties/lower.rs"]
 mod lower;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use holdfast_core::answer::{AnswerData, AnswerRecord, Code, Kind, answer};
@@ -16,10 +16,12 @@ use holdfast_core::audit::Record;
 use holdfast_core::decision::{Basis, BlockReason, Cause};
 use holdfast_core::event::Event;
 use holdfast_core::invariant::{Checker, Observed, Witness};
+use holdfast_core::prospects::Prospects;
 use holdfast_core::quorum::Verdict;
 use holdfast_core::spec::{Address, Policy, Pool, RecordData};
 use holdfast_core::state::Applied;
 use holdfast_core::steer::Client;
+use holdfast_core::ttl::TtlCause;
 use holdfast_core::view::{ServiceStatus, View};
 use holdfast_core::{Actor, AgentId, Command, EndpointName, Entry, GroupId, State, Timestamp};
 use proptest::prelude::*;
@@ -136,6 +138,16 @@ fn makes_sense(status: &ServiceStatus) -> bool {
         }
         Basis::Ordered => false,
     }
+}
+
+/// Whether what is served was a prospect of the service as it was, and so was its TTL where nobody ordered it.
+fn foreseen(was: &ServiceStatus, now: &ServiceStatus) -> bool {
+    let prospects = Prospects::of(was);
+    let served: BTreeSet<&EndpointName> =
+        now.selection.served.iter().map(|one| &one.endpoint).collect();
+    let is_served = |place: usize| prospects.endpoints(place).collect::<BTreeSet<_>>() == served;
+    let told = now.ttl.cause == TtlCause::Ordered || prospects.ttls().contains(&now.ttl.served);
+    told && (served.is_empty() || (0..prospects.len()).any(is_served))
 }
 
 /// Makes a log of intents by applying them to a state that is checked at every step.
@@ -261,6 +273,25 @@ proptest! {
                 prop_assert_eq!(first.outcome, again.outcome);
                 prop_assert_eq!(head, state.audit_head());
             }
+        }
+    }
+
+    /// Whatever a service comes to serve was among its prospects before, with the TTL it is told for.
+    #[test]
+    fn what_comes_to_be_served_was_foreseen(intents in intents(ENTRIES)) {
+        let mut state = State::new(GroupId(1));
+        let mut clock = Timestamp(1_767_225_600_000);
+        let mut before = state.view();
+        for (index, intent) in (1..).zip(&intents) {
+            let entry = lower(intent, &state, &mut clock);
+            state.apply(index, &entry);
+            let after = state.view();
+            for (id, was, now) in before.services.differences(&after.services) {
+                if let (Some(was), Some(now)) = (was, now) {
+                    prop_assert!(was.spec != now.spec || foreseen(was, now), "{} at {}", id, index);
+                }
+            }
+            before = after;
         }
     }
 

@@ -72,7 +72,7 @@ mod udp_thread;
 
 pub use config::{ChaosConfig, DnsConfig, DnsError, EncryptedConfig, LastKnownGood, TcpConfig};
 pub use cookie::{CookieSecret, CookieSecretError, Cookies, MAX_SECRETS};
-pub use dnssec::SigningContext;
+pub use dnssec::{Presigner, SigningContext};
 pub use geo::{Geo, GeoConfig, GeoError};
 pub use handler::{Handler, Settings};
 pub use inherit::Inherited;

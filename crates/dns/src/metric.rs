@@ -27,6 +27,8 @@ pub(crate) const TRANSFERS: &str = "holdfast_dns_transfers_total";
 pub(crate) const NOTIFIES: &str = "holdfast_dns_notifies_total";
 pub(crate) const TSIG_FAULTS: &str = "holdfast_dns_tsig_faults_total";
 pub(crate) const SIGNATURES: &str = "holdfast_dns_signatures_total";
+pub(crate) const PRESIGNED: &str = "holdfast_dns_presigned_signatures";
+pub(crate) const PRESIGNED_INDEX: &str = "holdfast_dns_presigned_view_index";
 pub(crate) const UNSIGNABLE: &str = "holdfast_dns_unsignable_zones";
 pub(crate) const PANICS: &str = "holdfast_dns_panics_total";
 pub(crate) const GEO_BROKEN: &str = "holdfast_dns_geo_databases_broken";
@@ -39,7 +41,12 @@ pub(crate) const MAX_ZONES: usize = 256;
 pub(crate) fn describe() {
     describe_counter!(QUERIES, "DNS queries answered, by zone, response code and transport");
     describe_histogram!(QUERY_DURATION, "Time to make an answer, one query in 64, in seconds");
-    describe_counter!(SIGNATURES, "DNSSEC signatures made; all others were found in memory");
+    describe_counter!(
+        SIGNATURES,
+        "DNSSEC signatures made, before they were asked for (presigned) or for a question (asked)"
+    );
+    describe_gauge!(PRESIGNED, "DNSSEC signatures kept that were made before they were asked for");
+    describe_gauge!(PRESIGNED_INDEX, "Log index of the last view that was signed as a whole");
     describe_gauge!(UNSIGNABLE, "Signed zones whose keys this agent cannot open");
     describe_counter!(DROPPED, "DNS messages that deserved silence, by reason and transport");
     describe_counter!(
@@ -70,6 +77,11 @@ pub(crate) fn describe() {
         PANICS,
         "DNS messages that made the server panic and were dropped: a bug, report it"
     );
+}
+
+/// Counts signatures by where they are made: `presigned` or `asked`.
+pub(crate) fn signatures(made: &'static str) -> Counter {
+    counter!(SIGNATURES, "where" => made)
 }
 
 /// The response codes that we send.

@@ -79,10 +79,11 @@ impl Opt {
         opt.map_or(MIN_UDP, |opt| opt.payload.clamp(MIN_UDP, MAX_UDP))
     }
 
-    /// A record without options, version 0, with DO as asked: what hickory decodes, and what a reply's OPT begins with.
+    /// A record without options, version 0, with DO and CO as asked: what hickory decodes, and what a reply's OPT begins
+    /// with. Whoever implements compact denial sets CO in replies to those who set it (RFC 9824, 5.1).
     pub(crate) fn record(self, payload: u16, extended_code: u8) -> [u8; OPT] {
         let [size_high, size_low] = payload.to_be_bytes();
-        let flags = if self.dnssec_ok { 0x80 } else { 0 };
+        let flags = u8::from(self.dnssec_ok) << 7 | u8::from(self.compact_ok) << 6;
         [0, 0, 41, size_high, size_low, extended_code, 0, flags, 0, 0, 0]
     }
 }

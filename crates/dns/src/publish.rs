@@ -16,8 +16,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arc_swap::{ArcSwapOption, Guard};
-use holdfast_core::view::Answers;
-use holdfast_core::{DnsName, View};
+use holdfast_core::view::{Answers, ServiceStatus};
+use holdfast_core::{DnsName, ServiceId, SharedMap, View};
 use metrics::counter;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::watch;
@@ -51,7 +51,11 @@ pub struct Published {
     table: Option<Table>,
     history: History,
     signers: Signers,
+    services: Services,
 }
+
+/// The services behind a view, as far as they are known.
+type Services = SharedMap<ServiceId, Arc<ServiceStatus>>;
 
 impl Published {
     /// What is served.
@@ -78,8 +82,14 @@ impl Published {
     pub(crate) fn history(&self) -> &History {
         &self.history
     }
+
     pub(crate) fn signers(&self) -> &Signers {
         &self.signers
+    }
+
+    /// The services of the same state; none where only answers were published.
+    pub(crate) fn services(&self) -> &Services {
+        &self.services
     }
 
     /// The signed zones whose keys this agent cannot open, and why not: it refuses their signed answers.
@@ -110,6 +120,7 @@ struct Shared {
     retired: Retired<Published>,
     compile: Compile,
     changed: watch::Sender<Option<Position>>,
+    presigned: watch::Sender<Option<Position>>,
     signing: Option<SigningContext>,
     signatures: Arc<Signatures>,
 }
@@ -130,6 +141,7 @@ fn make_channel(signing: Option<SigningContext>, compile: Compile) -> (Publisher
         retired: Retired::default(),
         compile,
         changed: watch::Sender::new(None),
+        presigned: watch::Sender::new(None),
         signing,
         signatures: Arc::default(),
     });
@@ -145,14 +157,19 @@ pub struct Publisher {
 impl Publisher {
     /// Serves a view from the group, if it is newer than the one that is served.
     pub fn publish(&self, answers: Arc<Answers>) -> Outcome {
-        self.shared.publish(answers, true)
+        self.shared.publish(answers, Services::default(), true)
+    }
+
+    /// Serves what a view of the group's state answers, likewise; what its services may come to serve is signed too.
+    pub fn publish_view(&self, view: &View) -> Outcome {
+        self.shared.publish(Arc::clone(&view.answers), view.services.clone(), true)
     }
 
     /// Publishes without holding up the tasks of this thread: a view whose zones are others is compiled as a whole.
-    fn publish_beside_other_tasks(&self, answers: Arc<Answers>) {
+    fn publish_beside_other_tasks(&self, view: &View) {
         match Handle::current().runtime_flavor() {
-            RuntimeFlavor::MultiThread => tokio::task::block_in_place(|| self.publish(answers)),
-            _ => self.publish(answers),
+            RuntimeFlavor::MultiThread => tokio::task::block_in_place(|| self.publish_view(view)),
+            _ => self.publish_view(view),
         };
     }
 
@@ -160,10 +177,10 @@ impl Publisher {
     /// published are skipped.
     pub async fn follow(self, mut views: watch::Receiver<Arc<View>>, shutdown: CancellationToken) {
         loop {
-            let answers = Arc::clone(&views.borrow_and_update().answers);
+            let view = Arc::clone(&views.borrow_and_update());
             // A state that has applied nothing has nothing to say; what was restored from disk stays.
-            if answers.index > 0 {
-                self.publish_beside_other_tasks(answers);
+            if view.answers.index > 0 {
+                self.publish_beside_other_tasks(&view);
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -187,12 +204,23 @@ impl AnswersSource {
 
     /// Serves a view that was kept on disk, unless there is a newer one.
     pub fn restore(&self, answers: Arc<Answers>) -> Outcome {
-        self.shared.publish(answers, false)
+        self.shared.publish(answers, Services::default(), false)
     }
 
     /// What signing takes, where there is any.
     pub(crate) fn signing(&self) -> Option<(&SigningContext, &Arc<Signatures>)> {
         Some((self.shared.signing.as_ref()?, &self.shared.signatures))
+    }
+
+    /// The last view whose signatures are all made, as far as they are made beforehand.
+    pub fn presigned(&self) -> watch::Receiver<Option<Position>> {
+        self.shared.presigned.subscribe()
+    }
+
+    pub(crate) fn note_presigned(&self, position: Position) {
+        // Exact up to 2^53 entries.
+        metrics::gauge!(metric::PRESIGNED_INDEX).set(position.index as f64);
+        self.shared.presigned.send_if_modified(|known| known.replace(position) != Some(position));
     }
 
     /// Told after each publication.
@@ -202,7 +230,7 @@ impl AnswersSource {
 }
 
 impl Shared {
-    fn publish(&self, answers: Arc<Answers>, live: bool) -> Outcome {
+    fn publish(&self, answers: Arc<Answers>, services: Services, live: bool) -> Outcome {
         let position = Position { generation: answers.generation, index: answers.index, live };
         let mut next: Option<Arc<Published>> = None;
         // Each turn of this loop is another publisher's success, so it ends with theirs.
@@ -220,6 +248,7 @@ impl Shared {
                     history: attempt("history", || history(current_view, &answers))
                         .unwrap_or_default(),
                     answers: Arc::clone(&answers),
+                    services: services.clone(),
                     position,
                     since: Instant::now(),
                 })
@@ -275,7 +304,7 @@ impl Shared {
 }
 
 /// Makes a part of what is published; `None` where that panics, which is counted and said.
-fn attempt<T>(part: &'static str, make: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn attempt<T>(part: &'static str, make: impl FnOnce() -> T) -> Option<T> {
     let made = catch_unwind(AssertUnwindSafe(make)).ok();
     if made.is_none() {
         counter!(metric::PANICS).increment(1);

@@ -326,7 +326,10 @@ impl Responder {
     /// Writes the answer to a query. Errors: it is one too many.
     fn write_answer(&mut self, asked: &Asked<'_>, out: &mut Vec<u8>) -> Result<(), Limited> {
         let limits = self.limiter.is_some() && !asked.is_known();
-        let answered = match self.write_plain(asked, out) {
+        // Of wildcards nothing is compiled, so what is answered plainly has the name that was asked for.
+        let plain = self.write_plain(asked, out);
+        let exists = plain.is_some_and(|(told, _)| told.code == ResponseCode::NoError);
+        let answered = match plain {
             Some((told, remarks)) => {
                 if limits {
                     self.admit(asked.peer, self.subject_of(asked, told))?;
@@ -341,7 +344,7 @@ impl Responder {
                 self.write_apex(asked, out).unwrap_or_else(|| self.write_handled(asked, out))
             }
         };
-        let (code, mut remarks) = self.sign(asked, answered, out);
+        let (code, mut remarks) = self.sign(asked, (answered, exists), out);
         if matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) && self.is_stale() {
             remarks.error.get_or_insert(ExtendedError::StaleAnswer);
         }

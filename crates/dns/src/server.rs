@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use holdfast_core::seam::Clock;
+use rustix::process::setpriority_process;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::timeout;
@@ -22,6 +23,7 @@ use crate::admission::Admission;
 use crate::bind::{Bound, bind};
 use crate::config::{DnsConfig, DnsError, LastKnownGood};
 use crate::cookie::Cookies;
+use crate::dnssec::Presigner;
 use crate::encrypted::{Encrypted, Serving};
 use crate::geo::Geo;
 use crate::handler::Settings;
@@ -41,6 +43,8 @@ use crate::udp_thread::{UdpThread, Wake};
 
 /// How far apart the turns of two threads begin.
 const TURN_STRIDE: u32 = 0x9e37_79b9;
+/// The priority of what nobody waits for (`nice`).
+const LOWEST_PRIORITY: i32 = 19;
 /// How long a stop may take; each part ends within 3 s by itself, and then the last view is written to disk.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -209,6 +213,7 @@ impl Start {
             Some(encrypted) => self.serve_encrypted(encrypted, &mut threads)?,
             None => Vec::new(),
         };
+        self.sign_beforehand(&mut threads)?;
         if let Some(file) = self.config.last_known_good.clone() {
             let writer = LkgWriter::new(self.source.clone(), file);
             kept.follow(writer.written());
@@ -224,6 +229,26 @@ impl Start {
         let (tasks, parts) = (self.tasks.clone(), self.parts.clone());
         let shutdown = self.shutdown.clone();
         Ok(DnsServer { geo, addresses, encrypted, kept, tasks, threads, parts, shutdown })
+    }
+
+    /// Signs what may be asked, on a thread of the lowest priority, or on the caller's runtime where DNS has no threads.
+    fn sign_beforehand(&self, threads: &mut Vec<thread::JoinHandle<()>>) -> Result<(), DnsError> {
+        let Some(presigner) = Presigner::new(self.source.clone()) else { return Ok(()) };
+        let name = "dns-presign";
+        let signing = presigner.run(self.shutdown.clone());
+        if self.config.threads == 0 {
+            self.tasks.spawn(self.parts.task(name, signing));
+            return Ok(());
+        }
+        let part = Part::new(name)?;
+        let signing = async {
+            // Of this thread alone. Where it is refused, it is a thread as others are.
+            let _ = setpriority_process(None, LOWEST_PRIORITY);
+            signing.await;
+        };
+        self.tasks.spawn_on(self.parts.task(name, signing), part.runtime.handle());
+        threads.push(self.start_part(part)?);
+        Ok(())
     }
 
     fn count_queue_drops(&self, bound: &[Bound]) -> Result<(), DnsError> {

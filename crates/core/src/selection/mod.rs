@@ -38,6 +38,7 @@ use crate::id::{EndpointName, OverrideId, PoolName};
 use crate::spec::Service;
 use crate::time::Timestamp;
 use desk::Desk;
+pub(crate) use project::serve;
 
 /// The automatic state of a service: what the decisions so far came to, orders aside.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -102,7 +102,8 @@ impl<'a> Desk<'a> {
     }
 }
 
-fn serve((pool, endpoint): (&Pool, &Endpoint)) -> Served {
+/// What an endpoint is served as.
+pub(crate) fn serve((pool, endpoint): (&Pool, &Endpoint)) -> Served {
     Served {
         pool: pool.name.clone(),
         endpoint: endpoint.name.clone(),

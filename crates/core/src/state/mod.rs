@@ -35,6 +35,7 @@ use crate::time::Timestamp;
 use crate::view::View;
 use orders::OrderIndex;
 use publish::Published;
+pub(crate) use publish::service_sets;
 
 /// What an entry brought about.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+pub(crate) use self::service_names::service_sets;
 use self::service_names::{address_data, names_of_service};
 use super::judge::{evidence_of, is_heartbeat, tally_of};
 use super::{Owner, ServiceState, Snapshot, ZoneState};

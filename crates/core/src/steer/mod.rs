@@ -4,6 +4,7 @@
 //! that, and never chooses nothing. It is a pure function of a published set and a [`Client`]: equal clients get equal
 //! answers from every agent, and each answer says for how large a network it is right (the scope of RFC 7871).
 
+mod choices;
 mod choose;
 mod client;
 mod earth;
@@ -16,6 +17,7 @@ mod steering;
 #[cfg(test)]
 mod tests;
 
+pub use choices::choices;
 pub use choose::{asks_for_place, choose};
 pub use client::{Client, Place};
 pub use explain::explain;

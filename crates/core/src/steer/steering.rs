@@ -153,6 +153,11 @@ impl Steering {
         Compiled::new(spec, pools, latencies).of(served, spec.then)
     }
 
+    /// All groups that a client can be led to.
+    pub(super) fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
     /// How a client is led.
     pub fn route(&self, client: &Client) -> Route<'_> {
         let geo = self.geo.find(client);

@@ -224,6 +224,14 @@ proptest! {
             prop_assert!(scope <= length);
             let distinct: BTreeSet<u8> = records.iter().copied().collect();
             prop_assert_eq!(distinct.len(), records.len());
+            let mut places = Vec::new();
+            choose(&set, &client, |place| places.push(place));
+            places.sort_unstable();
+            let foreseen = choices(&set).into_iter().any(|mut choice| {
+                choice.sort_unstable();
+                choice == places
+            });
+            prop_assert!(foreseen, "{:?} was not", places);
             prop_assert_eq!(chosen(&set, &client), (records, scope));
         }
     }

@@ -15,11 +15,13 @@ const NSEC3PARAM: u16 = 51;
 const CDS: u16 = 59;
 const CDNSKEY: u16 = 60;
 const SHA256: u8 = 2;
+/// The types that these records have.
+pub(super) const KINDS: [u16; 4] = [DNSKEY, NSEC3PARAM, CDS, CDNSKEY];
 
 /// Whether a question is for one of these types.
 pub(crate) fn is_asked(wire: &[u8], query: &Query) -> bool {
     let kind = u16::from_be_bytes([wire[query.name_end], wire[query.name_end + 1]]);
-    [DNSKEY, NSEC3PARAM, CDS, CDNSKEY].contains(&kind)
+    KINDS.contains(&kind)
 }
 
 /// Writes the unsigned reply to a question for these records; false for any other question.

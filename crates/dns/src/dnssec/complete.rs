@@ -8,17 +8,19 @@ use std::sync::Arc;
 use holdfast_core::Timestamp;
 use holdfast_core::spec::{Kind, RecordData};
 use holdfast_core::view::Answers;
-use holdfast_sign::{Signed as Covered, digest_of, push_rrsig_head, slot_at, sorted_into};
+use smallvec::SmallVec;
 
-use super::bucket::Bucket;
 use super::denial::{Denied, NSEC, Proof, expanded_from, prove};
+use super::maker::{Maker, Set};
 use super::message::{Parsed, Record, Section, push_fixed, push_owner};
-use super::name::{core_name, label_count, parent, shift_of};
-use super::signatures::{Own, Signature, Signatures};
-use super::zone::{Signed, Signers, Standing, ZoneSigner};
+use super::name::{core_name, parent};
+use super::signatures::Signatures;
+use super::zone::{Signed, Signers, Standing};
 use crate::limits::HEADER;
 
-const RRSIG: u16 = 46;
+/// The data of sets of so many records are gathered without allocating.
+const USUAL_RECORDS: usize = 16;
+
 const NS: u16 = 2;
 const CNAME: u16 = 5;
 const SOA: u16 = 6;
@@ -46,10 +48,12 @@ pub(crate) struct Asked {
     pub(crate) limit: u16,
     /// The client takes NXDOMAIN with a compact proof (RFC 9824, 5).
     pub(crate) compact_ok: bool,
+    /// The name asked for is known to exist: no wildcard stands in for it.
+    pub(crate) exists: bool,
     pub(crate) now: Timestamp,
 }
 
-/// Completes replies; one for each thread that answers.
+/// Completes replies; one for each thread that answers, and one for what is signed beforehand.
 #[derive(Debug)]
 pub(crate) struct Completer {
     parsed: Parsed,
@@ -58,29 +62,23 @@ pub(crate) struct Completer {
     maker: Maker,
 }
 
-/// Finds signatures, or makes them.
-#[derive(Debug)]
-struct Maker {
-    shared: Arc<Signatures>,
-    own: Own,
-    bucket: Bucket,
-    covered: Vec<u8>,
-}
-
-/// A set of records to sign.
-struct Set<'a, 'b> {
-    /// The owner that the signature covers: a wildcard, where one stood in.
-    covered: &'a [u8],
-    kind: u16,
-    ttl: u32,
-    data: &'b mut [&'a [u8]],
-}
-
 impl Completer {
+    /// One that completes what somebody waits for.
     pub(crate) fn new(shared: Arc<Signatures>) -> Self {
-        let maker =
-            Maker { shared, own: Own::default(), bucket: Bucket::default(), covered: Vec::new() };
+        Self::with(Maker::for_replies(shared))
+    }
+
+    /// One that makes signatures before anybody asks for them.
+    pub(super) fn ahead(shared: Arc<Signatures>) -> Self {
+        Self::with(Maker::ahead(shared))
+    }
+
+    fn with(maker: Maker) -> Self {
         Self { parsed: Parsed::default(), question: Vec::new(), next: Vec::new(), maker }
+    }
+
+    pub(super) fn maker(&mut self) -> &mut Maker {
+        &mut self.maker
     }
 
     /// Completes a reply without OPT.
@@ -113,6 +111,7 @@ impl Completer {
             parsed: &self.parsed,
             question: &self.question,
             maker: &mut self.maker,
+            exists: asked.exists,
             now: asked.now,
             out: &mut self.next,
             counts: [0; 3],
@@ -139,6 +138,7 @@ struct Writer<'a> {
     parsed: &'a Parsed,
     question: &'a [u8],
     maker: &'a mut Maker,
+    exists: bool,
     now: Timestamp,
     out: &'a mut Vec<u8>,
     counts: [u16; 3],
@@ -225,11 +225,13 @@ impl<'a> Writer<'a> {
         if first.kind == NS && *zone.signer.apex != *owner {
             return Some(Vec::new());
         }
-        let encloser = (zone.chain.is_some() && *zone.signer.apex != *owner)
+        let exists = *zone.signer.apex == *owner || self.exists && owner == self.question;
+        let encloser = (zone.chain.is_some() && !exists)
             .then(|| expanded_from(self.answers, &zone.signer.name, owner))
             .flatten();
         let wild = encloser.as_ref().map(|encloser| [b"\x01*", &encloser[..]].concat());
-        let mut data: Vec<&[u8]> = set.iter().map(|record| self.parsed.data(record)).collect();
+        let mut data: SmallVec<[&[u8]; USUAL_RECORDS]> =
+            set.iter().map(|record| self.parsed.data(record)).collect();
         let covered = wild.as_deref().unwrap_or(owner);
         let count = self.maker.push_signatures(
             &zone.signer,
@@ -303,51 +305,4 @@ impl<'a> Writer<'a> {
 fn ds_data(data: &RecordData) -> Option<Vec<u8>> {
     let RecordData::Ds { key_tag, algorithm, digest_type, digest } = data else { return None };
     Some([&key_tag.to_be_bytes()[..], &[*algorithm, *digest_type], digest].concat())
-}
-
-impl Maker {
-    /// Writes the signatures of a set, one by each key, behind it. `None` where one cannot be had.
-    fn push_signatures(
-        &mut self,
-        zone: &ZoneSigner,
-        set: Set<'_, '_>,
-        (owner, question, now): (&[u8], &[u8], Timestamp),
-        out: &mut Vec<u8>,
-    ) -> Option<u16> {
-        let slot = slot_at(now, zone.dnssec.validity, shift_of(set.covered));
-        let covered = Covered {
-            kind: set.kind,
-            labels: label_count(set.covered),
-            ttl: set.ttl,
-            signer: &zone.apex,
-        };
-        for (place, (algorithm, tag, _)) in zone.keys.iter().enumerate() {
-            self.covered.clear();
-            push_rrsig_head(&covered, &slot, (*algorithm, *tag), &mut self.covered);
-            let head = self.covered.len();
-            sorted_into(set.covered, set.kind, set.ttl, set.data, &mut self.covered);
-            let signature = self.signature(zone, place, now)?;
-            push_owner(owner, question, out);
-            push_fixed(RRSIG, set.ttl, head + signature.len(), out);
-            out.extend_from_slice(&self.covered[..head]);
-            out.extend_from_slice(&signature);
-        }
-        // A zone has one key, or two.
-        Some(zone.keys.len() as u16)
-    }
-
-    fn signature(&mut self, zone: &ZoneSigner, key: usize, now: Timestamp) -> Option<Signature> {
-        let digest = digest_of(&self.covered);
-        if let Some(known) = self.own.find(&digest).or_else(|| self.shared.find(&digest)) {
-            return Some(known);
-        }
-        if !self.bucket.take(now) {
-            return None;
-        }
-        let signature = zone.keys[key].2.sign(&self.covered);
-        metrics::counter!(crate::metric::SIGNATURES).increment(1);
-        self.own.keep(digest, signature);
-        self.shared.offer(digest, signature);
-        Some(signature)
-    }
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! plain ──┐              ┌─ sets ─▶ RRSIGs: by digest of what is signed, from memory, or made here
-//! handler ┴─▶ reply ─▶ Completer ─ negative ─▶ NSEC (compact, RFC 9824) or NSEC3 (RFC 5155) ─▶ RRSIGs
+//! handler ┼─▶ reply ─▶ Completer ─ negative ─▶ NSEC (compact, RFC 9824) or NSEC3 (RFC 5155) ─▶ RRSIGs
+//! Presigner ┘ (what may be asked later; such replies go to nobody)
 //! ```
 //!
 //! The reply is taken apart, and put together again with signatures and proofs: so both paths to an answer are signed
@@ -12,18 +13,25 @@
 //! Invariant: no reply of a signed zone goes to such a client half signed. What cannot be signed in time is cut (TC) or
 //! refused. What it deliberately does not decide: what is answered, and which keys there are.
 
+mod agenda;
 pub(crate) mod apex;
+mod asking;
 mod bucket;
 mod complete;
 mod denial;
 mod existence;
+mod foresight;
+mod maker;
 mod message;
 mod name;
 mod nsec3;
+mod presign;
+mod presigned;
 mod signatures;
 mod zone;
 
 pub(crate) use complete::{Asked, Completed, Completer};
+pub use presign::Presigner;
 pub(crate) use signatures::Signatures;
 pub(crate) use zone::Signers;
 pub use zone::SigningContext;

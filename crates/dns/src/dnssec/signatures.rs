@@ -1,14 +1,17 @@
 //! Signatures in memory, by the digest of what they sign.
 //!
-//! The shared part is read by every thread without a lock. Whoever makes a signature offers it there, unless another
-//! thread is writing at that moment, and keeps it in a table of its own, of fixed size, in which a newer signature takes
-//! an older one's place: so nobody waits, and a signature is made about once by all threads together.
+//! Those made before anybody asked stand in a table of their own (`presigned`). What is made for a question is offered
+//! to the other threads, unless one of them is writing at that moment, and kept in the thread's own table, of fixed
+//! size, in which a newer signature takes an older one's place: so nobody waits, and a signature is made about once by
+//! all threads together. Both parts that are shared are read without a lock.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use holdfast_sign::SIGNATURE;
+
+use super::presigned::Presigned;
 
 pub(super) type Digest = [u8; 32];
 pub(super) type Signature = [u8; SIGNATURE];
@@ -25,6 +28,7 @@ type Shard = HashMap<Digest, Signature>;
 /// Signatures that all threads share.
 #[derive(Debug)]
 pub(crate) struct Signatures {
+    pub(super) presigned: Presigned,
     shards: Box<[ArcSwap<Shard>]>,
     /// Held by whoever writes; never waited for.
     writing: Mutex<()>,
@@ -33,7 +37,7 @@ pub(crate) struct Signatures {
 impl Default for Signatures {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| ArcSwap::default()).collect();
-        Self { shards, writing: Mutex::default() }
+        Self { presigned: Presigned::default(), shards, writing: Mutex::default() }
     }
 }
 
@@ -43,7 +47,8 @@ impl Signatures {
     }
 
     pub(super) fn find(&self, digest: &Digest) -> Option<Signature> {
-        self.shard(digest).load().get(digest).copied()
+        let presigned = self.presigned.find(digest);
+        presigned.or_else(|| self.shard(digest).load().get(digest).copied())
     }
 
     /// Keeps a signature, unless another thread is writing.

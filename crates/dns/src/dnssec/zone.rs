@@ -13,6 +13,7 @@ use holdfast_sign::SigningKey;
 
 use super::name::{core_name, upwards};
 use super::nsec3::Chain;
+use crate::publish::attempt;
 use crate::record::seconds;
 
 /// What signing takes beside the view.
@@ -78,14 +79,10 @@ impl Signers {
         let zones = signed.map(|zone| {
             let apex: Box<[u8]> = zone.zone.name.to_wire().into();
             let known = before.and_then(|(_, signers)| signers.zones.get(&apex));
-            let standing = match ready(context, known, zone) {
-                Ok(signer) => Standing::Signed(Arc::new(Signed {
-                    chain: chain_of(&signer, before.zip(known), answers),
-                    signer,
-                    negative_ttl: seconds(zone.negative_ttl.min(zone.zone.ttl)),
-                })),
-                Err(why) => Standing::Unable(why.into()),
-            };
+            let standing = contained(|anew| {
+                let before = before.zip(known).filter(|_| !anew);
+                Standing::of(context, before, (answers, zone))
+            });
             (apex, standing)
         });
         Self { zones: zones.collect() }
@@ -107,6 +104,32 @@ impl Signers {
             Standing::Signed(_) => None,
         });
         unable.collect()
+    }
+}
+
+/// Makes a zone's standing; where that panics, from nothing, and where that does too, it is not signed: a bug in what
+/// one zone takes stops neither the publication nor the other zones.
+fn contained(make: impl Fn(bool) -> Standing) -> Standing {
+    [false, true]
+        .into_iter()
+        .find_map(|anew| attempt("signers", || make(anew)))
+        .unwrap_or_else(|| Standing::Unable("making its proofs panicked; report this".into()))
+}
+
+impl Standing {
+    fn of(
+        context: Option<&SigningContext>,
+        before: Option<((&Answers, &Signers), &Self)>,
+        (answers, zone): (&Answers, &ZoneAnswers),
+    ) -> Self {
+        match ready(context, before.map(|(_, known)| known), zone) {
+            Ok(signer) => Self::Signed(Arc::new(Signed {
+                chain: chain_of(&signer, before, answers),
+                signer,
+                negative_ttl: seconds(zone.negative_ttl.min(zone.zone.ttl)),
+            })),
+            Err(why) => Self::Unable(why.into()),
+        }
     }
 }
 
@@ -158,4 +181,22 @@ fn chain_of(
         chain.update(answers, &signer.name, name);
     }
     Some(chain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_costs_the_zone_its_history_and_at_worst_its_signatures() {
+        let unable = |why: &str| Standing::Unable(why.into());
+        let why = |standing| match standing {
+            Standing::Unable(why) => why.to_string(),
+            Standing::Signed(_) => "signed".to_owned(),
+        };
+        assert_eq!(why(contained(|anew| unable(if anew { "anew" } else { "at once" }))), "at once");
+        let anew = contained(|anew| if anew { unable("anew") } else { panic!("as told") });
+        assert_eq!(why(anew), "anew");
+        assert!(why(contained(|_| panic!("as told"))).contains("panicked"));
+    }
 }

@@ -28,11 +28,11 @@ impl Responder {
     }
 
     /// Completes an answer for a client that asks for DNSSEC. What cannot be signed in time is cut over UDP, so that
-    /// real clients come again over TCP, and refused there.
+    /// real clients come again over TCP, and refused there. `exists`: no wildcard stood in for the name asked for.
     pub(super) fn sign(
         &mut self,
         asked: &Asked<'_>,
-        (code, remarks): (ResponseCode, Remarks),
+        ((code, remarks), exists): ((ResponseCode, Remarks), bool),
         out: &mut Vec<u8>,
     ) -> (ResponseCode, Remarks) {
         let Some(opt) = asked.query.opt.filter(|opt| opt.dnssec_ok) else { return (code, remarks) };
@@ -43,6 +43,7 @@ impl Responder {
             name_end: asked.query.name_end,
             limit: asked.context.limit,
             compact_ok: opt.compact_ok,
+            exists,
             now,
         };
         let completed = match &mut self.completer {

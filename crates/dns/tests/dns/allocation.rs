@@ -6,7 +6,10 @@ use std::cell::Cell;
 
 use hickory_proto::rr::RecordType;
 
+use holdfast_core::spec::{Denial, KeyAlgorithm};
+
 use crate::fixture::{exchange, query, responder, udp};
+use crate::signed::{Later, query as signed_query, responders, sealing, signed, zone_key};
 
 /// The system's allocator, and how often this thread has asked it.
 struct Counting;
@@ -31,6 +34,30 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
+
+#[test]
+fn signed_answers_to_plain_questions_allocate_nothing() {
+    for denial in [Denial::Compact, Denial::Nsec3] {
+        let keys = [zone_key(KeyAlgorithm::EcdsaP256, 7), zone_key(KeyAlgorithm::Ed25519, 8)];
+        let [mut responder, _] = responders(sealing(), signed(7, &keys, denial), Later(0));
+        let owners = [("shop", 1), ("SHOP", 1), ("pair", 28), ("host1", 1)];
+        let wires =
+            owners.map(|(owner, kind)| signed_query(&format!("{owner}.example.test"), kind));
+        let mut reply = Vec::with_capacity(1232);
+        let mut answer_all = || {
+            for wire in &wires {
+                responder.acquire();
+                assert!(responder.respond(wire, udp(), &mut reply) && reply[7] > 2, "signed");
+                responder.release();
+            }
+        };
+        // What is made once: counters, the signatures of each choice, and buffers of their length.
+        (0..10).for_each(|_| answer_all());
+        let before = ALLOCATIONS.get();
+        (0..100).for_each(|_| answer_all());
+        assert_eq!(ALLOCATIONS.get(), before, "{denial:?}");
+    }
+}
 
 #[test]
 fn plain_questions_allocate_nothing() {

@@ -25,7 +25,7 @@ impl Entropy for Fixed {
 }
 
 /// Wall time, so many days later.
-struct Later(u64);
+pub(crate) struct Later(pub(crate) u64);
 
 impl Clock for Later {
     fn now(&self) -> Timestamp {
@@ -34,11 +34,11 @@ impl Clock for Later {
     }
 }
 
-fn sealing() -> SealingKeys {
+pub(crate) fn sealing() -> SealingKeys {
     SealingKeys::new([[5; 32]])
 }
 
-fn zone_key(algorithm: KeyAlgorithm, seed: u64) -> ZoneKey {
+pub(crate) fn zone_key(algorithm: KeyAlgorithm, seed: u64) -> ZoneKey {
     let secret = new_secret(algorithm, &Fixed(seed));
     let public = SigningKey::of(algorithm, &secret).expect("a key").public().to_vec();
     let context = ZoneKey::sealing_context(&name("example.test"));
@@ -46,7 +46,7 @@ fn zone_key(algorithm: KeyAlgorithm, seed: u64) -> ZoneKey {
     ZoneKey { algorithm, public, private, created: Timestamp(0) }
 }
 
-fn signed(index: u64, keys: &[ZoneKey], denial: Denial) -> Answers {
+pub(crate) fn signed(index: u64, keys: &[ZoneKey], denial: Denial) -> Answers {
     let mut answers = view(index);
     let zone = answers.zones.get(&name("example.test")).expect("the fixture's").clone();
     let mut zone = ZoneAnswers::clone(&zone);
@@ -161,7 +161,7 @@ async fn a_failover_and_a_rollover_in_its_middle_validate_under_either_key() {
     }
 }
 
-fn responders(keys: SealingKeys, answers: Answers, clock: Later) -> [Responder; 2] {
+pub(crate) fn responders(keys: SealingKeys, answers: Answers, clock: Later) -> [Responder; 2] {
     let (publisher, source) = signing_channel(SigningContext { keys, clock: Arc::new(clock) });
     publisher.publish(Arc::new(answers));
     let settings = Arc::new(Settings::default());
@@ -172,7 +172,7 @@ fn responders(keys: SealingKeys, answers: Answers, clock: Later) -> [Responder; 
 }
 
 /// A query with DO.
-fn query(owner: &str, kind: u16) -> Vec<u8> {
+pub(crate) fn query(owner: &str, kind: u16) -> Vec<u8> {
     let mut wire = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1];
     for label in owner.split('.') {
         wire.push(label.len() as u8);
@@ -268,4 +268,21 @@ fn an_isolated_agent_signs_anew_for_as_long_as_it_runs() {
         signatures.insert(field(at));
     }
     assert_eq!(signatures.len(), 2, "made anew once in 8 days: {signatures:?}");
+}
+
+/// RFC 9824, 5.1: NXDOMAIN and the flag are for whoever sets it.
+#[test]
+fn compact_answers_are_for_those_who_take_them() {
+    let answers = signed(7, &[zone_key(KeyAlgorithm::Ed25519, 7)], Denial::Compact);
+    let [mut responder, _] = responders(sealing(), answers, Later(0));
+    for (owner, code) in [("no.example.test", 3), ("shop.example.test", 0)] {
+        for (flags, code) in [(0x80, 0), (0xc0, code)] {
+            let mut wire = query(owner, 1);
+            let end = wire.len();
+            wire[end - 4] = flags;
+            let reply = exchange(&mut responder, &wire, udp()).expect("an answer");
+            let told = reply[reply.len() - 4];
+            assert_eq!((reply[3] & 0x0f, told), (code, flags), "{owner}");
+        }
+    }
 }

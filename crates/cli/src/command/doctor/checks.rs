@@ -141,6 +141,16 @@ pub(super) fn versions(survey: &Survey) -> Vec<Finding> {
     vec![Finding::warning("versions", format!("members differ: {}", told.join("; ")), next)]
 }
 
+/// What to do about a part of a member that is not ready.
+fn next_step(part: &str, member: &str) -> String {
+    match part {
+        "signing" => format!(
+            "copy the sealing keys of a member that signs to {member}, name them in its [secrets] keys, restart it"
+        ),
+        _ => format!("look at the log of {member}"),
+    }
+}
+
 /// Is every part of every member ready, and every task running?
 pub(super) fn readiness(survey: &Survey) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -149,7 +159,7 @@ pub(super) fn readiness(survey: &Survey) -> Vec<Finding> {
         let Some(node) = &answer.node else { continue };
         for part in node.readiness.iter().filter(|part| !part.ready) {
             let text = format!("{name}: {} is not ready: {}", part.name, part.detail);
-            findings.push(Finding::bad("readiness", text, format!("look at the log of {name}")));
+            findings.push(Finding::bad("readiness", text, next_step(&part.name, name)));
         }
         for task in node.tasks.iter().filter(|task| task.state != "running") {
             let text = format!("{name}: task {} is {}: {}", task.name, task.state, task.last_error);
@@ -461,6 +471,18 @@ mod tests {
         for (name, level, check, fault) in faults {
             assert_eq!(worst(&check(&survey(fault))), level, "{name}");
         }
+    }
+
+    #[test]
+    fn a_member_without_a_zones_key_is_told_where_to_get_it() {
+        let survey = survey(|id, a| {
+            let (name, detail) = ("signing".into(), "signed answers are refused".into());
+            node(a).readiness.push(pb::ReadinessPart { name, ready: id != 2, detail });
+        });
+        let bad: Vec<Finding> =
+            readiness(&survey).into_iter().filter(|finding| finding.level == Level::Bad).collect();
+        assert_eq!(bad.len(), 1);
+        assert!(format!("{:?}", bad[0]).contains("copy the sealing keys"), "{:?}", bad[0]);
     }
 
     #[test]

@@ -2,13 +2,15 @@
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::not_found;
 use crate::command::{Rejection, Reply};
 use crate::event::Event;
 use crate::name::DnsName;
 use crate::signing::{SigningChange, ZoneKey};
-use crate::state::{State, Work, ZoneState};
+use crate::state::{Snapshot, State, Work, ZoneState};
+use crate::time::Timestamp;
 
 impl State {
     pub(in crate::state) fn change_signing(
@@ -18,8 +20,9 @@ impl State {
         change: &SigningChange,
     ) -> Result<Reply, Rejection> {
         let now = self.data.at;
+        let longest = longest_ttl(&self.data, apex);
         let zone = self.data.zones.get_mut(apex).ok_or_else(|| not_found("zone", apex))?;
-        check(zone, change, now)?;
+        check(zone, change, (now, longest))?;
         let signing = &mut zone.signing;
         let noted = matches!(change, SigningChange::NoteParent { .. });
         let (before, cds) = (signing.clone(), signing.for_parent().to_vec());
@@ -50,10 +53,19 @@ impl State {
     }
 }
 
+/// The longest TTL of any record of a zone.
+fn longest_ttl(data: &Snapshot, apex: &DnsName) -> Duration {
+    let Some(state) = data.zones.get(apex) else { return Duration::ZERO };
+    let records = state.zone.records.iter().map(|record| record.ttl);
+    let services = data.services.values().map(|service| &service.spec.dns);
+    let services = services.filter(|dns| dns.name.is_within(apex)).map(|dns| dns.ttl);
+    records.chain(services).fold(state.zone.ttl, Duration::max)
+}
+
 fn check(
     zone: &ZoneState,
     change: &SigningChange,
-    now: crate::time::Timestamp,
+    (now, longest): (Timestamp, Duration),
 ) -> Result<(), Rejection> {
     let refused = |problem: &str, next_step: &str| Rejection::Signing {
         problem: problem.to_string(),
@@ -82,7 +94,7 @@ fn check(
         SigningChange::Disable { .. } => !zone.signing.keys.is_empty(),
         _ => false,
     };
-    match zone.signing.obstacle(change, now) {
+    match zone.signing.obstacle(change, now, longest) {
         Some(problem) if !(forced && possible) => {
             Err(refused(&problem, "`holdfast zone dnssec status` shows what is awaited"))
         }

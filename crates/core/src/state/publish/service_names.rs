@@ -70,7 +70,8 @@ fn latencies_of(data: &Snapshot, state: &ServiceState) -> Latencies {
     latencies
 }
 
-fn service_sets(
+/// The sets of a service's own name where this is served.
+pub(crate) fn service_sets(
     spec: &Service,
     served: &[Served],
     ttl: Duration,
