@@ -52,7 +52,13 @@ async fn a_key_is_made_replaced_and_kept_until_the_parent_lets_it_go() {
         ..change(pb::SigningStep::NoteParent)
     };
     client.change_zone_signing(seen).await.expect("a note");
-    client.change_zone_signing(change(pb::SigningStep::FinishRollover)).await.expect("ready");
+    let early = client.change_zone_signing(change(pb::SigningStep::FinishRollover)).await;
+    assert!(early.expect_err("too early").message().contains("from before the new key for 30s"));
+    let forced = pb::ChangeZoneSigningRequest {
+        forced: Some("nobody has asked yet".to_owned()),
+        ..change(pb::SigningStep::FinishRollover)
+    };
+    client.change_zone_signing(forced).await.expect("with a reason");
     let after = shown(&mut client).await;
     assert_eq!(after.keys.iter().map(|key| key.tag).collect::<Vec<_>>(), [both.keys[1].tag]);
     let undeclaring = pb::ApplyZoneRequest {
