@@ -110,13 +110,19 @@ fn a_flood_of_ten_times_what_an_agent_can_do_costs_good_clients_nothing() -> Res
 
 /// Datagrams that an agent has looked at: not those that were lost before.
 fn taken_in(scene: &Scene, place: usize) -> Result<f64> {
-    let of = |name| scene.cluster.counter(place, name, &["transport=\"udp\""]);
-    Ok(of(QUERIES)? + of(DROPPED)? - dropped(scene, place, "queue")?)
+    let of = |name| awaited(scene, place, name, &["transport=\"udp\""]);
+    let lost = awaited(scene, place, DROPPED, &["why=\"queue\"", "transport=\"udp\""])?;
+    Ok(of(QUERIES)? + of(DROPPED)? - lost)
 }
 
 /// Probes that an agent has done.
 fn probed(scene: &Scene, place: usize) -> Result<f64> {
-    scene.cluster.counter(place, PROBES, &[])
+    awaited(scene, place, PROBES, &[])
+}
+
+/// What an agent counts, though it may have hardly any processor time to say so.
+fn awaited(scene: &Scene, place: usize, name: &str, labels: &[&str]) -> Result<f64> {
+    poll::until("the agent's metrics", LIMIT, || scene.cluster.counter(place, name, labels))
 }
 
 fn check_memory(scene: &Scene, place: usize, before_mib: f64) -> Result<()> {
