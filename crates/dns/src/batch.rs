@@ -79,9 +79,13 @@ impl Batch {
 
     /// A datagram of the last `receive`, and where it came from; `None` for no address of the internet.
     pub(crate) fn query(&self, place: usize) -> Option<(&[u8], SocketAddr)> {
+        Some((self.bytes(place), self.address(place)?))
+    }
+
+    /// The bytes of a datagram of the last `receive`.
+    pub(crate) fn bytes(&self, place: usize) -> &[u8] {
         let start = place * STRIDE;
-        let bytes = &self.buffers[start..start + self.lengths[place]];
-        Some((bytes, self.address(place)?))
+        &self.buffers[start..start + self.lengths[place]]
     }
 
     fn address(&self, place: usize) -> Option<SocketAddr> {

@@ -6,6 +6,7 @@
 //!
 //! What it deliberately does not decide: which records an answer holds (`holdfast_core::steer::choose`).
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 use hickory_proto::serialize::binary::{BinEncodable as _, BinEncoder};
@@ -155,6 +156,18 @@ impl Node {
         let renames = data.as_ref().is_some_and(|data| data.others.contains(&Kind::DNAME));
         let apex = answers.zones.contains_key(name);
         Self { zone, data, apex, shade, covers: shade || renames }
+    }
+
+    /// How many compiled sets there are.
+    pub(crate) fn parts(&self) -> usize {
+        self.data.as_ref().map_or(0, |data| data.flat.len())
+    }
+
+    /// Reads a little of each compiled set, so that it is near.
+    pub(crate) fn visit(&self) {
+        for flat in self.data.iter().flat_map(|data| &data.flat) {
+            black_box((flat.kind, flat.bytes.first()));
+        }
     }
 
     /// How a question of this type is answered here.

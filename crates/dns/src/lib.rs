@@ -25,6 +25,7 @@
 //! through its own sockets, which would turn a flood of queries into a flood of log lines.
 
 mod admission;
+mod ahead;
 mod batch;
 mod bind;
 mod capture;

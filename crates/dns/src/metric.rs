@@ -4,7 +4,7 @@
 //! else is `other`. A counter is made when it is first needed, so that a thousand quiet zones cost nothing.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use hickory_proto::op::ResponseCode;
 use holdfast_core::DnsName;
@@ -103,17 +103,17 @@ pub(crate) fn code_name(code: ResponseCode) -> Option<&'static str> {
 
 /// The counters of one zone, or of everything else.
 #[derive(Debug)]
-struct Counters {
+pub(crate) struct Counters {
     zone: String,
     by_transport: [[OnceLock<Counter>; CODES.len()]; Transport::COUNT],
 }
 
 impl Counters {
-    fn new(zone: &str) -> Self {
-        Self { zone: zone.to_owned(), by_transport: Default::default() }
+    fn new(zone: &str) -> Arc<Self> {
+        Arc::new(Self { zone: zone.to_owned(), by_transport: Default::default() })
     }
 
-    fn count(&self, code: ResponseCode, transport: Transport, queries: u64) {
+    pub(crate) fn count(&self, code: ResponseCode, transport: Transport, queries: u64) {
         let Some(place) = CODES.iter().position(|(known, _)| *known == code) else { return };
         self.by_transport[transport as usize][place]
             .get_or_init(|| {
@@ -127,8 +127,8 @@ impl Counters {
 /// The query counters of a view.
 #[derive(Debug)]
 pub(crate) struct QueryCounters {
-    zones: BTreeMap<DnsName, Counters>,
-    other: Counters,
+    zones: BTreeMap<DnsName, Arc<Counters>>,
+    other: Arc<Counters>,
 }
 
 impl QueryCounters {
@@ -160,14 +160,17 @@ impl QueryCounters {
         transport: Transport,
         queries: u64,
     ) {
-        let counters = zone.and_then(|zone| self.zones.get(zone)).unwrap_or(&self.other);
-        counters.count(code, transport, queries);
+        self.at(zone).count(code, transport, queries);
+    }
+
+    /// The counters of one zone, or of everything else.
+    pub(crate) fn at(&self, zone: Option<&DnsName>) -> &Arc<Counters> {
+        zone.and_then(|zone| self.zones.get(zone)).unwrap_or(&self.other)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use holdfast_core::spec::{Soa, Zone};

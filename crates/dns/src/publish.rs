@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::dnssec::{Signatures, Signers, SigningContext};
-use crate::metric::{self, QueryCounters};
+use crate::metric::{self, Counters, QueryCounters};
 use crate::retired::Retired;
 use crate::table::Table;
 use crate::transfer::History;
@@ -48,6 +48,8 @@ pub struct Published {
     position: Position,
     since: Instant,
     counters: Arc<QueryCounters>,
+    /// Those of the table's zones, by their numbers.
+    numbered: Arc<[Arc<Counters>]>,
     table: Option<Table>,
     history: History,
     signers: Signers,
@@ -99,6 +101,11 @@ impl Published {
 
     pub(crate) fn counters(&self) -> &QueryCounters {
         &self.counters
+    }
+
+    /// The counters of a zone of the table, or of everything else.
+    pub(crate) fn counters_of(&self, zone: Option<usize>) -> &Counters {
+        zone.and_then(|zone| self.numbered.get(zone)).unwrap_or(self.counters.at(None))
     }
 }
 
@@ -241,10 +248,13 @@ impl Shared {
             }
             let current_view = current.as_deref();
             let next = next.get_or_insert_with(|| {
+                let table = self.table(current_view, &answers);
+                let counters = counters(current_view, &answers);
                 Arc::new(Published {
                     signers: self.ready(current_view, &answers),
-                    table: self.table(current_view, &answers),
-                    counters: counters(current_view, &answers),
+                    numbered: numbered(current_view, table.as_ref(), &counters),
+                    table,
+                    counters,
                     history: attempt("history", || history(current_view, &answers))
                         .unwrap_or_default(),
                     answers: Arc::clone(&answers),
@@ -325,6 +335,22 @@ fn counters(current: Option<&Published>, answers: &Answers) -> Arc<QueryCounters
     match current {
         Some(current) if current.counters.fit(answers) => Arc::clone(&current.counters),
         _ => Arc::new(QueryCounters::of(answers)),
+    }
+}
+
+fn numbered(
+    current: Option<&Published>,
+    table: Option<&Table>,
+    counters: &Arc<QueryCounters>,
+) -> Arc<[Arc<Counters>]> {
+    let Some(table) = table else { return Arc::default() };
+    let fit = |current: &&Published| {
+        let same_zones = current.table().is_some_and(|before| before.numbers_zones_as(table));
+        same_zones && Arc::ptr_eq(&current.counters, counters)
+    };
+    match current.filter(fit) {
+        Some(current) => Arc::clone(&current.numbered),
+        None => table.zones().map(|zone| Arc::clone(counters.at(Some(zone.name())))).collect(),
     }
 }
 

@@ -31,6 +31,7 @@ use hickory_server::server::{Request, RequestHandler as _};
 use metrics::counter;
 use tokio::time::Instant;
 
+use crate::ahead;
 use crate::capture::Capture;
 use crate::cookie::{Judged, Standing};
 use crate::dnssec::{Completer, apex};
@@ -167,6 +168,13 @@ impl Responder {
         self.handler.set_published(self.source.current());
         if let Some(limiter) = &mut self.limiter {
             limiter.tick();
+        }
+    }
+
+    /// Says which messages come next, so that what they ask for is near when they are answered.
+    pub fn look_ahead<'a>(&self, messages: impl Iterator<Item = &'a [u8]>) {
+        if let Some(table) = self.handler.published().and_then(|published| published.table()) {
+            ahead::look_ahead(table, messages);
         }
     }
 
@@ -334,7 +342,7 @@ impl Responder {
                 if limits {
                     self.admit(asked.peer, self.subject_of(asked, told))?;
                 }
-                self.tally.count(told, asked.peer.transport);
+                self.tally.count(told, asked.peer.transport, &self.handler);
                 (told.code, remarks)
             }
             None => {

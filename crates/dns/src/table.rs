@@ -49,9 +49,9 @@ impl Slot {
 
 /// A name with what is known about it, side by side in memory.
 #[derive(Debug)]
-struct Entry {
-    name: SmallVec<[u8; USUAL_NAME]>,
-    node: Node,
+pub(crate) struct Entry {
+    pub(crate) name: SmallVec<[u8; USUAL_NAME]>,
+    pub(crate) node: Node,
 }
 
 /// Names of so many bytes in wire form need no memory of their own.
@@ -69,6 +69,7 @@ pub(crate) struct Table {
     shards: Vec<Arc<Shard>>,
     /// Labels of the deepest name.
     depth: usize,
+    names: usize,
 }
 
 /// Where a name is that a question asks for.
@@ -98,7 +99,8 @@ fn cuts(here: &NameAnswers) -> bool {
     kinds.into_iter().any(|(data, _)| matches!(data.kind(), Kind::NS | Kind::DNAME))
 }
 
-fn hash_of(name: &[u8]) -> u64 {
+/// The hash of a name in wire form and lower case.
+pub(crate) fn hash_of(name: &[u8]) -> u64 {
     static SHARED: LazyLock<SharedSeed> = LazyLock::new(|| SharedSeed::from_u64(rand::random()));
     static KEYS: LazyLock<SeedableRandomState> =
         LazyLock::new(|| SeedableRandomState::with_seed(rand::random(), &SHARED));
@@ -122,7 +124,13 @@ impl Table {
 
     fn empty() -> Self {
         let empty = Arc::new(Shard::new());
-        Self { zones: Vec::new(), places: Arc::default(), shards: vec![empty; SHARDS], depth: 0 }
+        Self {
+            zones: Vec::new(),
+            places: Arc::default(),
+            shards: vec![empty; SHARDS],
+            depth: 0,
+            names: 0,
+        }
     }
 
     fn next(&self, before: &Answers, answers: &Answers) -> Self {
@@ -131,6 +139,7 @@ impl Table {
             places: Arc::clone(&self.places),
             shards: self.shards.clone(),
             depth: self.depth,
+            names: self.names,
         };
         let mut renewed = next.place_zones(before, answers);
         for (name, was, now) in before.names.differences(&answers.names) {
@@ -240,6 +249,7 @@ impl Table {
             Some(slot) => slot.entry = entry,
             None => {
                 shard.insert_unique(hash, Slot { hash, entry }, |slot| slot.hash);
+                self.names += 1;
             }
         }
     }
@@ -249,6 +259,7 @@ impl Table {
         let shard = Arc::make_mut(&mut self.shards[shard_of(hash)]);
         if let Ok(slot) = shard.find_entry(hash, |slot| slot.is(hash, wire)) {
             slot.remove();
+            self.names -= 1;
         }
     }
 
@@ -262,9 +273,30 @@ impl Table {
         Some(&slot.entry.node)
     }
 
+    /// How many names it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.names
+    }
+
+    /// A name of this hash, which is hardly ever another than was hashed.
+    pub(crate) fn likely(&self, hash: u64) -> Option<&Entry> {
+        let slot = self.shards[shard_of(hash)].find(hash, |slot| slot.hash == hash)?;
+        Some(&slot.entry)
+    }
+
     /// The zone of a number.
     pub(crate) fn zone(&self, number: usize) -> &Zone {
         &self.zones[number]
+    }
+
+    /// All zones, by their numbers.
+    pub(crate) fn zones(&self) -> impl Iterator<Item = &Zone> {
+        self.zones.iter().map(|zone| &**zone)
+    }
+
+    /// Whether the zones of the other table are known to have the same numbers.
+    pub(crate) fn numbers_zones_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.places, &other.places)
     }
 
     /// Where in a name in wire form, of any case, the longest part begins that exists; its root if none does.

@@ -1,7 +1,10 @@
 //! What a responder counts, without looking a counter up for each message.
 //!
-//! Answers from the compiled table are counted when their view is let go; what is withheld by counters that are made
-//! when they are first needed and kept.
+//! Answers from the compiled table are counted in a few cells, and told to the counters of their zones when the view is let
+//! go: threads do not contend for a counter with each answer. What is withheld is counted by counters that are made when
+//! they are first needed and kept.
+//!
+//! Invariant: a cell holds answers of one view, one zone, one code and one transport; who else needs it settles it first.
 
 use std::sync::OnceLock;
 
@@ -10,27 +13,69 @@ use metrics::{Counter, counter};
 use crate::handler::Handler;
 use crate::metric;
 use crate::plain::Told;
+use crate::publish::Published;
 use crate::respond::Transport;
 use crate::screen::Silence;
 
+/// Cells of a tally: those of 32 zones never meet.
+const CELLS: usize = u128::BITS as usize;
+
+/// Answers that are counted alike.
+#[derive(Debug, Clone, Copy)]
+struct Cell {
+    told: Told,
+    transport: Transport,
+    queries: u32,
+}
+
+impl Cell {
+    fn settle(&self, published: &Published) {
+        let counters = published.counters_of(self.told.zone);
+        counters.count(self.told.code, self.transport, self.queries.into());
+    }
+}
+
 /// What was answered from the compiled table of one view, and is counted when the view is let go.
-#[derive(Debug, Default)]
-pub(crate) struct Tally(Vec<(Told, Transport, u64)>);
+#[derive(Debug)]
+pub(crate) struct Tally {
+    cells: Box<[Option<Cell>; CELLS]>,
+    /// A bit for each cell that is not empty.
+    used: u128,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { cells: Box::new([None; CELLS]), used: 0 }
+    }
+}
 
 impl Tally {
-    pub(crate) fn count(&mut self, told: Told, transport: Transport) {
-        match self.0.iter_mut().find(|(known, by, _)| (*known, *by) == (told, transport)) {
-            Some((.., queries)) => *queries += 1,
-            None => self.0.push((told, transport, 1)),
+    pub(crate) fn count(&mut self, told: Told, transport: Transport, handler: &Handler) {
+        // The codes of the table's answers differ in their lowest two bits.
+        let zone = told.zone.map_or(0, |zone| zone + 1);
+        let place = (zone * 4 + usize::from(told.code.low() & 3)) % CELLS;
+        let cell = &mut self.cells[place];
+        if let Some(same) =
+            cell.as_mut().filter(|one| (one.told, one.transport) == (told, transport))
+        {
+            same.queries += 1;
+            return;
+        }
+        let other = cell.replace(Cell { told, transport, queries: 1 });
+        self.used |= 1 << place;
+        if let (Some(other), Some(published)) = (other, handler.published()) {
+            other.settle(published);
         }
     }
 
     pub(crate) fn settle(&mut self, handler: &Handler) {
         let Some(published) = handler.published() else { return };
-        let Some(table) = published.table() else { return };
-        for (Told { zone, code }, transport, queries) in self.0.drain(..) {
-            let zone = zone.map(|number| table.zone(number).name());
-            published.counters().count(zone, code, transport, queries);
+        while self.used != 0 {
+            let place = self.used.trailing_zeros() as usize;
+            self.used &= self.used - 1;
+            if let Some(cell) = self.cells[place].take() {
+                cell.settle(published);
+            }
         }
     }
 }

@@ -197,6 +197,7 @@ fn answer(
     replies: &mut Vec<(usize, Vec<u8>)>,
 ) {
     responder.acquire();
+    responder.look_ahead((0..count).map(|place| batch.bytes(place)));
     for place in 0..count {
         let Some((query, address)) = batch.query(place) else { continue };
         let mut reply = spare.pop().unwrap_or_default();
