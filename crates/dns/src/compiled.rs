@@ -14,7 +14,7 @@ use holdfast_core::DnsName;
 use holdfast_core::answer::{self, AnswerData, AnswerRecord, Kind};
 use holdfast_core::spec::RecordData;
 use holdfast_core::steer::{self, Client};
-use holdfast_core::view::{Answers, NameAnswers, Pick, RecordSet, ZoneAnswers};
+use holdfast_core::view::{Answers, NameAnswers, RecordSet, ZoneAnswers};
 use smallvec::SmallVec;
 
 use crate::limits::HEADER;
@@ -69,7 +69,7 @@ impl Flat {
             bytes.extend_from_slice(&data);
             ends.push(bytes.len());
         }
-        let steered = (ends.len() > 1 && set.pick != Pick::All).then_some(place);
+        let steered = steer::varies(set).then_some(place);
         let by_place = steered.is_some() && steer::asks_for_place(set);
         Some(Self { kind, bytes, ends: ends.into(), steered, by_place })
     }

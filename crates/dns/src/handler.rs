@@ -29,7 +29,7 @@ use crate::config::ChaosConfig;
 use crate::cookie::Cookies;
 use crate::geo::Geo;
 use crate::limits::{HEADER, MAX_TCP};
-use crate::metric::QueryCounters;
+use crate::metric::{Counters, QueryCounters};
 use crate::opt::Subnet;
 use crate::publish::Published;
 use crate::record::{Records, core_name, room_of};
@@ -84,7 +84,14 @@ pub struct Handler {
     turns: Arc<AtomicU32>,
     context: Context,
     /// Of the last answer. Its lock is never contended: a responder uses its handler alone.
-    remarks: Mutex<Remarks>,
+    aside: Mutex<Aside>,
+}
+
+/// What is known of an answer beside its bytes.
+#[derive(Debug, Clone, Default)]
+struct Aside {
+    remarks: Remarks,
+    lasting: Option<Arc<Counters>>,
 }
 
 /// An answer on its way to the encoder.
@@ -94,6 +101,8 @@ struct Decision {
     authority: Vec<Record>,
     additional: Vec<Record>,
     zone: Option<DnsName>,
+    /// Every client gets it at every turn, for as long as the view is served.
+    lasting: bool,
     remarks: Remarks,
 }
 
@@ -106,6 +115,7 @@ impl Decision {
             authority: Vec::new(),
             additional: Vec::new(),
             zone: None,
+            lasting: false,
             remarks: Remarks::default(),
         }
     }
@@ -122,19 +132,24 @@ impl Handler {
         settings: Arc<Settings>,
         turns: Arc<AtomicU32>,
     ) -> Self {
-        let (context, remarks) = (Context::default(), Mutex::default());
-        Self { published, settings, turns, context, remarks }
+        let (context, aside) = (Context::default(), Mutex::default());
+        Self { published, settings, turns, context, aside }
     }
 
     /// Prepares for one query.
     pub(crate) fn prepare(&mut self, context: Context) {
         self.context = context;
-        *self.remarks.get_mut().unwrap_or_else(PoisonError::into_inner) = Remarks::default();
+        *self.aside.get_mut().unwrap_or_else(PoisonError::into_inner) = Aside::default();
     }
 
     /// What the last answer has to say in the reply's OPT.
     pub(crate) fn remarks(&mut self) -> Remarks {
-        *self.remarks.get_mut().unwrap_or_else(PoisonError::into_inner)
+        self.aside.get_mut().unwrap_or_else(PoisonError::into_inner).remarks
+    }
+
+    /// The counters of the last answer's zone, if whoever asks the same of this view gets the same.
+    pub(crate) fn lasting(&mut self) -> Option<Arc<Counters>> {
+        self.aside.get_mut().unwrap_or_else(PoisonError::into_inner).lasting.take()
     }
 
     /// What this server tells of itself.
@@ -189,6 +204,11 @@ impl Handler {
         Asker { source, subnet, geo: &self.settings.geo }
     }
 
+    fn counters_of(&self, decision: &Decision) -> Option<Arc<Counters>> {
+        let published = self.published.as_ref().filter(|_| decision.lasting)?;
+        Some(Arc::clone(published.counters().at(decision.zone.as_ref())))
+    }
+
     fn decide(&self, request: &Request) -> Decision {
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.checking_disabled = false;
@@ -228,11 +248,12 @@ impl Handler {
         let client = asker.client(self.next_turn(), need);
         let mut decided =
             answer::answer(published.answers(), &asked, Kind(query.query_type().into()), &client);
-        trim(&mut decided, &asked, self.room(request));
+        let whole = trim(&mut decided, &asked, self.room(request));
         let name = Name::from(query.name());
         let mut decision =
             express(metadata, &Records { asked: &name, asked_core: &asked }, &decided);
         decision.zone = zone.map(|zone| zone.zone.name.clone());
+        decision.lasting = whole && !decided.varies;
         decision.remarks.error = reason(decided.code);
         decision.remarks.scope = asker.told(decided.scope, need);
         decision
@@ -268,7 +289,8 @@ impl RequestHandler for Handler {
         let metadata = decision.metadata;
         let transport = self.context.transport;
         self.count(decision.zone.as_ref(), metadata.response_code, transport);
-        *self.remarks.lock().unwrap_or_else(PoisonError::into_inner) = decision.remarks;
+        *self.aside.lock().unwrap_or_else(PoisonError::into_inner) =
+            Aside { remarks: decision.remarks, lasting: self.counters_of(&decision) };
         let response = MessageResponseBuilder::new(&request.queries, None).build(
             metadata,
             &decision.answers,
@@ -298,9 +320,9 @@ fn express(mut metadata: Metadata, records: &Records<'_>, decided: &Answer) -> D
     let (Some(answers), Some(authority), Some(additional)) = sections else {
         return Decision::bare(metadata, ResponseCode::ServFail);
     };
-    metadata.response_code = response_code(decided.code);
     metadata.authoritative = decided.authoritative;
-    Decision { metadata, answers, authority, additional, zone: None, remarks: Remarks::default() }
+    let bare = Decision::bare(metadata, response_code(decided.code));
+    Decision { answers, authority, additional, ..bare }
 }
 
 /// Answers for the name at which a server tells which view it serves: a TXT of TTL 0, and NODATA for other types.
@@ -328,10 +350,11 @@ fn decide_status(
     decision
 }
 
-/// Leaves out additional records that might not fit: they are a courtesy, not a reason to truncate (RFC 2181, 9).
-fn trim(decided: &mut Answer, asked: &DnsName, room: usize) {
+/// Leaves out additional records that might not fit: they are a courtesy, not a reason to truncate (RFC 2181, 9). Says
+/// whether all are left.
+fn trim(decided: &mut Answer, asked: &DnsName, room: usize) -> bool {
     if decided.additional.is_empty() {
-        return;
+        return true;
     }
     let mut taken = room_of(&decided.answers, asked) + room_of(&decided.authority, asked);
     let fit = |record: &answer::AnswerRecord| {
@@ -339,7 +362,9 @@ fn trim(decided: &mut Answer, asked: &DnsName, room: usize) {
         taken <= room
     };
     let fitting = decided.additional.iter().map(fit).take_while(|fits| *fits).count();
+    let all = decided.additional.len();
     decided.additional.truncate(fitting.max(decided.required));
+    decided.additional.len() == all
 }
 
 /// Why there is no answer.

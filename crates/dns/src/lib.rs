@@ -45,6 +45,7 @@ mod inherit;
 mod limits;
 pub mod lkg;
 mod lkg_writer;
+mod memory;
 mod metric;
 mod opt;
 mod parts;

@@ -16,7 +16,7 @@ use crate::reply_opt::{ExtendedError, Remarks};
 use crate::screen::Query;
 use crate::table::{Found, Table};
 
-const CLASS_IN: u16 = 1;
+pub(crate) const CLASS_IN: u16 = 1;
 const TYPE_IXFR: u16 = 251;
 const TYPE_AXFR: u16 = 252;
 

@@ -4,7 +4,7 @@
 //! wire ─▶ screen ─┬─ silence
 //!                 ├─ fault ──────────────────────────────────▶ header [question] ─▶ [OPT]
 //!                 └─ query ─┬─ plain ────────────────────────┬─▶ answer, or TC and no records ─▶ [OPT]
-//!                           └─ Request ─▶ Handler ─▶ Capture ┘
+//!                           └─ remembered, or by Handler ────┘
 //! ```
 //!
 //! A message that does not fit is replaced by one with TC and no records, so that no client takes a part for the whole.
@@ -15,6 +15,7 @@
 //! Invariant: the future of a request is complete at its first poll, for it awaits nothing. A reply has QR=1, the id,
 //! and the question byte for byte as asked.
 
+mod learn;
 mod sign;
 mod special;
 
@@ -37,6 +38,7 @@ use crate::cookie::{Judged, Standing};
 use crate::dnssec::{Completer, apex};
 use crate::handler::{Context, Handler, Settings};
 use crate::limits::{HEADER, MAX_TCP, MAX_UDP};
+use crate::memory::Memory;
 use crate::metric;
 use crate::opt::Opt;
 use crate::plain::{self, TC, Told};
@@ -118,6 +120,7 @@ pub struct Responder {
     until_timed: u32,
     query_log: Option<Sampler>,
     completer: Option<Completer>,
+    memory: Memory,
 }
 
 impl std::fmt::Debug for Responder {
@@ -141,6 +144,7 @@ impl Responder {
             until_timed: 0,
             query_log: None,
             completer,
+            memory: Memory::default(),
         }
     }
 
@@ -166,6 +170,7 @@ impl Responder {
     pub fn acquire(&mut self) {
         self.tally.settle(&self.handler);
         self.handler.set_published(self.source.current());
+        self.memory.serve(self.handler.published().map(|published| published.position()));
         if let Some(limiter) = &mut self.limiter {
             limiter.tick();
         }
@@ -349,7 +354,7 @@ impl Responder {
                 if limits {
                     self.admit(asked.peer, self.subject(asked))?;
                 }
-                self.write_apex(asked, out).unwrap_or_else(|| self.write_handled(asked, out))
+                self.write_apex(asked, out).unwrap_or_else(|| self.write_learnt(asked, out))
             }
         };
         let (code, mut remarks) = self.sign(asked, (answered, exists), out);

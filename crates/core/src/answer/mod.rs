@@ -99,6 +99,8 @@ pub struct Answer {
     pub required: usize,
     /// Length of the prefix around the client for which this is the answer (RFC 7871); 0 where it is for everybody.
     pub scope: u8,
+    /// Whether another client or another turn might get other records.
+    pub varies: bool,
 }
 
 impl Answer {
@@ -111,6 +113,7 @@ impl Answer {
             additional: Vec::new(),
             required: 0,
             scope: 0,
+            varies: false,
         }
     }
 }

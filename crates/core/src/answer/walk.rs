@@ -145,7 +145,7 @@ impl<'a> Walk<'a> {
                 false => self.tell_nothing(zone, Code::NoError),
             };
         }
-        self.result.scope = self.result.scope.max(wanted.scope);
+        self.note(wanted.scope, wanted.varies);
         let ttl = wanted.answers.iter().map(|record| record.ttl).fold(set.ttl, Duration::min);
         let own = |record: AnswerRecord| AnswerRecord { name: owner.clone(), ttl, ..record };
         let addresses = wanted.answers.into_iter().filter(|record| !is_alias(&record.data));
@@ -171,7 +171,7 @@ impl<'a> Walk<'a> {
         self.result.authoritative = !self.result.answers.is_empty();
         let mut servers = Vec::new();
         let scope = push_set(cut, set, self.client, &mut servers);
-        self.result.scope = self.result.scope.max(scope);
+        self.note(scope, steer::varies(set));
         let targets = || servers.iter().filter_map(target_of).take(MAX_TARGETS);
         for inside in [true, false] {
             for target in targets().filter(|target| target.is_within(cut) == inside) {
@@ -230,7 +230,13 @@ impl<'a> Walk<'a> {
 
     fn push(&mut self, owner: &DnsName, set: &RecordSet) {
         let scope = push_set(owner, set, self.client, &mut self.result.answers);
+        self.note(scope, steer::varies(set));
+    }
+
+    /// Notes for whom a choice is right.
+    fn note(&mut self, scope: u8, varies: bool) {
         self.result.scope = self.result.scope.max(scope);
+        self.result.varies |= varies;
     }
 
     /// Adds the addresses of targets that are ours: one round trip saved.
@@ -252,7 +258,7 @@ impl<'a> Walk<'a> {
         for kind in [Kind::A, Kind::AAAA] {
             if let Some(set) = set_of_exactly(here, kind) {
                 let scope = push_set(target, set, self.client, &mut self.result.additional);
-                self.result.scope = self.result.scope.max(scope);
+                self.note(scope, steer::varies(set));
             }
         }
     }

@@ -42,6 +42,11 @@ fn spread(pick: &Pick, count: usize, client: &Client, mut take: impl FnMut(usize
     0
 }
 
+/// Whether another client or another turn might get other records.
+pub fn varies(set: &RecordSet) -> bool {
+    set.records.len() > 1 && set.pick != Pick::All
+}
+
 /// Whether the choice asks where the client is, not only for its network.
 pub fn asks_for_place(set: &RecordSet) -> bool {
     matches!(&set.pick, Pick::Steered(steering) if steering.by_place)

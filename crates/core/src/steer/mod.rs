@@ -18,7 +18,7 @@ mod steering;
 mod tests;
 
 pub use choices::choices;
-pub use choose::{asks_for_place, choose};
+pub use choose::{asks_for_place, choose, varies};
 pub use client::{Client, Place};
 pub use explain::explain;
 pub use latencies::{Latencies, UNMEASURED, band};

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use hickory_proto::rr::RecordType;
 use holdfast_core::spec::{Binding, Kind, NameServer, RecordData, SvcParams};
-use holdfast_core::view::{Answers, NameAnswers, RecordSet, ZoneAnswers};
+use holdfast_core::view::{Answers, NameAnswers, Pick, RecordSet, ZoneAnswers};
 use holdfast_core::{Epoch, SharedMap};
 use holdfast_dns::{ChaosConfig, Peer, Publisher, Responder, Settings, channel};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use crate::fixture::{a, cookies, exchange, name, query, tcp, udp, v6, view, with_options, zone};
+use crate::fixture::{
+    a, cookies, exchange, name, query, sets, tcp, udp, v6, view, with_options, zone,
+};
 use crate::steered;
 
 /// Two responders over the same views: one with the compiled answers, one without.
@@ -108,6 +110,12 @@ impl Question {
             }
         }
         wire
+    }
+
+    /// The same question by somebody who writes it otherwise and has other room.
+    fn again(&self) -> Self {
+        let edns = self.edns.map_or(Some((1232, false)), |_| None);
+        Self { edns, upper: !self.upper, options: Vec::new(), ..self.clone() }
     }
 
     fn peer(&self) -> Peer {
@@ -323,6 +331,8 @@ proptest! {
             }
             for question in questions {
                 pair.agree(&question.wire(), question.peer())?;
+                let again = question.again();
+                pair.agree(&again.wire(), again.peer())?;
             }
         }
     }
@@ -383,6 +393,7 @@ fn for_every_name_and_type_with_and_without_edns() {
                     let question =
                         Question { class, edns, upper: 0x5555, ..Question::plain(owner, kind) };
                     pair.agree(&question.wire(), udp()).expect("equal");
+                    pair.agree(&question.again().wire(), udp()).expect("equal");
                 }
             }
         }
@@ -405,4 +416,32 @@ fn for_names_of_many_labels_and_of_the_longest() {
     let longest = format!("{0}.{0}.{0}.{1}.example.test", "y".repeat(63), "z".repeat(48));
     assert_eq!(longest.len(), 253);
     pair.agree(&Question::plain(&longest, 1).wire(), udp()).expect("equal");
+}
+
+#[test]
+fn for_answers_that_are_remembered_while_others_change_them() {
+    let clock = paused();
+    let _entered = clock.enter();
+    let mut pair = Pair::new();
+    for index in 7..12 {
+        let mut view = view(index);
+        view.names.insert(name("shop.example.test"), sets(Pick::All, &[vec![a(index as u8)]]));
+        pair.publish(view);
+        for (owner, kind) in [
+            ("www.example.test", 1),
+            ("_srv._tcp.example.test", 33),
+            ("example.test", 6),
+            ("example.test", 2),
+            ("example.test", 255),
+            ("x.wild.example.test", 1),
+            ("y.wild.example.test", 16),
+            ("hostmaster.example.test", 1),
+        ] {
+            for edns in [None, Some((1232, false)), Some((512, true)), None] {
+                let question = Question { edns, upper: index, ..Question::plain(owner, kind) };
+                pair.agree(&question.wire(), udp()).expect("equal");
+                pair.agree(&question.wire(), tcp()).expect("equal");
+            }
+        }
+    }
 }
