@@ -115,6 +115,7 @@ mod tests {
             "service list --namespace eu -o csv",
             "service explain shop -o wide",
             "explain eu/shop",
+            "service explain shop --client 192.0.2.0/24",
             "service delete shop --yes",
             "zone get example.test",
             "zone dnssec rollover finish example.test --resolver 127.0.0.1 --force gone",

@@ -6,8 +6,10 @@
 
 mod convergence;
 mod recovery;
+mod steering;
 
 pub use recovery::predicted_recovery;
+pub use steering::steering;
 
 use alloc::format;
 use alloc::string::{String, ToString};

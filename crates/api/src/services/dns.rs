@@ -6,7 +6,6 @@ use holdfast_core::View;
 use holdfast_core::answer::{self, AnswerData, AnswerRecord, Code, Kind};
 use holdfast_core::name::DnsName;
 use holdfast_core::presentation::absolute;
-use holdfast_core::spec::{Prefix, PrefixError};
 use holdfast_core::steer::{self, Client};
 use holdfast_core::time::millis;
 use holdfast_core::view::{Answers, NameAnswers};
@@ -14,7 +13,7 @@ use holdfast_wire::pb::v1 as pb;
 use holdfast_wire::pb::v1::dns_service_server::DnsService;
 use tonic::{Request, Response, Status};
 
-use super::{named, page_size, propagation};
+use super::{client_of, named, page_size, propagation};
 use crate::caller::Call;
 use crate::context::{Context, at};
 use crate::refusal::Refusal;
@@ -34,7 +33,10 @@ impl DnsService for Dns {
         let kind = kind_of(&call.body.r#type)?;
         let view = self.0.latest();
         let answers = &view.answers;
-        let client = self.client(&call.body)?;
+        let client = match call.body.client.as_str() {
+            "" => Client::anybody(call.body.turn),
+            text => client_of(&self.0, text, call.body.turn)?,
+        };
         let answer = answer::answer(answers, &name, kind, &client);
         let decided = answers.names.get(&name);
         let steps = decided.map(|here| steps(&view, here, kind, &client)).unwrap_or_default();
@@ -73,22 +75,6 @@ impl DnsService for Dns {
         let call = Call::of(request)?;
         let response = propagation::check(&self.0, &call.body).await?;
         Ok(at(response.index, response))
-    }
-}
-
-impl Dns {
-    /// The client that a preview is for.
-    fn client(&self, request: &pb::PreviewAnswerRequest) -> Result<Client, Refusal> {
-        if request.client.is_empty() {
-            return Ok(Client::anybody(request.turn));
-        }
-        let network: Prefix = request
-            .client
-            .parse()
-            .map_err(|e: PrefixError| Refusal::field("client", e.to_string()))?;
-        let address = network.address.to_canonical();
-        let place = self.0.deps.facts.place(address);
-        Ok(Client { length: network.length, place, ..Client::at(address, request.turn) })
     }
 }
 

@@ -3,14 +3,14 @@
 use holdfast_audit::{Filter, Order, Query};
 use holdfast_core::ServiceId;
 use holdfast_core::audit::Record;
-use holdfast_core::explain::{explain, predicted_recovery};
+use holdfast_core::explain::{explain, predicted_recovery, steering};
 use holdfast_core::history::recount;
 use holdfast_wire::Convert as _;
 use holdfast_wire::pb::v1 as pb;
 use holdfast_wire::pb::v1::explain_service_server::ExplainService;
 use tonic::{Request, Response, Status};
 
-use super::service_id;
+use super::{client_of, service_id};
 use crate::caller::Call;
 use crate::context::{Context, at};
 use crate::refusal::Refusal;
@@ -56,6 +56,10 @@ impl ExplainService for Explain {
     ) -> Result<Response<pb::ExplainServiceResponse>, Status> {
         let call = Call::of(request)?;
         let id = service_id(&call.body.service)?;
+        let client = match call.body.client.as_str() {
+            "" => None,
+            text => Some(client_of(&self.0, text, 0)?),
+        };
         let view = self.0.view(call.body.consistency, call.within).await?;
         let now = self.0.deps.clock.now();
         let reason = explain(&view, &id, now);
@@ -68,6 +72,7 @@ impl ExplainService for Explain {
             let times = self.0.deps.facts.group_times();
             reason.children.push(predicted_recovery(status, times, now));
         }
+        reason.children.extend(steering(&view, &id, client.as_ref()));
         let index = view.answers.index;
         let reason = Some(reason.to_proto());
         Ok(at(index, pb::ExplainServiceResponse { reason, index, at_ms: now.0 }))

@@ -17,6 +17,8 @@ mod zones;
 
 use holdfast_core::ServiceId;
 use holdfast_core::id::NameError;
+use holdfast_core::spec::{Prefix, PrefixError};
+use holdfast_core::steer::Client;
 use holdfast_core::view::ServiceStatus;
 use holdfast_wire::Convert as _;
 use holdfast_wire::convert::service_status;
@@ -85,6 +87,15 @@ where
         return Err(Refusal::field(field, "it is missing"));
     }
     text.parse().map_err(|error: NameError| Refusal::field(field, error.to_string()))
+}
+
+/// The client of this network, where this node's DNS server looks clients up.
+fn client_of(context: &Context, text: &str, turn: u32) -> Result<Client, Refusal> {
+    let network: Prefix =
+        text.parse().map_err(|error: PrefixError| Refusal::field("client", error.to_string()))?;
+    let address = network.address.to_canonical();
+    let place = context.deps.facts.place(address);
+    Ok(Client { length: network.length, place, ..Client::at(address, turn) })
 }
 
 fn service_id(text: &str) -> Result<ServiceId, Refusal> {

@@ -8,5 +8,6 @@ mod membership;
 mod refusals;
 mod registry;
 mod signing;
+mod steering;
 mod trust;
 mod watch;

@@ -44,7 +44,7 @@ async fn what_is_applied_is_read_back() {
     assert!(refused.message().contains("is no prefix"), "{refused:?}");
 
     let mut explain = pb::explain_service_client::ExplainServiceClient::new(node.channel().await);
-    let why = pb::ExplainServiceRequest { service: "shop".to_owned(), consistency: 0 };
+    let why = pb::ExplainServiceRequest { service: "shop".to_owned(), ..Default::default() };
     let why = explain.explain_service(why).await.expect("it is there").into_inner();
     let reason = why.reason.expect("there is a decision");
     assert!(reason.text.contains("shop"), "{}", reason.text);

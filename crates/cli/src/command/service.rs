@@ -1,6 +1,7 @@
 //! `holdfast service …`: what is declared, how it stands and why.
 
 use holdfast_core::ServiceId;
+use holdfast_core::spec::Prefix;
 use holdfast_wire::pb::v1 as pb;
 
 use crate::client::{Client, explain as explaining, registry};
@@ -68,6 +69,9 @@ pub(crate) struct DeleteArgs {
 pub(crate) struct ExplainArgs {
     /// The service.
     service: ServiceId,
+    /// Also say what this network's clients get, such as 192.0.2.7 or 192.0.2.0/24, and why.
+    #[arg(long, value_name = "ADDR[/LEN]")]
+    client: Option<Prefix>,
     /// What the member asked knows, without asking the leader.
     #[arg(long)]
     stale: bool,
@@ -182,6 +186,7 @@ pub(crate) async fn explain(args: ExplainArgs, session: &Session) -> Outcome {
     let message = pb::ExplainServiceRequest {
         service: args.service.to_string(),
         consistency: consistency(args.stale),
+        client: args.client.map(|client| client.to_string()).unwrap_or_default(),
     };
     let answer = client.call(format!("explain service {}", args.service), async |channel| {
         explaining(channel).explain_service(client.request(message.clone())).await
