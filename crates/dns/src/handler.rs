@@ -8,6 +8,8 @@
 //! It writes no OPT: that is `reply_opt`'s, for all answers alike. What the answer has to say there is left in
 //! [`Handler::remarks`].
 
+pub(crate) mod status;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,8 +23,6 @@ use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseI
 use hickory_server::zone_handler::MessageResponseBuilder;
 use holdfast_core::DnsName;
 use holdfast_core::answer::{self, Answer, Code, Kind};
-use holdfast_core::steer::Client;
-use holdfast_core::view::ZoneAnswers;
 
 use crate::client::{Asker, Need};
 use crate::config::ChaosConfig;
@@ -36,9 +36,6 @@ use crate::record::{Records, core_name, room_of};
 use crate::reply_opt::{ExtendedError, Remarks};
 use crate::respond::{Peer, Transport};
 use crate::streams::{Messages, Streams};
-
-/// The label below an apex at which the state of the server itself is answered.
-pub(crate) const STATUS_LABEL: &str = "_holdfast";
 
 /// What all handlers of a server share.
 #[derive(Debug, Clone, Default)]
@@ -240,8 +237,12 @@ impl Handler {
         };
         let asked = core_name(query.name());
         let zone = answer::zone_of(published.answers(), &asked);
-        if let Some(zone) = zone.filter(|zone| is_status(&asked, &zone.zone.name)) {
-            return decide_status(metadata, query, published, zone);
+        if let Some(zone) = zone.filter(|zone| status::is_at(&asked, &zone.zone.name)) {
+            return status::decide(metadata, query, published, zone);
+        }
+        if let Some(zone) = zone.filter(|zone| status::is_above(published, zone, &asked)) {
+            self.next_turn();
+            return status::deny(metadata, query, published, zone);
         }
         let need = Need { subnet: zone.is_some_and(|zone| zone.zone.client_subnet), place: true };
         let asker = self.asker(request.src().ip(), self.context.subnet);
@@ -325,31 +326,6 @@ fn express(mut metadata: Metadata, records: &Records<'_>, decided: &Answer) -> D
     Decision { answers, authority, additional, ..bare }
 }
 
-/// Answers for the name at which a server tells which view it serves: a TXT of TTL 0, and NODATA for other types.
-fn decide_status(
-    metadata: Metadata,
-    query: &LowerQuery,
-    published: &Published,
-    zone: &ZoneAnswers,
-) -> Decision {
-    let apex = &zone.zone.name;
-    let mut decided = answer::answer(published.answers(), apex, Kind::SOA, &Client::anybody(0));
-    decided.authority = std::mem::take(&mut decided.answers);
-    for soa in &mut decided.authority {
-        soa.ttl = soa.ttl.min(zone.negative_ttl);
-    }
-    let told = matches!(query.query_type(), RecordType::TXT | RecordType::ANY);
-    if told {
-        decided.authority.clear();
-    }
-    let name = Name::from(query.name());
-    let asked = core_name(query.name());
-    let mut decision = express(metadata, &Records { asked: &name, asked_core: &asked }, &decided);
-    decision.answers.extend(told.then(|| status_record(query, published)));
-    decision.zone = Some(apex.clone());
-    decision
-}
-
 /// Leaves out additional records that might not fit: they are a courtesy, not a reason to truncate (RFC 2181, 9). Says
 /// whether all are left.
 fn trim(decided: &mut Answer, asked: &DnsName, room: usize) -> bool {
@@ -374,24 +350,6 @@ fn reason(code: Code) -> Option<ExtendedError> {
         Code::ServerFailure => Some(ExtendedError::Closed),
         Code::NoError | Code::NameError | Code::NameTooLong => None,
     }
-}
-
-fn is_status(asked: &DnsName, zone: &DnsName) -> bool {
-    let below = asked.as_str().strip_prefix(STATUS_LABEL).and_then(|rest| rest.strip_prefix('.'));
-    below == Some(zone.as_str())
-}
-
-fn status_record(query: &LowerQuery, published: &Published) -> Record {
-    let answers = published.answers();
-    let text = format!(
-        "group={} generation={} index={} age_ms={} source={}",
-        answers.group,
-        answers.generation,
-        answers.index,
-        published.since().elapsed().as_millis(),
-        if published.position().live { "live" } else { "disk" },
-    );
-    txt(query, text.as_bytes())
 }
 
 fn txt(query: &LowerQuery, text: &[u8]) -> Record {

@@ -10,7 +10,7 @@ use hickory_proto::op::ResponseCode;
 
 use crate::client::{Asker, Need};
 use crate::compiled::Plan;
-use crate::handler::STATUS_LABEL;
+use crate::handler::status;
 use crate::limits::HEADER;
 use crate::reply_opt::{ExtendedError, Remarks};
 use crate::screen::Query;
@@ -51,7 +51,7 @@ pub(crate) fn answer(
     name.copy_from_slice(&wire[HEADER..query.name_end]);
     // Length bytes are at most 63 and so no letters.
     name.make_ascii_lowercase();
-    if name[1..].starts_with(STATUS_LABEL.as_bytes()) {
+    if name[1..].starts_with(status::LABEL.as_bytes()) {
         return None;
     }
     out.clear();

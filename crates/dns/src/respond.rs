@@ -35,7 +35,7 @@ use tokio::time::Instant;
 use crate::ahead;
 use crate::capture::Capture;
 use crate::cookie::{Judged, Standing};
-use crate::dnssec::{Completer, apex};
+use crate::dnssec::Completer;
 use crate::handler::{Context, Handler, Settings};
 use crate::limits::{HEADER, MAX_TCP, MAX_UDP};
 use crate::memory::Memory;
@@ -433,7 +433,7 @@ impl Responder {
     /// Writes the answer to a plain question; `None` for one that the handler must answer.
     fn write_plain(&self, asked: &Asked<'_>, out: &mut Vec<u8>) -> Option<(Told, Remarks)> {
         let published = self.handler.published().filter(|_| self.compiled)?;
-        if !published.signers().is_empty() && apex::is_asked(asked.wire, asked.query) {
+        if sign::is_of_signing(published.signers(), asked) {
             return None;
         }
         let table = published.table()?;
@@ -447,8 +447,8 @@ impl Responder {
     fn write_handled(&mut self, asked: &Asked<'_>, out: &mut Vec<u8>) -> (ResponseCode, Remarks) {
         let Asked { wire, query, peer, context, .. } = *asked;
         let protocol = peer.transport.protocol();
-        let Ok(request) = Request::from_bytes(query.normalized(wire), peer.address, protocol)
-        else {
+        let message = self.message_of(asked);
+        let Ok(request) = Request::from_bytes(message, peer.address, protocol) else {
             return self.write_failure(asked, ResponseCode::FormErr, out);
         };
         self.capture.lock().prepare(&wire[..query.question_end()], query.name_end, context.limit);
@@ -462,6 +462,9 @@ impl Responder {
             return self.write_failure(asked, ResponseCode::ServFail, out);
         };
         std::mem::swap(out, &mut captured.bytes);
+        // Another type may have stood for the one that was asked for.
+        let kind = query.name_end..query.name_end + 2;
+        out[kind.clone()].copy_from_slice(&wire[kind]);
         if out[2] & TC != 0 {
             let flags = [out[2], out[3]];
             write_bare(wire, code, Some(query.question_end()), out);

@@ -21,6 +21,8 @@ const DEAF_PORTS: [u16; 4] = [0, 7, 17, 19];
 
 const TYPE_OPT: u16 = 41;
 const TYPE_IXFR: u16 = 251;
+/// It only stands in proofs (RFC 9824, 3.5).
+const TYPE_NXNAME: u16 = 128;
 
 /// What is to be done with a message.
 #[derive(Debug, PartialEq, Eq)]
@@ -178,9 +180,14 @@ impl Scan<'_> {
         let opcode = (self.wire[2] >> 3) & 0x0f;
         let transfer = self.question.is_some_and(|question| question.kind == TYPE_IXFR);
         let laden = self.count(3) > 0 || (self.count(4) > 0 && !transfer);
+        let meta = self.question.is_some_and(|question| question.kind == TYPE_NXNAME);
         if opcode != 0 {
             ResponseCode::NotImp
-        } else if !whole || self.fault || laden || (self.question.is_none() && !self.asks_cookie())
+        } else if !whole
+            || self.fault
+            || laden
+            || meta
+            || (self.question.is_none() && !self.asks_cookie())
         {
             ResponseCode::FormErr
         } else if self.opt.is_some_and(|opt| opt.version > 0) {

@@ -85,7 +85,7 @@ pub(crate) enum Found<'a> {
 }
 
 /// The names with data and the apexes at a name or below it.
-fn names_within(answers: &Answers, top: &DnsName) -> Vec<DnsName> {
+pub(crate) fn names_within(answers: &Answers, top: &DnsName) -> Vec<DnsName> {
     let from = Bound::Included(top);
     let names = answers.names.iter_from(from).map(|(name, _)| name);
     let zones = answers.zones.iter_from(from).map(|(apex, _)| apex);

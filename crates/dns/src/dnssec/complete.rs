@@ -1,7 +1,8 @@
 //! Puts signatures and proofs into a reply.
 //!
 //! The reply is written anew: each set of records with its signatures behind it, then the proofs. What the zone does
-//! not sign stays unsigned: delegations and glue (RFC 4035, 2.2), and additional records, which are a courtesy.
+//! not sign stays unsigned: delegations and glue (RFC 4035, 2.2), the CNAME that follows from a DNAME (RFC 6672, 5.3.1),
+//! and additional records, which are a courtesy and make room for signatures and proofs (RFC 2181, 9).
 
 use std::sync::Arc;
 
@@ -11,12 +12,13 @@ use holdfast_core::view::Answers;
 use smallvec::SmallVec;
 
 use super::denial::{Denied, NSEC, Proof, expanded_from, prove};
-use super::maker::{Maker, Set};
+use super::maker::{Maker, RRSIG, Set};
 use super::message::{Parsed, Record, Section, push_fixed, push_owner};
-use super::name::{core_name, parent};
+use super::name::{core_name, parent, upwards};
 use super::signatures::Signatures;
 use super::zone::{Signed, Signers, Standing};
 use crate::limits::HEADER;
+use crate::record::seconds;
 
 /// The data of sets of so many records are gathered without allocating.
 const USUAL_RECORDS: usize = 16;
@@ -24,6 +26,7 @@ const USUAL_RECORDS: usize = 16;
 const NS: u16 = 2;
 const CNAME: u16 = 5;
 const SOA: u16 = 6;
+const DNAME: u16 = 39;
 const DS: u16 = 43;
 const NX: u8 = 3;
 
@@ -95,10 +98,8 @@ impl Completer {
         self.question.clear();
         self.question.extend_from_slice(&out[HEADER..asked.name_end]);
         self.question.make_ascii_lowercase();
-        match signers.zone_of(&self.question) {
-            None => return Completed::Unsigned,
-            Some(Standing::Unable(_)) => return Completed::Unable,
-            Some(Standing::Signed(_)) => {}
+        if signers.zone_of(&self.question).is_none() && !leads_out(out, asked.name_end) {
+            return Completed::Unsigned;
         }
         if self.parsed.read(out, asked.name_end + 4).is_none() {
             return Completed::Exhausted;
@@ -111,12 +112,14 @@ impl Completer {
             parsed: &self.parsed,
             question: &self.question,
             maker: &mut self.maker,
-            exists: asked.exists,
-            now: asked.now,
+            asked,
             out: &mut self.next,
             counts: [0; 3],
         };
-        let Some(compact) = writer.write(code) else { return Completed::Exhausted };
+        let compact = match writer.write(code) {
+            Ok(compact) => compact,
+            Err(why) => return why,
+        };
         for (place, count) in [6, 8, 10].into_iter().zip(writer.counts) {
             self.next[place..place + 2].copy_from_slice(&count.to_be_bytes());
         }
@@ -131,6 +134,22 @@ impl Completer {
     }
 }
 
+/// Whether an answer may be of another zone than its question: after a CNAME or DNAME, or of the zone above an apex.
+fn leads_out(reply: &[u8], name_end: usize) -> bool {
+    let kind = |at: usize| reply.get(at..at + 2).map(|kind| u16::from_be_bytes([kind[0], kind[1]]));
+    // The first owner is a pointer at the question, or is above it and so begins a DNAME.
+    let first = name_end + 4;
+    let renamed = reply.get(first).is_some_and(|length| *length < 0xc0);
+    let answered = reply[6..8] != [0, 0];
+    kind(name_end) == Some(DS) || answered && (renamed || kind(first + 2) == Some(CNAME))
+}
+
+/// Something of a reply; the error is what becomes of the reply instead.
+type Written<T> = Result<T, Completed>;
+
+/// Records of a proof, with the zone that they are of.
+type Proofs<'a> = Vec<(&'a Signed, Proof)>;
+
 /// One reply being written.
 struct Writer<'a> {
     signers: &'a Signers,
@@ -138,51 +157,69 @@ struct Writer<'a> {
     parsed: &'a Parsed,
     question: &'a [u8],
     maker: &'a mut Maker,
-    exists: bool,
-    now: Timestamp,
+    asked: Asked,
     out: &'a mut Vec<u8>,
     counts: [u16; 3],
 }
 
 impl<'a> Writer<'a> {
-    /// Writes all sections; true if the proof is a compact one. `None` where a signature cannot be had.
-    fn write(&mut self, code: u8) -> Option<bool> {
+    /// Writes all sections; true if the proof is a compact one.
+    fn write(&mut self, code: u8) -> Written<bool> {
         let parsed = self.parsed;
-        let same = |a: &Record, b: &Record| {
-            (a.section, a.kind) == (b.section, b.kind) && parsed.owner(a) == parsed.owner(b)
-        };
-        let mut proofs: Vec<(&'a Signed, Proof, u32)> = Vec::new();
+        let mut proofs = Proofs::new();
+        let mut told = false;
         let mut denied = self.question;
-        for set in parsed.records.chunk_by(same) {
-            let [first, ..] = set else { continue };
-            if first.section == Section::Additional {
-                break;
+        for set in parsed.sets() {
+            let first = &set[0];
+            let owner = parsed.owner(first);
+            match (first.section, first.kind) {
+                (Section::Additional, _) => break,
+                (Section::Authority, SOA) => {
+                    let zone = self.zone_of(owner, SOA)?;
+                    told = zone.is_some_and(|zone| self.is_proof_asked(zone, code));
+                    let kind = (code != NX && !told).then(|| self.asked_kind());
+                    let denied = Denied { name: denied, kind, expanded: false };
+                    proofs.extend(self.prove(zone, denied)?);
+                    if told {
+                        continue;
+                    }
+                }
+                (Section::Answer, CNAME) => denied = parsed.data(first),
+                _ => {}
             }
+            proofs.extend(self.push_signed(set)?);
+            if self.is_delegation(first) {
+                proofs.extend(self.prove_delegation(owner)?);
+            }
+        }
+        let compact = proofs.iter().any(|(_, proof)| proof.kind == NSEC);
+        let section = if told { Section::Answer } else { Section::Authority };
+        for (zone, proof) in &proofs {
+            self.push_proof(zone, proof, section)?;
+        }
+        self.push_additional();
+        Ok(compact)
+    }
+
+    /// Writes the additional records: all that the reply needs, and of the others the sets that fit.
+    fn push_additional(&mut self) {
+        let parsed = self.parsed;
+        let additional = |set: &&[Record]| set[0].section == Section::Additional;
+        for set in parsed.sets().filter(additional) {
+            let (end, counts) = (self.out.len(), self.counts);
             self.push_set(set);
-            let expanded = self.sign_set(set)?;
-            proofs.extend(expanded);
-            if (first.section, first.kind) == (Section::Answer, CNAME) {
-                denied = parsed.data(first);
-            }
-            let delegation = self.delegation(first);
-            if delegation {
-                proofs.extend(self.prove_delegation(parsed.owner(first), first.ttl)?);
-            }
-            if (first.section, first.kind) == (Section::Authority, SOA) {
-                let asked = (code != NX).then(|| self.asked_kind());
-                let denied = Denied { name: denied, kind: asked, expanded: false };
-                proofs.extend(self.prove(denied, first.ttl)?);
+            if self.out.len() > usize::from(self.asked.limit) && !self.is_glue(&set[0]) {
+                self.out.truncate(end);
+                self.counts = counts;
             }
         }
-        let compact = proofs.iter().any(|(_, proof, _)| proof.kind == NSEC);
-        for (zone, proof, ttl) in &proofs {
-            self.push_proof(zone, proof, *ttl)?;
-        }
-        let additional = |record: &&Record| record.section == Section::Additional;
-        for record in parsed.records.iter().filter(additional) {
-            self.push_set(std::slice::from_ref(record));
-        }
-        Some(compact)
+    }
+
+    /// Whether a delegation cannot be followed without this record (RFC 9471).
+    fn is_glue(&self, record: &Record) -> bool {
+        let owner = self.parsed.owner(record);
+        let cuts = self.parsed.records.iter().filter(|cut| self.is_delegation(cut));
+        cuts.into_iter().any(|cut| upwards(owner).any(|above| above == self.parsed.owner(cut)))
     }
 
     fn asked_kind(&self) -> u16 {
@@ -190,21 +227,44 @@ impl<'a> Writer<'a> {
         u16::from_be_bytes([self.out[at], self.out[at + 1]])
     }
 
-    /// The zone that signs a set of this owner: of a DS, the one above the cut.
-    fn zone_of(&self, owner: &[u8], kind: u16) -> Option<&'a Arc<Signed>> {
+    /// Whether the question is for the proof itself, or for its signature: then it is no proof that they are not there.
+    fn is_proof_asked(&self, zone: &Signed, code: u8) -> bool {
+        let exists = code != NX || !self.asked.compact_ok;
+        exists && zone.chain.is_none() && [NSEC, RRSIG].contains(&self.asked_kind())
+    }
+
+    /// The zone that signs a set of this owner, if one does: of a DS, the one above the cut.
+    fn zone_of(&self, owner: &[u8], kind: u16) -> Written<Option<&'a Arc<Signed>>> {
         let name = if kind == DS { parent(owner) } else { owner };
-        match self.signers.zone_of(name)? {
-            Standing::Signed(signed) => Some(signed),
-            Standing::Unable(_) => None,
+        match self.signers.zone_of(name) {
+            Some(Standing::Signed(signed)) => Ok(Some(signed)),
+            Some(Standing::Unable(_)) => Err(Completed::Unable),
+            Some(Standing::Unsigned) | None => Ok(None),
         }
     }
 
-    fn delegation(&self, record: &Record) -> bool {
+    fn is_delegation(&self, record: &Record) -> bool {
         let owner = self.parsed.owner(record);
-        let zone = self.zone_of(owner, NS);
         record.section == Section::Authority
             && record.kind == NS
-            && zone.is_some_and(|zone| &*zone.signer.apex != owner)
+            && matches!(self.zone_of(owner, NS), Ok(Some(zone)) if *zone.signer.apex != *owner)
+    }
+
+    /// Whether a record only says what follows from a DNAME of the same answer.
+    fn is_synthesized(&self, record: &Record) -> bool {
+        let above = parent(self.parsed.owner(record));
+        let mut renames = self.parsed.records.iter().filter(|other| other.kind == DNAME);
+        record.kind == CNAME
+            && renames.any(|dname| upwards(above).any(|name| name == self.parsed.owner(dname)))
+    }
+
+    /// Writes a set with its signatures; of an answer to a question for signatures only these.
+    fn push_signed(&mut self, set: &[Record]) -> Written<Proofs<'a>> {
+        let signatures_alone = self.asked_kind() == RRSIG && set[0].section == Section::Answer;
+        if !signatures_alone {
+            self.push_set(set);
+        }
+        self.sign_set(set)
     }
 
     fn push_set(&mut self, set: &[Record]) {
@@ -218,14 +278,15 @@ impl<'a> Writer<'a> {
     }
 
     /// Signs a set; the proof that a wildcard may stand in, where one did and the zone has a chain.
-    fn sign_set(&mut self, set: &[Record]) -> Option<Vec<(&'a Signed, Proof, u32)>> {
+    fn sign_set(&mut self, set: &[Record]) -> Written<Proofs<'a>> {
         let first = &set[0];
         let owner = self.parsed.owner(first);
-        let Some(zone) = self.zone_of(owner, first.kind) else { return Some(Vec::new()) };
-        if first.kind == NS && *zone.signer.apex != *owner {
-            return Some(Vec::new());
+        let Some(zone) = self.zone_of(owner, first.kind)? else { return Ok(Proofs::new()) };
+        let cut = first.kind == NS && *zone.signer.apex != *owner;
+        if cut || self.is_synthesized(first) {
+            return Ok(Proofs::new());
         }
-        let exists = *zone.signer.apex == *owner || self.exists && owner == self.question;
+        let exists = *zone.signer.apex == *owner || self.asked.exists && owner == self.question;
         let encloser = (zone.chain.is_some() && !exists)
             .then(|| expanded_from(self.answers, &zone.signer.name, owner))
             .flatten();
@@ -233,72 +294,78 @@ impl<'a> Writer<'a> {
         let mut data: SmallVec<[&[u8]; USUAL_RECORDS]> =
             set.iter().map(|record| self.parsed.data(record)).collect();
         let covered = wild.as_deref().unwrap_or(owner);
-        let count = self.maker.push_signatures(
-            &zone.signer,
-            Set { covered, kind: first.kind, ttl: first.ttl, data: &mut data },
-            (owner, self.question, self.now),
-            self.out,
-        )?;
-        self.counts[first.section as usize] += count;
+        let set = Set { covered, kind: first.kind, ttl: first.ttl, data: &mut data };
+        self.push_signatures(zone, set, (owner, first.section))?;
         match encloser {
             Some(_) => {
                 let denied = Denied { name: owner, kind: None, expanded: true };
-                self.prove(denied, zone.negative_ttl)
+                self.prove(Some(zone), denied)
             }
-            None => Some(Vec::new()),
+            None => Ok(Proofs::new()),
         }
     }
 
-    fn prove(&self, denied: Denied<'_>, ttl: u32) -> Option<Vec<(&'a Signed, Proof, u32)>> {
-        let Some(zone) = self.zone_of(denied.name, SOA) else { return Some(Vec::new()) };
-        let proofs = prove(self.answers, &zone.signer, zone.chain.as_ref(), denied)?;
-        Some(proofs.into_iter().map(|proof| (&**zone, proof, ttl)).collect())
+    /// Writes the signatures of a set, which fall in a section, by the owner that is told.
+    fn push_signatures(
+        &mut self,
+        zone: &Signed,
+        set: Set<'_, '_>,
+        (owner, section): (&[u8], Section),
+    ) -> Written<()> {
+        let place = (owner, self.question, self.asked.now);
+        let count = self.maker.push_signatures(&zone.signer, set, place, self.out);
+        self.counts[section as usize] += count.ok_or(Completed::Exhausted)?;
+        Ok(())
+    }
+
+    /// What proves a denial within a zone, if that is signed.
+    fn prove(&self, zone: Option<&'a Arc<Signed>>, denied: Denied<'_>) -> Written<Proofs<'a>> {
+        let Some(zone) = zone else { return Ok(Proofs::new()) };
+        let proofs = prove(self.answers, &zone.signer, zone.chain.as_ref(), denied);
+        let proofs = proofs.ok_or(Completed::Exhausted)?;
+        Ok(proofs.into_iter().map(|proof| (&**zone, proof)).collect())
     }
 
     /// The DS records of a delegation, or the proof that there are none.
-    fn prove_delegation(
-        &mut self,
-        cut: &'a [u8],
-        ttl: u32,
-    ) -> Option<Vec<(&'a Signed, Proof, u32)>> {
+    fn prove_delegation(&mut self, cut: &'a [u8]) -> Written<Proofs<'a>> {
+        let Some(zone) = self.zone_of(cut, DS)? else { return Ok(Proofs::new()) };
         let here = self.answers.names.get(&core_name(cut));
         let is_ds = |(data, _): &(RecordData, u32)| data.kind() == Kind::DS;
         let set = here.into_iter().flat_map(|here| &here.sets);
         let Some(set) = set.into_iter().find(|set| set.records.first().is_some_and(is_ds)) else {
-            return self.prove(Denied { name: cut, kind: Some(DS), expanded: false }, ttl);
+            return self.prove(Some(zone), Denied { name: cut, kind: Some(DS), expanded: false });
         };
         let data: Vec<Vec<u8>> = set.records.iter().filter_map(|(data, _)| ds_data(data)).collect();
-        let ttl = crate::record::seconds(set.ttl);
+        let ttl = seconds(set.ttl);
         for data in &data {
             push_owner(cut, self.question, self.out);
             push_fixed(DS, ttl, data.len(), self.out);
             self.out.extend_from_slice(data);
             self.counts[Section::Authority as usize] += 1;
         }
-        let zone = self.zone_of(cut, DS)?;
         let mut data: Vec<&[u8]> = data.iter().map(Vec::as_slice).collect();
-        let count = self.maker.push_signatures(
-            &zone.signer,
-            Set { covered: cut, kind: DS, ttl, data: &mut data },
-            (cut, self.question, self.now),
-            self.out,
-        )?;
-        self.counts[Section::Authority as usize] += count;
-        Some(Vec::new())
+        let set = Set { covered: cut, kind: DS, ttl, data: &mut data };
+        self.push_signatures(zone, set, (cut, Section::Authority))?;
+        Ok(Proofs::new())
     }
 
-    fn push_proof(&mut self, zone: &Signed, proof: &Proof, ttl: u32) -> Option<()> {
-        push_owner(&proof.owner, self.question, self.out);
-        push_fixed(proof.kind, ttl, proof.data.len(), self.out);
-        self.out.extend_from_slice(&proof.data);
-        let count = self.maker.push_signatures(
-            &zone.signer,
-            Set { covered: &proof.owner, kind: proof.kind, ttl, data: &mut [&proof.data] },
-            (&proof.owner, self.question, self.now),
-            self.out,
-        )?;
-        self.counts[Section::Authority as usize] += 1 + count;
-        Some(())
+    /// Writes a proof with its signatures; where these alone are asked for, without the proof.
+    fn push_proof(&mut self, zone: &Signed, proof: &Proof, section: Section) -> Written<()> {
+        let ttl = self.negative_ttl(zone);
+        if section == Section::Authority || self.asked_kind() != RRSIG {
+            push_owner(&proof.owner, self.question, self.out);
+            push_fixed(proof.kind, ttl, proof.data.len(), self.out);
+            self.out.extend_from_slice(&proof.data);
+            self.counts[section as usize] += 1;
+        }
+        let set = Set { covered: &proof.owner, kind: proof.kind, ttl, data: &mut [&proof.data] };
+        self.push_signatures(zone, set, (&proof.owner, section))
+    }
+
+    /// The TTL of a zone's proofs, in seconds: that of its negative answers (RFC 9077).
+    fn negative_ttl(&self, zone: &Signed) -> u32 {
+        let zone = self.answers.zones.get(&zone.signer.name);
+        zone.map_or(0, |zone| seconds(zone.negative_ttl.min(zone.zone.ttl)))
     }
 }
 

@@ -45,15 +45,20 @@ pub(super) fn prove(
     let name = core_name(denied.name);
     let existence = look(answers, &zone.name, &name);
     match chain {
-        None => Some(vec![compact(zone, &existence, denied)?]),
+        None => Some(vec![compact(answers, zone, (&name, &existence), denied)?]),
         Some(chain) => hashed(answers, zone, chain, (&existence, denied)),
     }
 }
 
 /// One NSEC that is about the name alone (RFC 9824, 3).
-fn compact(zone: &ZoneSigner, existence: &Existence<'_>, denied: Denied<'_>) -> Option<Proof> {
-    let apex = denied.name == &*zone.apex;
-    let mut types = types_of(existence.here.map(|here| &**here), apex, denied.kind);
+fn compact(
+    answers: &Answers,
+    zone: &ZoneSigner,
+    (name, existence): (&DnsName, &Existence<'_>),
+    denied: Denied<'_>,
+) -> Option<Proof> {
+    let here = existence.here.map(|here| &**here);
+    let mut types = types_of(answers, &zone.name, (name, here), denied.kind);
     types.extend([RRSIG, NSEC]);
     if !existence.exact && existence.here.is_none() {
         types.push(NXNAME);
@@ -103,7 +108,8 @@ fn link(
     let apex = link.name == zone.name;
     let here = answers.names.get(&link.name).map(|here| &**here);
     // What is asked for matters where the record is about that name only.
-    let mut types = types_of(here, apex, asked.filter(|_| link.hash == hash));
+    let asked = asked.filter(|_| link.hash == hash);
+    let mut types = types_of(answers, &zone.name, (&link.name, here), asked);
     let delegation = !apex && types.contains(&NS);
     if !types.is_empty() && (!delegation || types.contains(&DS)) {
         types.push(RRSIG);
@@ -116,10 +122,11 @@ fn link(
     Some(Proof { owner: link.owner(&zone.apex), kind: NSEC3, data })
 }
 
-/// The closest encloser of a name that a wildcard stands in for; `None` for a name that exists.
+/// The closest encloser of a name that a wildcard stands in for; `None` where none does.
 pub(super) fn expanded_from(answers: &Answers, apex: &DnsName, name: &[u8]) -> Option<Vec<u8>> {
     let existence = look(answers, apex, &core_name(name));
-    (!existence.exact).then(|| existence.encloser.to_wire())
+    let stands_in = !existence.exact && existence.here.is_some();
+    stands_in.then(|| existence.encloser.to_wire())
 }
 
 /// Writes the bit map of types (RFC 4034, 4.1.2); they are sorted.

@@ -7,6 +7,8 @@ use holdfast_core::answer::exists_within;
 use holdfast_core::spec::Kind;
 use holdfast_core::view::{Answers, NameAnswers};
 
+use crate::handler::status;
+
 /// Types that stand at the apex without being declared: NS, SOA, DNSKEY, CDS, CDNSKEY.
 const APEX: [u16; 5] = [2, 6, 48, 59, 60];
 
@@ -21,23 +23,33 @@ pub(super) struct Existence<'a> {
     pub(super) here: Option<&'a Arc<NameAnswers>>,
 }
 
+/// Whether a name within the zone of this apex exists, if only because names below it do.
+pub(super) fn exists(answers: &Answers, apex: &DnsName, name: &DnsName) -> bool {
+    name == apex || exists_within(answers, name) || status::is_at(name, apex)
+}
+
 /// Looks at a name within the zone of this apex.
 pub(super) fn look<'a>(answers: &'a Answers, apex: &DnsName, name: &DnsName) -> Existence<'a> {
-    if name == apex || exists_within(answers, name) {
+    if exists(answers, apex, name) {
         let here = answers.names.get(name);
         return Existence { encloser: name.clone(), exact: true, here };
     }
     let mut encloser = name.parent().unwrap_or_else(|| apex.clone());
-    while encloser != *apex && encloser.is_within(apex) && !exists_within(answers, &encloser) {
+    while encloser.is_within(apex) && !exists(answers, apex, &encloser) {
         encloser = encloser.parent().unwrap_or_else(|| apex.clone());
     }
     let here = encloser.child("*").ok().and_then(|wild| answers.names.get(&wild));
     Existence { encloser, exact: false, here }
 }
 
-/// The declared types of a name, ascending, without the one that was asked for: a proof that it is not there. Of a
-/// delegation only what is the parent's.
-pub(super) fn types_of(here: Option<&NameAnswers>, apex: bool, asked: Option<u16>) -> Vec<u16> {
+/// The types at a name that the zone of this apex answers for, ascending, without the one that was asked for: a proof
+/// that it is not there. Of a delegation only what is the parent's, of an apex what is not.
+pub(super) fn types_of(
+    answers: &Answers,
+    apex: &DnsName,
+    (name, here): (&DnsName, Option<&NameAnswers>),
+    asked: Option<u16>,
+) -> Vec<u16> {
     let mut types: Vec<u16> = Vec::new();
     for kind in here.into_iter().flat_map(|here| &here.sets).filter_map(|set| set.records.first()) {
         match kind.0.kind() {
@@ -45,10 +57,14 @@ pub(super) fn types_of(here: Option<&NameAnswers>, apex: bool, asked: Option<u16
             kind => types.push(kind.0),
         }
     }
-    if apex {
+    if name == apex {
         types.extend(APEX);
-    } else if types.contains(&Kind::NS.0) {
+        types.retain(|kind| *kind != Kind::DS.0);
+    } else if is_cut(here) || answers.zones.contains_key(name) {
+        types.push(Kind::NS.0);
         types.retain(|kind| [Kind::NS.0, Kind::DS.0].contains(kind));
+    } else if status::is_at(name, apex) {
+        types = vec![Kind::TXT.0];
     }
     types.retain(|kind| Some(*kind) != asked);
     types.sort_unstable();
@@ -56,13 +72,19 @@ pub(super) fn types_of(here: Option<&NameAnswers>, apex: bool, asked: Option<u16
     types
 }
 
-/// Whether a name lies below a delegation, and so is not of the zone.
+/// Whether data at a name delegate it.
+pub(super) fn is_cut(here: Option<&NameAnswers>) -> bool {
+    let mut kinds =
+        here.into_iter().flat_map(|here| &here.sets).filter_map(|set| set.records.first());
+    kinds.any(|(data, _)| data.kind() == Kind::NS)
+}
+
+/// Whether a name lies below a delegation, or below the apex of another zone, and so is not of the zone.
 pub(super) fn is_below_cut(answers: &Answers, apex: &DnsName, name: &DnsName) -> bool {
     let mut above = name.parent();
     while let Some(here) = above.filter(|here| here != apex && here.is_within(apex)) {
-        let sets = answers.names.get(&here).map(|here| &here.sets);
-        let is_cut = |(data, _): &(holdfast_core::spec::RecordData, u32)| data.kind() == Kind::NS;
-        if sets.is_some_and(|sets| sets.iter().any(|set| set.records.first().is_some_and(is_cut))) {
+        let data = answers.names.get(&here).map(|here| &**here);
+        if is_cut(data) || answers.zones.contains_key(&here) {
             return true;
         }
         above = here.parent();

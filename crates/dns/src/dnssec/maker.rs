@@ -18,7 +18,7 @@ use super::signatures::{Own, Signature, Signatures};
 use super::zone::ZoneSigner;
 use crate::metric;
 
-const RRSIG: u16 = 46;
+pub(super) const RRSIG: u16 = 46;
 /// So long before a signature's slot ends, the next one is made.
 pub(super) const LEAD: Duration = Duration::from_secs(3600);
 

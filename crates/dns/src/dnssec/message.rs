@@ -105,6 +105,13 @@ impl Parsed {
         Some(begin..self.arena.len())
     }
 
+    /// The sets: records of one section, owner and type, one after the other.
+    pub(super) fn sets(&self) -> impl Iterator<Item = &[Record]> {
+        self.records.chunk_by(|a, b| {
+            (a.section, a.kind) == (b.section, b.kind) && self.owner(a) == self.owner(b)
+        })
+    }
+
     pub(super) fn owner(&self, record: &Record) -> &[u8] {
         &self.arena[record.owner.clone()]
     }

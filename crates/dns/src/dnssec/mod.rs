@@ -36,6 +36,17 @@ pub(crate) use signatures::Signatures;
 pub(crate) use zone::Signers;
 pub use zone::SigningContext;
 
+use crate::limits::HEADER;
+use crate::screen::Query;
+
+/// Whether a question is for the signatures of a name in a signed zone.
+pub(crate) fn is_signature_asked(signers: &Signers, wire: &[u8], query: &Query) -> bool {
+    let kind = u16::from_be_bytes([wire[query.name_end], wire[query.name_end + 1]]);
+    kind == maker::RRSIG
+        && query.opt.is_some_and(|opt| opt.dnssec_ok)
+        && signers.zone_of(&wire[HEADER..query.name_end].to_ascii_lowercase()).is_some()
+}
+
 /// What becomes of a reply where nothing can be signed at all: the name may lie in a signed zone.
 pub(crate) fn unable(signers: &Signers, name: &[u8]) -> Completed {
     if signers.is_empty() || signers.zone_of(&name.to_ascii_lowercase()).is_none() {

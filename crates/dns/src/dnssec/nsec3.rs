@@ -5,12 +5,13 @@
 use std::ops::Bound;
 
 use data_encoding::BASE32_DNSSEC;
-use holdfast_core::answer::exists_within;
 use holdfast_core::view::Answers;
 use holdfast_core::{DnsName, SharedMap};
 use ring::digest;
 
-use super::existence::is_below_cut;
+use super::existence::{exists, is_below_cut, is_cut};
+use crate::handler::status;
+use crate::table::names_within;
 
 pub(super) type Hash = [u8; 20];
 
@@ -36,19 +37,51 @@ impl Chain {
     pub(super) fn of(answers: &Answers, apex: &DnsName) -> Self {
         let mut chain = Self::default();
         chain.0.insert(hash_of(&apex.to_wire()), apex.clone());
-        let names = answers.names.iter_from(Bound::Included(apex)).map(|(name, _)| name);
-        for name in names.take_while(|name| name.is_within(apex)) {
-            chain.update(answers, apex, name);
+        if let Ok(status) = apex.child(status::LABEL) {
+            chain.update(answers, apex, &status);
+        }
+        for name in names_within(answers, apex) {
+            chain.update(answers, apex, &name);
         }
         chain
     }
 
-    /// Puts a name and those above it in or out, as they are now.
-    pub(super) fn update(&mut self, answers: &Answers, apex: &DnsName, name: &DnsName) {
+    /// The chain of the same zone in a later view, made from what differs: names that came or went, and all that is
+    /// below a delegation or another zone's apex that did.
+    pub(super) fn next(&self, before: &Answers, answers: &Answers, apex: &DnsName) -> Self {
+        let mut next = self.clone();
+        for (name, was, now) in before.names.differences(&answers.names) {
+            next.update(answers, apex, name);
+            if is_cut(was.map(|was| &**was)) != is_cut(now.map(|now| &**now)) {
+                next.update_within((before, answers), apex, name);
+            }
+        }
+        for (name, was, now) in before.zones.differences(&answers.zones) {
+            if was.is_some() != now.is_some() {
+                next.update(answers, apex, name);
+                next.update_within((before, answers), apex, name);
+            }
+        }
+        next
+    }
+
+    fn update_within(&mut self, views: (&Answers, &Answers), apex: &DnsName, top: &DnsName) {
+        if top == apex || !top.is_within(apex) {
+            return;
+        }
+        for view in [views.0, views.1] {
+            for name in names_within(view, top) {
+                self.update(views.1, apex, &name);
+            }
+        }
+    }
+
+    /// Puts a name and those above it in or out, as they are in this view.
+    fn update(&mut self, answers: &Answers, apex: &DnsName, name: &DnsName) {
         let mut next = Some(name.clone());
         while let Some(here) = next.filter(|here| here != apex && here.is_within(apex)) {
             let hash = hash_of(&here.to_wire());
-            if exists_within(answers, &here) && !is_below_cut(answers, apex, &here) {
+            if exists(answers, apex, &here) && !is_below_cut(answers, apex, &here) {
                 self.0.insert(hash, here.clone());
             } else {
                 self.0.remove(&hash);

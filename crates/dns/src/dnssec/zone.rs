@@ -14,7 +14,6 @@ use holdfast_sign::SigningKey;
 use super::name::{core_name, upwards};
 use super::nsec3::Chain;
 use crate::publish::attempt;
-use crate::record::seconds;
 
 /// What signing takes beside the view.
 #[derive(Clone)]
@@ -51,6 +50,8 @@ pub(crate) enum Standing {
     Signed(Arc<Signed>),
     /// It is signed, but not by this agent: why not.
     Unable(Arc<str>),
+    /// It is not signed, though a zone above it may be.
+    Unsigned,
 }
 
 /// A zone that is signed here.
@@ -58,11 +59,9 @@ pub(crate) enum Standing {
 pub(crate) struct Signed {
     pub(super) signer: Arc<ZoneSigner>,
     pub(super) chain: Option<Chain>,
-    /// TTL of proofs, in seconds.
-    pub(super) negative_ttl: u32,
 }
 
-/// The signed zones of a view, by apex in wire form.
+/// The zones of a view, by apex in wire form; none where none is signed.
 #[derive(Debug, Default)]
 pub(crate) struct Signers {
     zones: HashMap<Box<[u8]>, Standing>,
@@ -75,9 +74,14 @@ impl Signers {
         before: Option<(&Answers, &Self)>,
         answers: &Answers,
     ) -> Self {
-        let signed = answers.zones.values().filter(|zone| !zone.signing.keys.is_empty());
-        let zones = signed.map(|zone| {
+        if answers.zones.values().all(|zone| zone.signing.keys.is_empty()) {
+            return Self::default();
+        }
+        let zones = answers.zones.values().map(|zone| {
             let apex: Box<[u8]> = zone.zone.name.to_wire().into();
+            if zone.signing.keys.is_empty() {
+                return (apex, Standing::Unsigned);
+            }
             let known = before.and_then(|(_, signers)| signers.zones.get(&apex));
             let standing = contained(|anew| {
                 let before = before.zip(known).filter(|_| !anew);
@@ -94,14 +98,15 @@ impl Signers {
 
     /// The signed zone that a name in wire form and lower case lies in.
     pub(crate) fn zone_of(&self, name: &[u8]) -> Option<&Standing> {
-        upwards(name).find_map(|above| self.zones.get(above))
+        let standing = upwards(name).find_map(|above| self.zones.get(above));
+        standing.filter(|standing| !matches!(standing, Standing::Unsigned))
     }
 
     /// The zones that are signed but not by this agent, and why not.
     pub(crate) fn unable(&self) -> Vec<(DnsName, Arc<str>)> {
         let unable = self.zones.iter().filter_map(|(apex, standing)| match standing {
             Standing::Unable(why) => Some((core_name(apex), Arc::clone(why))),
-            Standing::Signed(_) => None,
+            Standing::Signed(_) | Standing::Unsigned => None,
         });
         unable.collect()
     }
@@ -123,11 +128,9 @@ impl Standing {
         (answers, zone): (&Answers, &ZoneAnswers),
     ) -> Self {
         match ready(context, before.map(|(_, known)| known), zone) {
-            Ok(signer) => Self::Signed(Arc::new(Signed {
-                chain: chain_of(&signer, before, answers),
-                signer,
-                negative_ttl: seconds(zone.negative_ttl.min(zone.zone.ttl)),
-            })),
+            Ok(signer) => {
+                Self::Signed(Arc::new(Signed { chain: chain_of(&signer, before, answers), signer }))
+            }
             Err(why) => Self::Unable(why.into()),
         }
     }
@@ -173,14 +176,12 @@ fn chain_of(
     }
     let known = before.and_then(|((before, _), standing)| match standing {
         Standing::Signed(signed) => Some((before, signed.chain.as_ref()?)),
-        Standing::Unable(_) => None,
+        Standing::Unable(_) | Standing::Unsigned => None,
     });
-    let Some((before, chain)) = known else { return Some(Chain::of(answers, &signer.name)) };
-    let mut chain = chain.clone();
-    for (name, _, _) in before.names.differences(&answers.names) {
-        chain.update(answers, &signer.name, name);
-    }
-    Some(chain)
+    Some(match known {
+        Some((before, chain)) => chain.next(before, answers, &signer.name),
+        None => Chain::of(answers, &signer.name),
+    })
 }
 
 #[cfg(test)]
@@ -193,6 +194,7 @@ mod tests {
         let why = |standing| match standing {
             Standing::Unable(why) => why.to_string(),
             Standing::Signed(_) => "signed".to_owned(),
+            Standing::Unsigned => "unsigned".to_owned(),
         };
         assert_eq!(why(contained(|anew| unable(if anew { "anew" } else { "at once" }))), "at once");
         let anew = contained(|anew| if anew { unable("anew") } else { panic!("as told") });

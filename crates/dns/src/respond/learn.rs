@@ -18,6 +18,8 @@ impl Responder {
         let Asked { wire, query, peer, context, .. } = *asked;
         let field = |at: usize| u16::from_be_bytes([wire[at], wire[at + 1]]);
         let learns = self.compiled && self.handler.published().is_some();
+        // What is told to those who ask for signatures is not what others are told to the same question.
+        let learns = learns && !self.is_signature_asked(asked);
         if !learns || field(query.name_end + 2) != CLASS_IN {
             return self.write_handled(asked, out);
         }

@@ -4,11 +4,37 @@ use hickory_proto::op::ResponseCode;
 use holdfast_core::Timestamp;
 
 use super::{Asked, Responder, Transport, write_bare};
-use crate::dnssec::{self, Completed, apex};
+use crate::dnssec::{self, Completed, Signers, apex};
 use crate::plain::{AA, TC};
 use crate::reply_opt::{ExtendedError, Remarks};
 
+/// An RRSIG is asked for as one set of the name (RFC 8482, 4.1), of which the signatures are told alone.
+const ANY: u16 = 255;
+
+/// Whether a question is for what only signed zones have.
+pub(super) fn is_of_signing(signers: &Signers, asked: &Asked<'_>) -> bool {
+    !signers.is_empty()
+        && (apex::is_asked(asked.wire, asked.query)
+            || dnssec::is_signature_asked(signers, asked.wire, asked.query))
+}
+
 impl Responder {
+    /// Whether the question is for the signatures of a name in a signed zone.
+    pub(super) fn is_signature_asked(&self, asked: &Asked<'_>) -> bool {
+        let signers = self.handler.published().map(|published| published.signers());
+        signers.is_some_and(|all| dnssec::is_signature_asked(all, asked.wire, asked.query))
+    }
+
+    /// The message for the handler.
+    pub(super) fn message_of(&self, asked: &Asked<'_>) -> Vec<u8> {
+        let mut message = asked.query.normalized(asked.wire);
+        if self.is_signature_asked(asked) {
+            let kind = asked.query.name_end..asked.query.name_end + 2;
+            message[kind].copy_from_slice(&ANY.to_be_bytes());
+        }
+        message
+    }
+
     /// Writes the reply to a question for the keys of a signed zone, whoever asks; `None` for any other question.
     pub(super) fn write_apex(
         &self,

@@ -11,6 +11,7 @@ mod file;
 mod fixture;
 mod options;
 mod presigned;
+mod proofs;
 mod publication;
 mod signed;
 mod sockets;

@@ -39,9 +39,13 @@ pub(crate) fn sealing() -> SealingKeys {
 }
 
 pub(crate) fn zone_key(algorithm: KeyAlgorithm, seed: u64) -> ZoneKey {
+    key_of("example.test", algorithm, seed)
+}
+
+pub(crate) fn key_of(zone: &str, algorithm: KeyAlgorithm, seed: u64) -> ZoneKey {
     let secret = new_secret(algorithm, &Fixed(seed));
     let public = SigningKey::of(algorithm, &secret).expect("a key").public().to_vec();
-    let context = ZoneKey::sealing_context(&name("example.test"));
+    let context = ZoneKey::sealing_context(&name(zone));
     let private = sealing().seal(&secret, &context, &Fixed(seed)).expect("a sealing key");
     ZoneKey { algorithm, public, private, created: Timestamp(0) }
 }
@@ -57,15 +61,15 @@ pub(crate) fn signed(index: u64, keys: &[ZoneKey], denial: Denial) -> Answers {
 }
 
 /// A server of a signed zone, and a client that trusts one key.
-struct Stage {
-    publisher: Publisher,
+pub(crate) struct Stage {
+    pub(crate) publisher: Publisher,
     server: DnsServer,
     anchor: tempfile::NamedTempFile,
     _stop: tokio_util::sync::DropGuard,
 }
 
 impl Stage {
-    async fn new(answers: Answers, trusted: &ZoneKey) -> Self {
+    pub(crate) async fn new(answers: Answers, trusted: &ZoneKey) -> Self {
         let context = SigningContext { keys: sealing(), clock: Arc::new(Later(0)) };
         let (publisher, source) = signing_channel(context);
         publisher.publish(Arc::new(answers));
@@ -82,7 +86,7 @@ impl Stage {
     }
 
     /// What delv says about a question.
-    async fn delv(&self, owner: &str, kind: &str) -> String {
+    pub(crate) async fn delv(&self, owner: &str, kind: &str) -> String {
         let address = self.server.local_addrs()[0];
         let mut delv = tokio::process::Command::new("delv");
         delv.arg(format!("@{}", address.ip())).args(["-p", &address.port().to_string()]);
@@ -93,7 +97,7 @@ impl Stage {
         String::from_utf8_lossy(&said).into_owned()
     }
 
-    async fn check(&self, questions: &[(&str, &str, &str)]) {
+    pub(crate) async fn check(&self, questions: &[(&str, &str, &str)]) {
         for (owner, kind, expected) in questions {
             let said = self.delv(owner, kind).await;
             assert!(said.contains("fully validated"), "{owner} {kind}: {said}");
