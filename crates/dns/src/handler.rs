@@ -24,6 +24,7 @@ use hickory_server::zone_handler::MessageResponseBuilder;
 use holdfast_core::DnsName;
 use holdfast_core::answer::{self, Answer, Code, Kind};
 
+use crate::class::Class;
 use crate::client::{Asker, Need};
 use crate::config::ChaosConfig;
 use crate::cookie::Cookies;
@@ -88,7 +89,7 @@ pub struct Handler {
 #[derive(Debug, Clone, Default)]
 struct Aside {
     remarks: Remarks,
-    lasting: Option<Arc<Counters>>,
+    lasting: Option<(Class, Arc<Counters>)>,
 }
 
 /// An answer on its way to the encoder.
@@ -114,6 +115,17 @@ impl Decision {
             zone: None,
             lasting: false,
             remarks: Remarks::default(),
+        }
+    }
+
+    /// What its records make of it: a negative answer has the SOA beside it, a referral is without authority.
+    fn class(&self) -> Class {
+        let negative = self.authority.iter().any(|one| one.record_type() == RecordType::SOA);
+        match self.metadata.response_code {
+            ResponseCode::NoError if negative => Class::NoData,
+            ResponseCode::NoError if !self.answers.is_empty() => Class::Positive,
+            ResponseCode::NoError if !self.authority.is_empty() => Class::Referral,
+            code => Class::of_bare(code),
         }
     }
 
@@ -144,8 +156,8 @@ impl Handler {
         self.aside.get_mut().unwrap_or_else(PoisonError::into_inner).remarks
     }
 
-    /// The counters of the last answer's zone, if whoever asks the same of this view gets the same.
-    pub(crate) fn lasting(&mut self) -> Option<Arc<Counters>> {
+    /// The class of the last answer and the counters of its zone, if whoever asks the same of this view gets the same.
+    pub(crate) fn lasting(&mut self) -> Option<(Class, Arc<Counters>)> {
         self.aside.get_mut().unwrap_or_else(PoisonError::into_inner).lasting.take()
     }
 
@@ -174,12 +186,17 @@ impl Handler {
     }
 
     /// Counts a reply that needed no snapshot's answer.
-    pub(crate) fn count(&self, zone: Option<&DnsName>, code: ResponseCode, transport: Transport) {
+    pub(crate) fn count(
+        &self,
+        zone: Option<&DnsName>,
+        answered: (ResponseCode, Class),
+        transport: Transport,
+    ) {
         let counters = match &self.published {
             Some(published) => published.counters(),
             None => QueryCounters::without_view(),
         };
-        counters.count(zone, code, transport, 1);
+        counters.count(zone, answered, transport, 1);
     }
 
     /// The next turn. A bijection of the counter rather than the counter: clients ask in patterns (A, then AAAA), and
@@ -201,9 +218,9 @@ impl Handler {
         Asker { source, subnet, geo: &self.settings.geo }
     }
 
-    fn counters_of(&self, decision: &Decision) -> Option<Arc<Counters>> {
+    fn lasting_of(&self, decision: &Decision) -> Option<(Class, Arc<Counters>)> {
         let published = self.published.as_ref().filter(|_| decision.lasting)?;
-        Some(Arc::clone(published.counters().at(decision.zone.as_ref())))
+        Some((decision.class(), Arc::clone(published.counters().at(decision.zone.as_ref()))))
     }
 
     fn decide(&self, request: &Request) -> Decision {
@@ -289,9 +306,10 @@ impl RequestHandler for Handler {
         let decision = self.decide(request);
         let metadata = decision.metadata;
         let transport = self.context.transport;
-        self.count(decision.zone.as_ref(), metadata.response_code, transport);
+        let answered = (metadata.response_code, decision.class());
+        self.count(decision.zone.as_ref(), answered, transport);
         *self.aside.lock().unwrap_or_else(PoisonError::into_inner) =
-            Aside { remarks: decision.remarks, lasting: self.counters_of(&decision) };
+            Aside { remarks: decision.remarks, lasting: self.lasting_of(&decision) };
         let response = MessageResponseBuilder::new(&request.queries, None).build(
             metadata,
             &decision.answers,

@@ -30,6 +30,7 @@ mod batch;
 mod bind;
 mod capture;
 mod certificate;
+mod class;
 mod client;
 mod compiled;
 mod config;

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use hickory_proto::op::ResponseCode;
 
+use crate::class::Class;
 use crate::limits::{HEADER, MAX_UDP};
 use crate::metric::Counters;
 use crate::plain::AA;
@@ -48,7 +49,7 @@ struct Kept {
     /// The header, with the flags of the answer alone.
     header: [u8; HEADER],
     records: Vec<u8>,
-    code: ResponseCode,
+    answered: (ResponseCode, Class),
     counters: Arc<Counters>,
 }
 
@@ -75,7 +76,7 @@ impl Memory {
         question: Question<'_>,
         asked: &[u8],
         out: &mut Vec<u8>,
-    ) -> Option<(ResponseCode, &Counters)> {
+    ) -> Option<((ResponseCode, Class), &Counters)> {
         let kept = self.places.get(place_of(question))?.as_ref()?;
         let same = kept.view == self.view && kept.kind == question.kind;
         if !same || kept.limit > question.limit || kept.name != question.name {
@@ -86,7 +87,7 @@ impl Memory {
         out.extend_from_slice(&kept.header[3..]);
         out.extend_from_slice(&asked[HEADER..]);
         out.extend_from_slice(&kept.records);
-        Some((kept.code, &kept.counters))
+        Some((kept.answered, &kept.counters))
     }
 
     /// Keeps an answer that is whole, without an OPT; `question_end` is where its question ends.
@@ -94,7 +95,7 @@ impl Memory {
         &mut self,
         question: Question<'_>,
         (answer, question_end): (&[u8], usize),
-        (code, counters): (ResponseCode, Arc<Counters>),
+        (answered, counters): ((ResponseCode, Class), Arc<Counters>),
     ) {
         let (Some(header), true) = (answer.first_chunk(), answer.len() <= usize::from(MAX_UDP))
         else {
@@ -113,7 +114,7 @@ impl Memory {
         let mut header: [u8; HEADER] = *header;
         header[2] &= 0x80 | AA;
         let (view, kind, limit) = (self.view, question.kind, question.limit);
-        *place = Some(Kept { view, name, kind, limit, header, records, code, counters });
+        *place = Some(Kept { view, name, kind, limit, header, records, answered, counters });
     }
 }
 
@@ -130,6 +131,8 @@ mod tests {
     const ASKED: &[u8] = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x01A\0\0\x0f\0\x01";
     const ANSWER: &[u8] = b"\x55\x55\x84\0\0\x01\0\x01\0\0\0\0\x01a\0\0\x0f\0\x01records";
 
+    const ANSWERED: (ResponseCode, Class) = (ResponseCode::NoError, Class::Positive);
+
     fn at(index: u64) -> Option<Position> {
         Some(Position { generation: 0, index, live: true })
     }
@@ -140,7 +143,7 @@ mod tests {
 
     fn keep(memory: &mut Memory, limit: u16, answer: &[u8]) {
         let counters = Arc::clone(QueryCounters::without_view().at(None));
-        memory.keep(question(limit), (answer, 19), (ResponseCode::NoError, counters));
+        memory.keep(question(limit), (answer, 19), (ANSWERED, counters));
     }
 
     fn recalls(memory: &Memory, question: Question<'_>) -> bool {
@@ -182,7 +185,7 @@ mod tests {
             let name = [&[4][..], &number.to_be_bytes(), &[0]].concat();
             let counters = Arc::clone(QueryCounters::without_view().at(None));
             let question = Question { name: &name, ..question(512) };
-            memory.keep(question, (ANSWER, 19), (ResponseCode::NoError, counters));
+            memory.keep(question, (ANSWER, 19), (ANSWERED, counters));
         }
         assert_eq!(memory.places.len(), PLACES);
     }

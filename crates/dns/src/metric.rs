@@ -11,6 +11,7 @@ use holdfast_core::DnsName;
 use holdfast_core::view::Answers;
 use metrics::{Counter, counter, describe_counter, describe_gauge, describe_histogram};
 
+use crate::class::Class;
 use crate::respond::Transport;
 
 pub(crate) const QUERIES: &str = "holdfast_dns_queries_total";
@@ -39,7 +40,7 @@ pub(crate) const MAX_ZONES: usize = 256;
 
 /// Says what each metric means.
 pub(crate) fn describe() {
-    describe_counter!(QUERIES, "DNS queries answered, by zone, response code and transport");
+    describe_counter!(QUERIES, "DNS queries answered, by zone, response code, class and transport");
     describe_histogram!(QUERY_DURATION, "Time to make an answer, one query in 64, in seconds");
     describe_counter!(
         SIGNATURES,
@@ -85,7 +86,7 @@ pub(crate) fn signatures(made: &'static str) -> Counter {
 }
 
 /// The response codes that we send.
-const CODES: [(ResponseCode, &str); 8] = [
+const CODES: [(ResponseCode, &str); 9] = [
     (ResponseCode::NoError, "NOERROR"),
     (ResponseCode::NXDomain, "NXDOMAIN"),
     (ResponseCode::Refused, "REFUSED"),
@@ -94,7 +95,19 @@ const CODES: [(ResponseCode, &str); 8] = [
     (ResponseCode::NotImp, "NOTIMP"),
     (ResponseCode::BADVERS, "BADVERS"),
     (ResponseCode::BADCOOKIE, "BADCOOKIE"),
+    (ResponseCode::YXDomain, "YXDOMAIN"),
 ];
+
+/// What one counter of a zone and transport counts: a code, of NOERROR each class by itself.
+const COUNTED: usize = CODES.len() + Class::OF_NOERROR.len() - 1;
+
+/// The place of a counter, and the code's name.
+fn place(class: Class, code: ResponseCode) -> Option<(usize, &'static str)> {
+    let found = CODES.iter().position(|(known, _)| *known == code)?;
+    let within = Class::OF_NOERROR.iter().position(|known| *known == class);
+    let place = if found == 0 { within? } else { found + Class::OF_NOERROR.len() - 1 };
+    Some((place, CODES[found].1))
+}
 
 /// The name of a response code that we send.
 pub(crate) fn code_name(code: ResponseCode) -> Option<&'static str> {
@@ -105,7 +118,7 @@ pub(crate) fn code_name(code: ResponseCode) -> Option<&'static str> {
 #[derive(Debug)]
 pub(crate) struct Counters {
     zone: String,
-    by_transport: [[OnceLock<Counter>; CODES.len()]; Transport::COUNT],
+    by_transport: [[OnceLock<Counter>; COUNTED]; Transport::COUNT],
 }
 
 impl Counters {
@@ -113,12 +126,17 @@ impl Counters {
         Arc::new(Self { zone: zone.to_owned(), by_transport: Default::default() })
     }
 
-    pub(crate) fn count(&self, code: ResponseCode, transport: Transport, queries: u64) {
-        let Some(place) = CODES.iter().position(|(known, _)| *known == code) else { return };
+    pub(crate) fn count(
+        &self,
+        (code, class): (ResponseCode, Class),
+        transport: Transport,
+        queries: u64,
+    ) {
+        let Some((place, name)) = place(class, code) else { return };
         self.by_transport[transport as usize][place]
             .get_or_init(|| {
-                counter!(QUERIES, "zone" => self.zone.clone(), "rcode" => CODES[place].1,
-                    "transport" => transport.name())
+                counter!(QUERIES, "zone" => self.zone.clone(), "rcode" => name,
+                    "class" => class.name(), "transport" => transport.name())
             })
             .increment(queries);
     }
@@ -156,11 +174,11 @@ impl QueryCounters {
     pub(crate) fn count(
         &self,
         zone: Option<&DnsName>,
-        code: ResponseCode,
+        answered: (ResponseCode, Class),
         transport: Transport,
         queries: u64,
     ) {
-        self.at(zone).count(code, transport, queries);
+        self.at(zone).count(answered, transport, queries);
     }
 
     /// The counters of one zone, or of everything else.

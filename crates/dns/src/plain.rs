@@ -8,6 +8,7 @@
 
 use hickory_proto::op::ResponseCode;
 
+use crate::class::Class;
 use crate::client::{Asker, Need};
 use crate::compiled::Plan;
 use crate::handler::status;
@@ -30,6 +31,14 @@ pub(crate) struct Told {
     /// The number of the zone.
     pub(crate) zone: Option<usize>,
     pub(crate) code: ResponseCode,
+    pub(crate) class: Class,
+}
+
+impl Told {
+    /// Anything but the records asked for.
+    fn bare(zone: Option<usize>, code: ResponseCode) -> Self {
+        Self { zone, code, class: Class::of_bare(code) }
+    }
 }
 
 /// Answers a plain question into `out`, in at most `limit` bytes and without an OPT; `None` for one that is not plain.
@@ -64,11 +73,11 @@ pub(crate) fn answer(
         Found::Uncompiled => return None,
         Found::Outside => {
             remarks = ExtendedError::NotAuthoritative.into();
-            Told { zone: None, code: ResponseCode::Refused }
+            Told::bare(None, ResponseCode::Refused)
         }
         Found::Missing(zone) => {
             table.zone(zone).push_tail(name, out)?;
-            Told { zone: Some(zone), code: ResponseCode::NXDomain }
+            Told::bare(Some(zone), ResponseCode::NXDomain)
         }
         Found::Node(node) => {
             let code = match node.plan(kind) {
@@ -88,11 +97,12 @@ pub(crate) fn answer(
                     let (count, scope) = records.push(here, &client, out);
                     let scope = asker.told(scope, need);
                     finish(query, (Section::Answer, count), ResponseCode::NoError, limit, out);
-                    let told = Told { zone: Some(node.zone), code: ResponseCode::NoError };
+                    let (zone, code) = (Some(node.zone), ResponseCode::NoError);
+                    let told = Told { zone, code, class: Class::Positive };
                     return Some((told, Remarks { scope, ..remarks }));
                 }
             };
-            Told { zone: Some(node.zone), code }
+            Told::bare(Some(node.zone), code)
         }
     };
     turn();

@@ -34,6 +34,7 @@ use tokio::time::Instant;
 
 use crate::ahead;
 use crate::capture::Capture;
+use crate::class::Class;
 use crate::cookie::{Judged, Standing};
 use crate::dnssec::Completer;
 use crate::handler::{Context, Handler, Settings};
@@ -308,7 +309,7 @@ impl Responder {
             self.withheld.count_limited(Instead::Nothing);
             return false;
         }
-        self.handler.count(None, fault.code, peer.transport);
+        self.handler.count(None, (fault.code, Class::of_bare(fault.code)), peer.transport);
         write_bare(wire, fault.code, fault.question_end, out);
         if let Some(opt) = fault.opt {
             ReplyOpt::bare(opt).push(fault.code, Remarks::default(), MAX_TCP, out);
@@ -329,7 +330,7 @@ impl Responder {
         }
         let invalid = cookie.standing == Standing::Invalid;
         let code = if invalid { ResponseCode::BADCOOKIE } else { ResponseCode::NoError };
-        self.handler.count(None, code, peer.transport);
+        self.handler.count(None, (code, Class::of_bare(code)), peer.transport);
         write_bare(wire, code, None, out);
         let opt = ReplyOpt { cookie: Some(cookie.told), ..ReplyOpt::bare(opt) };
         opt.push(code, Remarks::default(), MAX_TCP, out);
@@ -480,7 +481,7 @@ impl Responder {
         code: ResponseCode,
         out: &mut Vec<u8>,
     ) -> (ResponseCode, Remarks) {
-        self.handler.count(None, code, asked.peer.transport);
+        self.handler.count(None, (code, Class::of_bare(code)), asked.peer.transport);
         write_bare(asked.wire, code, Some(asked.query.question_end()), out);
         (code, Remarks::default())
     }

@@ -4,7 +4,7 @@
 //! go: threads do not contend for a counter with each answer. What is withheld is counted by counters that are made when
 //! they are first needed and kept.
 //!
-//! Invariant: a cell holds answers of one view, one zone, one code and one transport; who else needs it settles it first.
+//! Invariant: a cell holds answers of one view, one zone, one code and class, and one transport; who else needs it settles it first.
 
 use std::sync::OnceLock;
 
@@ -31,7 +31,8 @@ struct Cell {
 impl Cell {
     fn settle(&self, published: &Published) {
         let counters = published.counters_of(self.told.zone);
-        counters.count(self.told.code, self.transport, self.queries.into());
+        let Told { code, class, .. } = self.told;
+        counters.count((code, class), self.transport, self.queries.into());
     }
 }
 
@@ -51,9 +52,9 @@ impl Default for Tally {
 
 impl Tally {
     pub(crate) fn count(&mut self, told: Told, transport: Transport, handler: &Handler) {
-        // The codes of the table's answers differ in their lowest two bits.
+        // The classes of one zone's answers from the table are the first four.
         let zone = told.zone.map_or(0, |zone| zone + 1);
-        let place = (zone * 4 + usize::from(told.code.low() & 3)) % CELLS;
+        let place = (zone * 4 + (told.class as usize & 3)) % CELLS;
         let cell = &mut self.cells[place];
         if let Some(same) =
             cell.as_mut().filter(|one| (one.told, one.transport) == (told, transport))

@@ -29,16 +29,17 @@ impl Responder {
         name.make_ascii_lowercase();
         let question = Question { name, kind: field(query.name_end), limit: context.limit };
         let recalled = self.memory.recall(question, &wire[..query.question_end()], out);
-        if let Some((code, counters)) = recalled {
+        if let Some((answered, counters)) = recalled {
             self.handler.next_turn();
-            counters.count(code, peer.transport, 1);
-            return (code, Remarks::default());
+            counters.count(answered, peer.transport, 1);
+            return (answered.0, Remarks::default());
         }
         let (code, remarks) = self.write_handled(asked, out);
         let told = matches!(code, ResponseCode::NoError | ResponseCode::NXDomain);
         let whole = told && remarks == Remarks::default() && out[2] & TC == 0;
-        if let Some(counters) = self.handler.lasting().filter(|_| whole) {
-            self.memory.keep(question, (out, query.question_end()), (code, counters));
+        if let Some((class, counters)) = self.handler.lasting().filter(|_| whole) {
+            let answered = ((code, class), counters);
+            self.memory.keep(question, (out, query.question_end()), answered);
         }
         (code, remarks)
     }

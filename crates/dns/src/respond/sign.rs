@@ -4,6 +4,7 @@ use hickory_proto::op::ResponseCode;
 use holdfast_core::Timestamp;
 
 use super::{Asked, Responder, Transport, write_bare};
+use crate::class::Class;
 use crate::dnssec::{self, Completed, Signers, apex};
 use crate::plain::{AA, TC};
 use crate::reply_opt::{ExtendedError, Remarks};
@@ -46,7 +47,8 @@ impl Responder {
         if !apex::answer(view, (asked.wire, asked.query), out) {
             return None;
         }
-        self.handler.count(None, ResponseCode::NoError, asked.peer.transport);
+        let answered = (ResponseCode::NoError, Class::Positive);
+        self.handler.count(None, answered, asked.peer.transport);
         if out.len() > usize::from(asked.context.limit) {
             write_cut(asked, out);
         }

@@ -5,6 +5,7 @@ mod allocation;
 mod conformance;
 mod connections;
 mod cookies;
+mod counted;
 mod encrypted;
 mod equal;
 mod file;
