@@ -31,6 +31,7 @@ mod seams;
 mod succession;
 mod tasks;
 pub mod telemetry;
+mod updates;
 pub mod world;
 
 pub use agent::{Agent, AgentSeams, AuditStorage};

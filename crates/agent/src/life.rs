@@ -41,6 +41,7 @@ use crate::observe::heartbeats::Heartbeats;
 use crate::run::StartError;
 use crate::seams::{SystemClock, SystemEntropy};
 use crate::telemetry;
+use crate::updates::Updates;
 
 /// How long connections of peers and of the API may take to end.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -180,6 +181,8 @@ impl Inside<'_> {
         };
         let dns_addresses = self.dns.map(|dns| dns.local_addrs().to_vec()).unwrap_or_default();
         let agent = Agent::start(config, self.seams(tls.as_ref())).await?;
+        let updates = Updates::new(agent.group.clone(), self.answers.clone());
+        self.transfers.lead_updates(Some(Box::new(updates)));
         agent.begin_notifying(&self.transfers, &dns_addresses);
         agent.begin_converging(self.clock.clone());
         let facts = Facts::new(Sources {
@@ -212,6 +215,7 @@ impl Inside<'_> {
         };
         tracing::info!("the agent stops: the API first, DNS last");
         serving.cancel();
+        self.transfers.lead_updates(None);
         agent.stop().await;
         peers_stop.cancel();
         let _ = timeout(CLOSING, async { while servers.join_next().await.is_some() {} }).await;

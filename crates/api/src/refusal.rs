@@ -164,6 +164,9 @@ impl From<Rejection> for Refusal {
             Rejection::LimitReached { .. } => {
                 (Code::ResourceExhausted, "delete what is not needed any more")
             }
+            Rejection::Update(_) => {
+                (Code::FailedPrecondition, "look at the rules under `updates` of the zone")
+            }
             Rejection::Signing { next_step, .. } | Rejection::Membership { next_step, .. } => {
                 (Code::FailedPrecondition, next_step)
             }

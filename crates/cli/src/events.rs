@@ -104,6 +104,14 @@ fn detail(event: &Event) -> String {
     }
 }
 
+fn zone_updated(event: &pb::ZoneUpdated) -> String {
+    let more = match event.unnamed {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    format!("{} by key {}: {}{more}", event.zone, event.key, event.changes.join(", "))
+}
+
 fn cluster_detail(event: &Event) -> String {
     match event {
         Event::ZoneApplied(e) => format!("{} ({})", e.zone, short(&e.digest)),
@@ -119,6 +127,7 @@ fn cluster_detail(event: &Event) -> String {
         ),
         Event::ZoneStale(e) => format!("{}: the last copy is served on: {}", e.zone, e.problem),
         Event::ZoneFresh(e) => e.zone.clone(),
+        Event::ZoneUpdated(e) => zone_updated(e),
         Event::TsigKeyApplied(e) => format!("{} ({})", e.key, e.algorithm),
         Event::TsigKeyRemoved(e) => e.key.clone(),
         Event::ZoneSigningChanged(e) => {

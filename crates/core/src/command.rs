@@ -23,13 +23,14 @@ use crate::signing::SigningChange;
 use crate::spec::{Endpoint, Service, Settings, Zone};
 use crate::time::Timestamp;
 use crate::tsig::TsigKey;
+use crate::update::{UpdateRefusal, ZoneUpdate};
 
 /// What kind of actor asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ActorKind {
     /// A person, by certificate.
     Person,
-    /// A program, by certificate.
+    /// A program, by certificate or by TSIG key.
     Workload,
     /// An agent of the cluster.
     Agent,
@@ -42,7 +43,7 @@ pub enum ActorKind {
 pub struct Actor {
     /// What kind.
     pub kind: ActorKind,
-    /// The name in the certificate, or the agent's name.
+    /// The name in the certificate, the agent's name, or `tsig:` and the name of a key.
     pub name: String,
 }
 
@@ -100,6 +101,8 @@ pub enum Command {
         /// Its name.
         name: DnsName,
     },
+    /// Changes a zone's records as the holder of a TSIG key asks (RFC 2136).
+    UpdateZone(ZoneUpdate),
     /// Changes the keys that sign a zone.
     ChangeSigning {
         /// The zone's apex.
@@ -256,6 +259,7 @@ impl Command {
             Self::DeleteZone { .. } => "delete_zone",
             Self::ApplyTsigKey { .. } => "apply_tsig_key",
             Self::RemoveTsigKey { .. } => "remove_tsig_key",
+            Self::UpdateZone(_) => "update_zone",
             Self::ChangeSigning { .. } => "change_signing",
             Self::RecordZoneCopy { .. } => "record_zone_copy",
             Self::RecordZoneSource { .. } => "record_zone_source",
@@ -354,6 +358,9 @@ pub enum Rejection {
         /// What to do first, or instead.
         next_step: String,
     },
+    /// The dynamic update does not happen.
+    #[error("{0}")]
+    Update(UpdateRefusal),
     /// The change of membership is not possible.
     #[error("{problem}")]
     Membership {
@@ -378,6 +385,7 @@ impl Rejection {
             Self::Superseded(_) => "SUPERSEDED",
             Self::LimitReached { .. } => "LIMIT_REACHED",
             Self::Signing { .. } => "SIGNING",
+            Self::Update(_) => "UPDATE",
             Self::Membership { .. } => "MEMBERSHIP",
         }
     }

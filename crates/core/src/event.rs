@@ -31,6 +31,17 @@ pub enum Event {
         /// Its apex.
         zone: DnsName,
     },
+    /// A zone's records changed by a dynamic update.
+    ZoneUpdated {
+        /// Its apex.
+        zone: DnsName,
+        /// The key that the update was signed with.
+        key: DnsName,
+        /// What went (`-`) and came (`+`): name, TTL in seconds, type and data; long ones are cut.
+        changes: Vec<String>,
+        /// How many more went or came.
+        unnamed: u32,
+    },
     /// A TSIG key was added or replaced.
     TsigKeyApplied {
         /// Its name.
@@ -226,6 +237,7 @@ impl Event {
         match self {
             Self::ZoneApplied { .. } => "zone.applied",
             Self::ZoneDeleted { .. } => "zone.deleted",
+            Self::ZoneUpdated { .. } => "zone.updated",
             Self::TsigKeyApplied { .. } => "tsig_key.applied",
             Self::TsigKeyRemoved { .. } => "tsig_key.removed",
             Self::ZoneSigningChanged { .. } => "zone.signing_changed",

@@ -49,6 +49,7 @@ pub mod steer;
 pub mod time;
 pub mod tsig;
 pub mod ttl;
+pub mod update;
 pub mod view;
 
 pub use command::{Actor, ActorKind, Command, Entry, Outcome, Rejection, Reply};

@@ -28,6 +28,7 @@ use crate::selection::Blocked;
 use crate::shared_map::SharedMap;
 use crate::signing::Signing;
 use crate::spec::{RecordData, Service, Settings, Zone};
+use crate::state::Dynamic;
 use crate::steer::{Ring, Shares, Steering};
 use crate::time::Timestamp;
 use crate::tsig::TsigKey;
@@ -200,6 +201,8 @@ pub struct View {
     pub zones: SharedMap<DnsName, (Arc<Zone>, u64)>,
     /// The zones that come from primaries, once they were copied or could not be for long.
     pub copies: SharedMap<DnsName, Arc<CopyStatus>>,
+    /// The records that updates made, by zone; none where there are none.
+    pub dynamic: SharedMap<DnsName, Dynamic>,
     /// The agents.
     pub agents: Arc<BTreeMap<AgentId, Agent>>,
     /// The overrides in force.

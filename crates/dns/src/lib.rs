@@ -14,7 +14,7 @@
 //! and accept loop are ours, and `Responder` looks at each message before anything else does.
 //!
 //! TCP, TLS, HTTPS and QUIC give the bytes of the same `Responder`; over streams, `Streams` may answer with many
-//! messages (transfers).
+//! messages (transfers), or with one that the group has to agree on (updates).
 //!
 //! What must never become true: an answer that mixes two snapshots; a query that waits for anything but its socket;
 //! a reply to a reply; an older snapshot that replaces a newer one; a wildcard or forgotten socket that replies from
@@ -43,6 +43,7 @@ mod geo;
 mod handler;
 mod https;
 mod inherit;
+mod later;
 mod limits;
 pub mod lkg;
 mod lkg_writer;
@@ -72,6 +73,7 @@ mod tsig;
 mod udp;
 mod udp_socket;
 mod udp_thread;
+mod update;
 
 pub use config::{ChaosConfig, DnsConfig, DnsError, EncryptedConfig, LastKnownGood, TcpConfig};
 pub use cookie::{CookieSecret, CookieSecretError, Cookies, MAX_SECRETS};
@@ -90,3 +92,4 @@ pub use respond::{Peer, Responder, Transport};
 pub use server::DnsServer;
 pub use streams::{Append, Finish, Messages, Special, Streams};
 pub use transfer::{Notifier, Transfers};
+pub use update::{Agreement, Decided, read_update};

@@ -26,6 +26,7 @@ pub(crate) const CERTIFICATE_FAILURES: &str = "holdfast_dns_certificate_failures
 pub(crate) const SOCKET_ERRORS: &str = "holdfast_dns_socket_errors_total";
 pub(crate) const TRANSFERS: &str = "holdfast_dns_transfers_total";
 pub(crate) const NOTIFIES: &str = "holdfast_dns_notifies_total";
+pub(crate) const UPDATES: &str = "holdfast_dns_updates_total";
 pub(crate) const TSIG_FAULTS: &str = "holdfast_dns_tsig_faults_total";
 pub(crate) const SIGNATURES: &str = "holdfast_dns_signatures_total";
 pub(crate) const PRESIGNED: &str = "holdfast_dns_presigned_signatures";
@@ -73,6 +74,7 @@ pub(crate) fn describe() {
     describe_counter!(QUERY_LOG_LOST, "Samples of the query log that could not be written");
     describe_counter!(TRANSFERS, "Requests to copy a zone, by kind (axfr, ixfr) and result");
     describe_counter!(NOTIFIES, "NOTIFY messages, by result (sent, acknowledged)");
+    describe_counter!(UPDATES, "Dynamic updates answered, by result (the response code)");
     describe_counter!(TSIG_FAULTS, "Signed DNS messages that were refused, by error");
     describe_counter!(
         PANICS,

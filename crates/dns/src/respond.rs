@@ -122,6 +122,7 @@ pub struct Responder {
     query_log: Option<Sampler>,
     completer: Option<Completer>,
     memory: Memory,
+    later: Option<Messages>,
 }
 
 impl std::fmt::Debug for Responder {
@@ -146,6 +147,7 @@ impl Responder {
             query_log: None,
             completer,
             memory: Memory::default(),
+            later: None,
         }
     }
 
@@ -199,8 +201,13 @@ impl Responder {
         })
     }
 
-    /// Writes the reply to a message into `out`; false for silence. A message that makes this code panic is a bug
-    /// and gets silence; the next one is answered.
+    /// The reply to the datagram before that takes a while, if it has one.
+    pub(crate) fn take_later(&mut self) -> Option<Messages> {
+        self.later.take()
+    }
+
+    /// Writes the reply to a message into `out`; false for silence, and where [`take_later`](Self::take_later) has it. A
+    /// message that makes this code panic is a bug and gets silence; the next one is answered.
     pub fn respond(&mut self, wire: &[u8], peer: Peer, out: &mut Vec<u8>) -> bool {
         // What a panic leaves half done is cleared before each use.
         let answered = catch_unwind(AssertUnwindSafe(|| self.respond_to(wire, peer, out)));

@@ -28,6 +28,7 @@ use crate::encrypted::{Encrypted, Serving};
 use crate::geo::Geo;
 use crate::handler::Settings;
 use crate::inherit::{Inherited, Kept};
+use crate::later::Later;
 use crate::lkg;
 use crate::lkg_writer::LkgWriter;
 use crate::metric;
@@ -309,12 +310,14 @@ impl Start {
         let wake = Wake::new()
             .map_err(|source| DnsError::Thread { name: "dns-udp-0".to_owned(), source })?;
         self.tasks.spawn_on(wake.clone().on(self.shutdown.clone()), tcp.runtime.handle());
+        let later = self.later(tcp.runtime.handle());
         let mut threads = vec![self.start_part(tcp)?];
         for (number, sockets) in sockets.into_iter().enumerate() {
             let udp = UdpThread {
                 sockets,
                 responder: self.responder(turns(number)),
                 wake: wake.clone(),
+                later: later.clone(),
                 // A token of its own: looking at one takes its lock, and threads need not share it.
                 shutdown: self.shutdown.child_token(),
             };
@@ -375,6 +378,12 @@ impl Start {
             .logging(self.query_log.clone())
     }
 
+    /// What sends replies over UDP that take a while, on this runtime.
+    fn later(&self, runtime: &Handle) -> Later {
+        let (tasks, shutdown) = (self.tasks.clone(), self.shutdown.clone());
+        Later { runtime: runtime.clone(), tasks, shutdown }
+    }
+
     fn spawn_udp(
         &self,
         number: usize,
@@ -390,7 +399,8 @@ impl Start {
         let responder = self.responder(turns(number));
         // A token of its own: waiting on one takes its lock, and threads need not share it.
         let shutdown = self.shutdown.child_token();
-        let serving = UdpLoop::new(socket, responder).run(shutdown);
+        let later = self.later(&Handle::current());
+        let serving = UdpLoop::new(socket, responder, later).run(shutdown);
         self.tasks.spawn(self.parts.task(format!("udp at {address}"), serving));
         Ok(())
     }

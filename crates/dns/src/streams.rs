@@ -44,7 +44,7 @@ pub enum Special {
     Reply(Vec<u8>),
     /// The query inside is the responder's; the reply to it is finished by this.
     Query(Vec<u8>, Finish),
-    /// The reply takes a while; of a datagram, the first message is it.
+    /// The reply takes a while; of a datagram, the first message is it. At most a few hundred at a time.
     Later(Messages),
 }
 

@@ -1,5 +1,5 @@
-//! Zones on their way to and from other servers: copies (AXFR, IXFR), the word that something changed (NOTIFY), and
-//! changes that others ask for (UPDATE).
+//! Zones on their way to other servers: copies (AXFR, IXFR), and the word that something changed (NOTIFY). Changes that
+//! others ask for (UPDATE) come in by the same door.
 //!
 //! ```text
 //! Published ─┬─ Answers ──▶ zone: every record of a zone, name by name ─▶ outgoing ─▶ messages ≤ 16 KiB, signed
@@ -10,7 +10,7 @@
 //! indexes, so a secondary may ask any agent; one that has never served the secondary's serial gives the whole zone.
 //!
 //! What is deliberately not here: agreement. An update is checked for its signature and its form, and handed to whoever
-//! can propose it.
+//! can propose it (`update`).
 
 mod delta;
 mod history;
@@ -19,6 +19,7 @@ mod notify;
 mod outgoing;
 mod request;
 mod server;
+mod updates;
 mod zone;
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::later::Later;
 use crate::limits::{BATCH, MAX_UDP, MAX_UDP_QUERY};
 use crate::metric;
 use crate::respond::{Peer, Responder, Transport};
@@ -27,14 +28,15 @@ const QUIET: Duration = Duration::from_millis(10);
 pub(crate) struct UdpLoop {
     socket: UdpSocket,
     responder: Responder,
+    later: Later,
     query: Vec<u8>,
     reply: Vec<u8>,
 }
 
 impl UdpLoop {
-    pub(crate) fn new(socket: UdpSocket, responder: Responder) -> Self {
+    pub(crate) fn new(socket: UdpSocket, responder: Responder, later: Later) -> Self {
         let (query, reply) = (vec![0; MAX_UDP_QUERY], Vec::with_capacity(usize::from(MAX_UDP)));
-        Self { socket, responder, query, reply }
+        Self { socket, responder, later, query, reply }
     }
 
     /// Answers until `shutdown`.
@@ -82,6 +84,8 @@ impl UdpLoop {
                     let peer = Peer { address, transport: Transport::Udp };
                     if self.responder.respond(&self.query[..length], peer, &mut self.reply) {
                         self.send(peer);
+                    } else if let Some(messages) = self.responder.take_later() {
+                        self.later.send(&self.socket, address, messages);
                     }
                 }
                 Err(error) => {

@@ -13,7 +13,7 @@
 //! Invariant: nothing but a stop ends the thread. A panic, wherever it comes from, is counted and costs one batch.
 
 use std::io::{self, ErrorKind};
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -25,9 +25,11 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::batch::Batch;
+use crate::later::Later;
 use crate::limits::{BATCH, MAX_UDP};
 use crate::metric;
 use crate::respond::{Peer, Responder, Transport};
+use crate::streams::Messages;
 
 /// How long a socket rests after its first error in a row; each further one doubles it.
 const SHORTEST_REST: Duration = Duration::from_millis(10);
@@ -58,6 +60,7 @@ pub(crate) struct UdpThread {
     pub(crate) sockets: Vec<UdpSocket>,
     pub(crate) responder: Responder,
     pub(crate) wake: Wake,
+    pub(crate) later: Later,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -111,12 +114,12 @@ impl UdpThread {
 
     /// Answers a batch of each socket; whether there was anything. A panic is counted, and costs its batch.
     fn turn(&mut self, work: &mut Work, health: &mut [Health]) -> bool {
-        let Self { sockets, responder, .. } = self;
+        let Self { sockets, responder, later, .. } = self;
         outlive(|| {
             let mut busy = false;
             for (socket, health) in sockets.iter().zip(&mut *health) {
                 if !health.rests() {
-                    busy |= serve(socket, responder, work, health);
+                    busy |= serve(socket, (&mut *responder, &*later), work, health);
                 }
             }
             busy
@@ -157,15 +160,15 @@ pub(crate) fn outlive<T>(step: impl FnOnce() -> T) -> Option<T> {
 /// Answers a batch of one socket; whether there was any.
 fn serve(
     socket: &UdpSocket,
-    responder: &mut Responder,
+    (responder, later): (&mut Responder, &Later),
     work: &mut Work,
     health: &mut Health,
 ) -> bool {
-    let Work { batch, replies, spare } = work;
-    match batch.receive(socket.as_fd()) {
+    match work.batch.receive(socket.as_fd()) {
         Ok(count) => {
             *health = Health::default();
-            answer(responder, batch, count, spare, replies);
+            answer(responder, work, count, |to, messages| later.send(socket, to, messages));
+            let Work { batch, replies, spare } = work;
             send(batch, socket, replies);
             spare.extend(replies.drain(..).map(|(_, reply)| reply));
             count > 0
@@ -188,13 +191,13 @@ fn transient(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
-/// Answers the datagrams of a batch from one view; replies take their buffers from `spare`, which has one for each.
+/// Answers the datagrams of a batch from one view; replies take their buffers from the spare ones, of which there is one
+/// for each, and those that take a while go to `later`.
 fn answer(
     responder: &mut Responder,
-    batch: &Batch,
+    Work { batch, replies, spare }: &mut Work,
     count: usize,
-    spare: &mut Vec<Vec<u8>>,
-    replies: &mut Vec<(usize, Vec<u8>)>,
+    later: impl Fn(SocketAddr, Messages),
 ) {
     responder.acquire();
     responder.look_ahead((0..count).map(|place| batch.bytes(place)));
@@ -206,6 +209,9 @@ fn answer(
             replies.push((place, reply));
         } else {
             spare.push(reply);
+            if let Some(messages) = responder.take_later() {
+                later(address, messages);
+            }
         }
     }
     responder.release();

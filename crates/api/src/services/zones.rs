@@ -1,8 +1,8 @@
 //! Zones of RegistryService.
 
 use holdfast_core::spec::Zone;
-use holdfast_core::{Command, Rejection};
-use holdfast_wire::Convert as _;
+use holdfast_core::{Command, Rejection, SharedMap};
+use holdfast_wire::Convert;
 use holdfast_wire::pb::v1 as pb;
 use tonic::Status;
 
@@ -38,7 +38,13 @@ impl Registry {
         let found = view.zones.get(&name);
         let (zone, revision) = found.ok_or_else(|| Refusal::not_found("zone", &call.body.zone))?;
         let index = view.answers.index;
-        Ok(pb::GetZoneResponse { zone: Some(zone.to_proto()), revision: *revision, index })
+        let dynamic = view.dynamic.get(&name).into_iter().flat_map(SharedMap::values).flatten();
+        Ok(pb::GetZoneResponse {
+            zone: Some(zone.to_proto()),
+            revision: *revision,
+            index,
+            dynamic: dynamic.map(Convert::to_proto).collect(),
+        })
     }
 
     pub(super) async fn read_zones(

@@ -1,4 +1,4 @@
-//! `holdfast tsig …`: keys that DNS transfers are signed with.
+//! `holdfast tsig …`: keys that DNS transfers and updates are signed with.
 //!
 //! A secret is made here or read from a file, goes to one agent over the API's TLS, and is sealed there. It is printed
 //! once, in the form that BIND's tools read (`nsupdate -k`, `dig -k`).

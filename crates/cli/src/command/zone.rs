@@ -19,7 +19,7 @@ use crate::words;
 /// Commands of `zone`.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Args {
-    /// Show one zone with its static records.
+    /// Show one zone with its records.
     Get(GetArgs),
     /// Show all zones.
     List(ListArgs),
@@ -30,7 +30,7 @@ pub(crate) enum Args {
     Dnssec(zone_dnssec::Args),
     /// Declare a zone by a master file, in place of its records, name servers and SOA.
     Import(zone_file::ImportArgs),
-    /// Print a zone's declared records as a master file.
+    /// Print a zone's records as a master file.
     Export(zone_file::ExportArgs),
 }
 
@@ -160,14 +160,18 @@ fn get_page(answer: &pb::GetZoneResponse) -> Page {
         Column::new("TTL"),
         Column::new("TYPE"),
         Column::new("DATA"),
+        Column::new("BY"),
     ]);
-    for record in &zone.records {
+    let declared = zone.records.iter().map(|record| (record, "declaration"));
+    let dynamic = answer.dynamic.iter().map(|record| (record, "update"));
+    for (record, origin) in declared.chain(dynamic) {
         let (kind, data) = record_data(record.data.as_ref());
         table.row([
             record.name.as_str().into(),
             words::seconds(record.ttl_ms).into(),
             kind.into(),
             data.into(),
+            origin.into(),
         ]);
     }
     let page = Page::line(json::of(answer), text);
@@ -210,12 +214,15 @@ mod tests {
             ],
             ..pb::Zone::default()
         };
-        let answer = pb::GetZoneResponse { zone: Some(zone), revision: 4, index: 9 };
+        let dynamic = record("d.example.test", pb::record_data::Data::A("192.0.2.8".into()));
+        let answer =
+            pb::GetZoneResponse { zone: Some(zone), revision: 4, index: 9, dynamic: vec![dynamic] };
         let text = get_page(&answer).render(Format::Table, false).expect("printable");
         let expected = "zone example.test  ttl 300s  revision 4\nname server ns1.example.test 192.0.2.1\n\
-            NAME              TTL  TYPE  DATA\n\
-            www.example.test  60s  A     192.0.2.9\n\
-            t.example.test    60s  TXT   \"a b\"\n";
+            NAME              TTL  TYPE  DATA       BY\n\
+            www.example.test  60s  A     192.0.2.9  declaration\n\
+            t.example.test    60s  TXT   \"a b\"      declaration\n\
+            d.example.test    60s  A     192.0.2.8  update\n";
         assert_eq!(text, expected);
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use holdfast_core::DnsName;
 use holdfast_core::presentation::{parse_zone_file, write_zone_file};
-use holdfast_core::spec::Zone;
+use holdfast_core::spec::{Record, Zone};
 
 use crate::command::{apply, export, zone};
 use crate::failure::Failure;
@@ -79,10 +79,12 @@ fn read(args: &ImportArgs) -> Result<(Zone, Vec<String>), Failure> {
     Ok((zone, notes))
 }
 
-/// Prints a zone's declared records as a master file.
+/// Prints a zone's records, declared and of dynamic updates, as a master file.
 pub(crate) async fn export(args: &ExportArgs, session: &Session) -> Result<(), Failure> {
     let answer = zone::get(&session.client()?, args.zone.as_str(), args.stale).await?;
-    let zone: Zone = export::decode("zone", answer.zone)?;
+    let mut zone: Zone = export::decode("zone", answer.zone)?;
+    let dynamic = answer.dynamic.into_iter().map(|record| export::decode("record", Some(record)));
+    zone.records.extend(dynamic.collect::<Result<Vec<Record>, _>>()?);
     // The SOA's serial is the log index in 32 bits, as it is answered.
     let serial = (answer.revision & 0xffff_ffff) as u32;
     session.out.raw(&write_zone_file(&zone, serial))

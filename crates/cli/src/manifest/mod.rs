@@ -17,6 +17,7 @@ mod primaries;
 mod service;
 mod text;
 mod transfer;
+mod updates;
 mod zone;
 
 use std::fmt;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use holdfast_core::spec::{
-    Address, AllDown, BodyExpectation, CheckKind, Failback, HttpVersion, Mode, Policy, RecordData,
-    RegionRule, StatusRange,
+    Address, AllDown, BodyExpectation, CheckKind, Failback, HttpVersion, Kind, Mode, Policy,
+    RecordData, RegionRule, StatusRange,
 };
 
 use super::*;
@@ -468,6 +468,31 @@ fn a_zone_says_who_copies_it_and_who_is_told() {
     let bad = format!("{ZONE}  transfer: {{ allow: [192.0.2.0/33] }}\n");
     let error = yaml(&bad).expect_err("no prefix").to_string();
     assert!(error.contains("is no prefix"), "{error}");
+}
+
+#[test]
+fn who_may_update_a_zone_goes_there_and_back() {
+    let rules = "  updates:
+  - { key: all.test }
+  - { key: acme.test, names: ['_acme-challenge.example.test', '*.lab.example.test', '@'], types: [txt, TYPE52] }
+";
+    let manifests = yaml(&format!("{ZONE}{rules}")).expect("possible");
+    let Manifest::Zone(zone) = &manifests[0] else { panic!("a service") };
+    assert_eq!((zone.updates[0].names.len(), zone.updates[0].types.len()), (0, 0));
+    assert_eq!(zone.updates[1].types, [Kind::TXT, Kind(52)]);
+    let names: Vec<&str> = zone.updates[1].names.iter().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["_acme-challenge.example.test", "*.lab.example.test", "example.test"]);
+    let exported = export(&manifests, Format::Yaml).expect("exports");
+    assert_eq!(yaml(&exported).unwrap_or_else(|e| panic!("{e}\n{exported}")), manifests);
+    for (rule, problem) in [
+        ("{ key: k.test, names: [www.other.test] }", "lies outside example.test"),
+        ("{ key: k.test, types: [SOA] }", "no client's to change"),
+        ("{ key: k.test, types: [A6X] }", "is no record type"),
+        ("{ names: [a.example.test] }", "key"),
+    ] {
+        let error = yaml(&format!("{ZONE}  updates: [{rule}]\n")).expect_err(problem).to_string();
+        assert!(error.contains(problem), "{error}");
+    }
 }
 
 #[test]

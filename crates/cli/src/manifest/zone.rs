@@ -15,6 +15,7 @@ use super::dnssec::DnssecForm;
 use super::duration::Span;
 use super::primaries::PrimariesForm;
 use super::transfer::TransferForm;
+use super::updates::UpdateForm;
 use crate::known_types::KnownTypes;
 
 const TTL: Duration = Duration::from_secs(300);
@@ -40,6 +41,8 @@ pub(super) struct ZoneForm {
     records: Vec<RecordForm>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     transfer: Option<TransferForm>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    updates: Vec<UpdateForm>,
     #[serde(default, skip_serializing_if = "is_false")]
     client_subnet: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -170,11 +173,14 @@ impl ZoneForm {
                 data: form.data,
             });
         }
+        let updates = self.updates.into_iter().map(|form| form.into_rule(&name));
+        let updates = updates.collect::<Result<_, _>>()?;
         let server =
             |form: NameServerForm| NameServer { name: form.name, addresses: form.addresses };
         let zone = Zone {
             records,
             transfer: self.transfer.map(Into::into).unwrap_or_default(),
+            updates,
             client_subnet: self.client_subnet,
             dnssec: self.dnssec.map(Into::into),
             primaries: self.primaries.map(Into::into),
@@ -219,6 +225,7 @@ impl From<&Zone> for ZoneForm {
             name_servers: zone.name_servers.iter().map(server).collect(),
             records: zone.records.iter().map(record).collect(),
             transfer: TransferForm::of(&zone.transfer),
+            updates: zone.updates.iter().map(Into::into).collect(),
             client_subnet: zone.client_subnet,
             dnssec: zone.dnssec.as_ref().map(Into::into),
             primaries: zone.primaries.as_ref().map(Into::into),

@@ -123,6 +123,7 @@ pub(crate) fn is_mutation(command: &Command) -> bool {
         | Command::DeleteZone { .. }
         | Command::ApplyTsigKey { .. }
         | Command::RemoveTsigKey { .. }
+        | Command::UpdateZone(_)
         | Command::ChangeSigning { .. }
         | Command::ApplyService { .. }
         | Command::DeleteService { .. }

@@ -19,8 +19,10 @@ mod svcb;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transfer;
+mod update_rule;
 mod zone;
 
+pub(crate) use bounds::LONGEST_TTL;
 pub use check::{
     BodyExpectation, Check, CheckKind, DnsCheck, GrpcCheck, HeartbeatCheck, HttpCheck, HttpVersion,
     StatusRange, TcpCheck, TlsCheck, TlsOptions,
@@ -36,6 +38,7 @@ pub use settings::Settings;
 pub use steered::{ClientRegion, GeoRule, Match, MatchError, Spread, Steered};
 pub use svcb::{Binding, SvcKey, SvcParams};
 pub use transfer::{NotifyTarget, Prefix, PrefixError, Transfer};
+pub use update_rule::UpdateRule;
 pub use zone::{NameServer, Soa, Zone};
 
 use alloc::string::String;

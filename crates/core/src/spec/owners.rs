@@ -28,14 +28,27 @@ fn refuse<T>(name: &DnsName, problem: impl Into<String>) -> Result<T, SpecError>
 }
 
 impl<'a> Owners<'a> {
-    /// Sorts a zone's records. Errors: the first that is not possible by itself.
-    pub(super) fn of(zone: &'a Zone) -> Result<Self, SpecError> {
+    /// Sorts the records of a zone. Errors: the first that is not possible by itself.
+    pub(super) fn of(
+        zone: &'a Zone,
+        records: impl Iterator<Item = &'a Record>,
+    ) -> Result<Self, SpecError> {
         let mut names: BTreeMap<&DnsName, Vec<&RecordData>> = BTreeMap::new();
-        for record in &zone.records {
+        for record in records {
             validate_record(zone, record)?;
             names.entry(&record.name).or_default().push(&record.data);
         }
         Ok(Self { zone, names })
+    }
+
+    /// Some of a zone's names, each with all of its records.
+    pub(super) fn part(
+        zone: &'a Zone,
+        names: impl Iterator<Item = (&'a DnsName, Vec<&'a Record>)>,
+    ) -> Self {
+        let data = |records: Vec<&'a Record>| records.iter().map(|record| &record.data).collect();
+        let names = names.filter(|(_, records)| !records.is_empty());
+        Self { zone, names: names.map(|(name, records)| (name, data(records))).collect() }
     }
 
     pub(super) fn validate(&self) -> Result<(), SpecError> {
@@ -154,7 +167,7 @@ fn validate_below(
     refuse(name, format!("lies below the {what} at {cut} and would never be answered"))
 }
 
-fn validate_record(zone: &Zone, record: &Record) -> Result<(), SpecError> {
+pub(super) fn validate_record(zone: &Zone, record: &Record) -> Result<(), SpecError> {
     let name = &record.name;
     if !name.is_within(&zone.name) {
         return refuse(name, format!("lies outside the zone {}", zone.name));

@@ -8,8 +8,8 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::bounds::{LONGEST_TTL, within};
-use super::owners::Owners;
-use super::{Dnssec, Primaries, Record, SpecError, Transfer, spec_error};
+use super::owners::{Owners, validate_record};
+use super::{Dnssec, Primaries, Record, SpecError, Transfer, UpdateRule, spec_error};
 use crate::name::DnsName;
 
 /// The timing fields of a zone's SOA record (RFC 1035, 3.3.13). The serial is the log index of the last change.
@@ -53,6 +53,8 @@ pub struct Zone {
     pub client_subnet: bool,
     /// Who may copy it, and who is told of changes.
     pub transfer: Transfer,
+    /// Who may change it by dynamic updates.
+    pub updates: Vec<UpdateRule>,
     /// How it is signed, once it has keys.
     pub dnssec: Option<Dnssec>,
     /// The servers that it is copied from, with its SOA, name servers and records.
@@ -60,7 +62,7 @@ pub struct Zone {
 }
 
 impl Zone {
-    /// The most static records of a zone.
+    /// The most records of a zone, static ones and those of updates.
     pub const MAX_RECORDS: usize = 100_000;
 
     /// A zone with nothing but its apex, served to everybody and given to nobody.
@@ -73,6 +75,7 @@ impl Zone {
             records: Vec::new(),
             client_subnet: false,
             transfer: Transfer::default(),
+            updates: Vec::new(),
             dnssec: None,
             primaries: None,
         }
@@ -100,6 +103,7 @@ impl Zone {
         }
         self.validate_times()?;
         self.transfer.validate()?;
+        self.validate_updates()?;
         self.dnssec.iter().try_for_each(Dnssec::validate)?;
         if self.dnssec.is_some() && self.transfer != Transfer::default() {
             let problem = "a signed zone is signed as it is answered, so copies of it would lack \
@@ -122,7 +126,26 @@ impl Zone {
         if self.records.len() > Self::MAX_RECORDS {
             return Err(spec_error("records", format!("at most {}", Self::MAX_RECORDS)));
         }
-        Owners::of(self)?.validate()
+        Owners::of(self, self.records.iter())?.validate()
+    }
+
+    /// Says whether this zone, which is possible, is so with these records beside its own. Errors: as of
+    /// [`validate`](Self::validate).
+    pub(crate) fn validate_with<'a>(
+        &'a self,
+        more: impl Iterator<Item = &'a Record>,
+    ) -> Result<(), SpecError> {
+        Owners::of(self, self.records.iter().chain(more))?.validate()
+    }
+
+    /// Says whether changed records are possible; `part` is every name on which that depends, with all its records.
+    pub(crate) fn validate_part<'a>(
+        &'a self,
+        mut changed: impl Iterator<Item = &'a Record>,
+        part: impl Iterator<Item = (&'a DnsName, Vec<&'a Record>)>,
+    ) -> Result<(), SpecError> {
+        changed.try_for_each(|record| validate_record(self, record))?;
+        Owners::part(self, part).validate()
     }
 
     fn validate_times(&self) -> Result<(), SpecError> {

@@ -17,10 +17,12 @@ mod orders;
 mod publish;
 mod snapshot;
 mod ttl;
+mod zone_records;
 
 pub use snapshot::{
     AgentState, CheckState, EndpointState, OpinionState, ServiceState, Snapshot, ZoneState,
 };
+pub use zone_records::Dynamic;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -36,6 +38,7 @@ use crate::view::View;
 use orders::OrderIndex;
 use publish::Published;
 pub(crate) use publish::service_sets;
+use zone_records::ZoneRecords;
 
 /// What an entry brought about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +71,8 @@ pub struct State {
     data: Snapshot,
     /// Who owns each DNS name.
     names: BTreeMap<DnsName, Owner>,
+    /// Where the records of each name of a zone are.
+    records: ZoneRecords,
     /// When each service has something due.
     due: BTreeSet<(Timestamp, ServiceId)>,
     orders: OrderIndex,
@@ -128,11 +133,13 @@ impl State {
         let mut state = Self {
             data: snapshot,
             names: BTreeMap::new(),
+            records: ZoneRecords::default(),
             due: BTreeSet::new(),
             orders: OrderIndex::default(),
             published: Published::default(),
         };
         state.index_names();
+        state.records = ZoneRecords::of(&state.data);
         state.orders = OrderIndex::of(&state.data);
         state.due = state
             .data
@@ -182,7 +189,7 @@ impl State {
 
     /// What the world sees; shares whatever has not changed since the last call.
     pub fn view(&mut self) -> Arc<View> {
-        self.published.refresh(&self.data, &self.names)
+        self.published.refresh(&self.data, (&self.names, &self.records))
     }
 
     /// Applies the entry at `index`. Total: a bad command yields a replicated rejection. Time never goes back, an
@@ -219,6 +226,7 @@ impl State {
             Command::DeleteZone { name } => self.delete_zone(work, name),
             Command::ApplyTsigKey { name, key } => self.apply_tsig_key(work, name, key),
             Command::RemoveTsigKey { name } => self.remove_tsig_key(work, name),
+            Command::UpdateZone(update) => self.update_zone(work, update),
             Command::ChangeSigning { zone, change } => self.change_signing(work, zone, change),
             Command::RecordZoneCopy { term, zone, fetched } => {
                 self.record_zone_copy(work, *term, zone, fetched)
@@ -317,8 +325,12 @@ impl State {
     }
 }
 
-/// People's and programs' refused commands are part of the record; the cluster's own superseded opinions are not.
+/// People's and programs' refused commands are part of the record; the cluster's own superseded opinions are not, nor
+/// are prerequisites that were asked for and are not met.
 fn note_refusal(work: &mut Work<'_>, rejection: &Rejection) {
+    if matches!(rejection, Rejection::Update(refusal) if refusal.code.is_unmet()) {
+        return;
+    }
     if matches!(work.entry.actor.kind, ActorKind::Person | ActorKind::Workload) {
         let event = Event::CommandRefused {
             command: work.entry.command.label().into(),

@@ -1,24 +1,27 @@
 //! Makes the view of the state: copies what changed since the last publication, shares the rest.
 
 mod service_names;
+mod zone_names;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use self::service_names::names_of_service;
+pub(super) use self::service_names::records_of_service;
 pub(crate) use self::service_names::service_sets;
-use self::service_names::{address_data, names_of_service};
+use self::zone_names::{answers_at, static_names};
 use super::judge::{evidence_of, is_heartbeat, tally_of};
+use super::zone_records::{Dynamic, ZoneRecords};
 use super::{Owner, ServiceState, Snapshot, ZoneState};
-use crate::id::{Epoch, ServiceId};
+use crate::id::ServiceId;
 use crate::name::DnsName;
 use crate::quorum::Verdict;
 use crate::shared_map::SharedMap;
-use crate::spec::{Address, RecordData, Zone};
+use crate::spec::Zone;
 use crate::view::{
-    Answers, CheckStatus, CopyStatus, EndpointStatus, NameAnswers, Pick, RecordSet, ServiceStatus,
-    View, ZoneAnswers,
+    Answers, CheckStatus, CopyStatus, EndpointStatus, NameAnswers, ServiceStatus, View, ZoneAnswers,
 };
 
 type Services = SharedMap<ServiceId, Arc<ServiceStatus>>;
@@ -33,6 +36,8 @@ pub(super) struct Published {
     zones: BTreeSet<DnsName>,
     /// Those of `zones` whose static records are others than before, or at names that are a service's.
     records: BTreeSet<DnsName>,
+    /// The names whose dynamic records changed, by zone.
+    updated: BTreeMap<DnsName, BTreeSet<DnsName>>,
     orders: bool,
     agents: bool,
     /// The names that each service, and each zone, contributes at present.
@@ -93,6 +98,12 @@ impl Published {
         self.records.insert(zone.clone());
     }
 
+    /// Marks names of a zone whose dynamic records changed.
+    pub(super) fn mark_names(&mut self, zone: &DnsName, names: impl Iterator<Item = DnsName>) {
+        self.updated.entry(zone.clone()).or_default().extend(names);
+        self.mark_zone(zone);
+    }
+
     pub(super) fn mark_orders(&mut self) {
         self.orders = true;
     }
@@ -109,11 +120,17 @@ impl Published {
         self.agents = true;
     }
 
-    pub(super) fn refresh(&mut self, data: &Snapshot, owners: &Names) -> Arc<View> {
+    pub(super) fn refresh(
+        &mut self,
+        data: &Snapshot,
+        (owners, records): (&Names, &ZoneRecords),
+    ) -> Arc<View> {
         let mut answers = self.view.answers.as_ref().clone();
         let mut renaming = Renaming::default();
         let services = self.refresh_services(data, &mut renaming);
         let copies = self.refresh_copies(data);
+        let dynamic = self.refresh_dynamic(data);
+        self.refresh_updated((data, records), &mut renaming);
         let zones = self.refresh_zones((data, owners), &mut answers, &mut renaming);
         renaming.carry_out(&mut answers);
         answers.group = data.group;
@@ -128,6 +145,7 @@ impl Published {
             services,
             zones,
             copies,
+            dynamic,
             agents: renewed(&self.view.agents, core::mem::take(&mut self.agents), agents),
             overrides: renewed(&self.view.overrides, core::mem::take(&mut self.orders), overrides),
             pause: data.pause.clone(),
@@ -190,7 +208,8 @@ impl Published {
             let served = state.and_then(|state| Some((state, state.served()?)));
             if records.contains(&apex) {
                 let old = self.static_names.remove(&apex).unwrap_or_default();
-                let names = served.map(|(_, zone)| static_names(zone, owners)).unwrap_or_default();
+                let names = served.map(|(state, zone)| static_names(zone, &state.dynamic, owners));
+                let names = names.unwrap_or_default();
                 let new = renaming.replace(&self.view.answers, old, names);
                 self.static_names.insert(apex.clone(), new);
             }
@@ -216,6 +235,42 @@ impl Published {
             }
         }
         zones
+    }
+
+    fn refresh_dynamic(&self, data: &Snapshot) -> SharedMap<DnsName, Dynamic> {
+        let mut dynamic = self.view.dynamic.clone();
+        for apex in &self.zones {
+            match data.zones.get(apex).filter(|state| !state.dynamic.is_empty()) {
+                Some(state) => drop(dynamic.insert(apex.clone(), state.dynamic.clone())),
+                None => drop(dynamic.remove(apex)),
+            }
+        }
+        dynamic
+    }
+
+    /// Replaces what zones contribute at the names that updates changed, but for those that are made anew as a whole.
+    fn refresh_updated(
+        &mut self,
+        (data, records): (&Snapshot, &ZoneRecords),
+        renaming: &mut Renaming,
+    ) {
+        for (apex, names) in core::mem::take(&mut self.updated) {
+            let state = data.zones.get(&apex).filter(|_| !self.records.contains(&apex));
+            let Some(state) = state else { continue };
+            let known = self.static_names.entry(apex).or_default();
+            let mut old = Vec::new();
+            for name in &names {
+                if let Ok(place) = known.binary_search(name) {
+                    old.push(known.remove(place));
+                }
+            }
+            let new = names.into_iter().filter_map(|name| answers_at(state, records, name));
+            for name in renaming.replace(&self.view.answers, old, new.collect()) {
+                if let Err(place) = known.binary_search(&name) {
+                    known.insert(place, name);
+                }
+            }
+        }
     }
 
     /// Keeps the count of TTLs per zone in step with a service.
@@ -271,10 +326,11 @@ fn renewed<K, V>(
 fn zone_answers(state: &ZoneState, zone: &Zone, smallest_ttl: Option<Duration>) -> ZoneAnswers {
     // Field by field: a clone would copy every static record only to drop it.
     let Zone { name, soa, name_servers, ttl, .. } = zone;
-    let Zone { client_subnet, transfer, dnssec, primaries, .. } = state.zone.as_ref();
+    let Zone { client_subnet, transfer, updates, dnssec, primaries, .. } = state.zone.as_ref();
     let zone = Zone {
         client_subnet: *client_subnet,
         transfer: transfer.clone(),
+        updates: updates.clone(),
         dnssec: dnssec.clone(),
         primaries: primaries.clone(),
         ..Zone::new(name.clone(), soa.clone(), name_servers.clone(), *ttl)
@@ -287,42 +343,6 @@ fn zone_answers(state: &ZoneState, zone: &Zone, smallest_ttl: Option<Duration>) 
         _ => zone.mname().clone(),
     };
     ZoneAnswers { negative_ttl, serial, mname, zone, signing: state.signing.clone() }
-}
-
-/// The names of a zone's static records but those that a service has.
-fn static_names(zone: &Zone, owners: &Names) -> Vec<(DnsName, NameAnswers)> {
-    let mut names: BTreeMap<DnsName, Vec<RecordSet>> = BTreeMap::new();
-    for record in &zone.records {
-        add(names.entry(record.name.clone()).or_default(), record.ttl, record.data.clone());
-    }
-    for server in zone.name_servers.iter().filter(|server| server.name.is_within(&zone.name)) {
-        let sets = names.entry(server.name.clone()).or_default();
-        for address in &server.addresses {
-            add(sets, zone.ttl, address_data(&Address::Ip(*address)));
-        }
-    }
-    names
-        .into_iter()
-        .filter(|(name, _)| !matches!(owners.get(name), Some(Owner::Service(_))))
-        .map(|(name, sets)| {
-            (name, NameAnswers { service: None, epoch: Epoch(0), refused: false, sets })
-        })
-        .collect()
-}
-
-/// Adds a record to the set of its type; the set's TTL is the smallest of its records (RFC 2181, 5.2).
-fn add(sets: &mut Vec<RecordSet>, ttl: Duration, data: RecordData) {
-    let kind = data.kind();
-    let same = sets.iter_mut().find(|set| set.records[0].0.kind() == kind);
-    match same {
-        Some(set) => {
-            set.ttl = set.ttl.min(ttl);
-            if !set.records.iter().any(|(present, _)| *present == data) {
-                set.records.push((data, 1));
-            }
-        }
-        None => sets.push(RecordSet { ttl, pick: Pick::All, records: [(data, 1)].into() }),
-    }
 }
 
 fn status_of(data: &Snapshot, state: &ServiceState) -> ServiceStatus {

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use super::zone_records::Dynamic;
 use crate::audit::Head;
 use crate::command::Outcome;
 use crate::copied::Copied;
@@ -105,6 +106,8 @@ pub struct ZoneState {
     pub copied: Option<Arc<Copied>>,
     /// Why its primaries give no newer copy, where they have not for long.
     pub stale: Option<String>,
+    /// The records that updates made; none where it comes from primaries.
+    pub dynamic: Dynamic,
 }
 
 impl ZoneState {
@@ -117,6 +120,7 @@ impl ZoneState {
             signing: Signing::default(),
             copied: None,
             stale: None,
+            dynamic: Dynamic::new(),
         }
     }
 

@@ -121,6 +121,7 @@ pub(crate) fn record(view: &View, record: &Record) -> Option<String> {
         ),
         Event::ZoneApplied { .. }
         | Event::ZoneDeleted { .. }
+        | Event::ZoneUpdated { .. }
         | Event::TsigKeyApplied { .. }
         | Event::TsigKeyRemoved { .. }
         | Event::ZoneSigningChanged { .. }

@@ -48,8 +48,10 @@ impl Responder {
                 }
                 Ok(told)
             }
-            // Only a connection is given a reply that takes a while.
-            Special::Later(_) => Ok(false),
+            Special::Later(messages) => {
+                self.later = Some(messages);
+                Ok(false)
+            }
         }
     }
 

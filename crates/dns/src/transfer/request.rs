@@ -1,4 +1,4 @@
-//! Reads requests that are not for a snapshot alone: transfers, NOTIFY and UPDATE.
+//! Reads requests that are not for a snapshot alone: transfers and NOTIFY.
 //!
 //! Invariant: total on any bytes.
 
@@ -30,8 +30,6 @@ pub(crate) enum Asked {
     Ixfr(DnsName, u32),
     /// Look whether a zone has changed (RFC 1996).
     Notify,
-    /// Change a zone (RFC 2136).
-    Update,
     /// Anything else.
     Query,
 }
@@ -77,6 +75,11 @@ pub(crate) fn is_special(message: &[u8]) -> bool {
     }
 }
 
+/// Whether a message is an UPDATE (RFC 2136); it has a header.
+pub(crate) fn is_update(message: &[u8]) -> bool {
+    (message[2] >> 3) & 0x0f == 5
+}
+
 /// Reads a message that carries no signature any more. Errors: the code of the reply.
 pub(crate) fn read(message: &[u8]) -> Result<(Question, Asked), (Question, ResponseCode)> {
     let mut question = Question::of(message);
@@ -108,8 +111,7 @@ pub(crate) fn read(message: &[u8]) -> Result<(Question, Asked), (Question, Respo
             return Err((question, ResponseCode::NotAuth));
         }
         (OpCode::Notify, RecordType::SOA) if ours => Asked::Notify,
-        (OpCode::Update, RecordType::SOA) if ours => Asked::Update,
-        (OpCode::Notify | OpCode::Update, _) => return Err((question, ResponseCode::FormErr)),
+        (OpCode::Notify, _) => return Err((question, ResponseCode::FormErr)),
         _ => Asked::Query,
     };
     Ok((question, asked))

@@ -3,7 +3,8 @@
 //! ```text
 //! message ─▶ signature ─┬─ wrong ─▶ NOTAUTH and why            (RFC 8945, 5.2)
 //!                       └─ right or none ─▶ AXFR, IXFR ─▶ allowed? ─▶ messages, one at a time
-//!                                           NOTIFY ─▶ noted, acknowledged
+//!                                           UPDATE ─▶ agreed on, then answered (`update`)
+//!                                           NOTIFY ─▶ not implemented
 //!                                           query ─▶ the responder; its reply is signed
 //! ```
 //!
@@ -29,7 +30,7 @@ use metrics::counter;
 
 use super::messages::{MAX_MESSAGE, Messages as Packed, seconds};
 use super::outgoing::Outgoing;
-use super::request::{Asked, Question, is_special, read};
+use super::request::{Asked, Question, is_special, is_update, read};
 use crate::limits::{MAX_TCP, MAX_UDP};
 use crate::metric;
 use crate::publish::Published;
@@ -37,6 +38,7 @@ use crate::reply_opt::{ExtendedError, Remarks, ReplyOpt};
 use crate::respond::{Peer, Transport};
 use crate::streams::{Finish, Messages, Special, Streams};
 use crate::tsig::{Fault, Found, Key, Keyring, Signer, find, verify};
+use crate::update::Path;
 
 /// The most transfers at a time.
 const MAX_TRANSFERS: usize = 64;
@@ -47,6 +49,7 @@ pub struct Transfers {
     pub(super) clock: Arc<dyn Clock>,
     opened: ArcSwapOption<Opened>,
     under_way: Arc<AtomicUsize>,
+    pub(super) updates: Path,
 }
 
 /// The keys of a view, opened.
@@ -56,15 +59,17 @@ struct Opened {
 }
 
 /// A request whose signature is right, or that has none.
-struct Incoming<'a> {
-    peer: Peer,
-    published: Option<&'a Arc<Published>>,
-    key: Option<DnsName>,
-    signer: Option<Signer>,
+pub(super) struct Incoming<'a> {
+    pub(super) peer: Peer,
+    pub(super) published: Option<&'a Arc<Published>>,
+    pub(super) key: Option<DnsName>,
+    /// What proves it; nothing where there is no key.
+    pub(super) mac: &'a [u8],
+    pub(super) signer: Option<Signer>,
 }
 
 /// A reply on its way.
-enum Reply {
+pub(super) enum Reply {
     One(Vec<u8>),
     Many(Messages),
     /// The responder's business; the reply is signed.
@@ -80,7 +85,13 @@ impl fmt::Debug for Transfers {
 impl Transfers {
     /// Answers with the keys that `secrets` opens.
     pub fn new(secrets: SealingKeys, clock: Arc<dyn Clock>) -> Self {
-        Self { secrets, clock, opened: ArcSwapOption::empty(), under_way: Arc::default() }
+        Self {
+            secrets,
+            clock,
+            opened: ArcSwapOption::empty(),
+            under_way: Arc::default(),
+            updates: Path::default(),
+        }
     }
 
     /// The key of a view with this name; `None` too where it cannot be opened here.
@@ -107,7 +118,7 @@ impl Transfers {
     }
 
     fn answer(&self, message: &[u8], peer: Peer, published: Option<&Arc<Published>>) -> Reply {
-        let incoming = Incoming { peer, published, key: None, signer: None };
+        let incoming = Incoming { peer, published, key: None, mac: &[], signer: None };
         match find(message) {
             Found::Nothing => self.dispatch(message, incoming),
             Found::Malformed => Reply::One(Question::of(message).bare(ResponseCode::FormErr)),
@@ -120,7 +131,8 @@ impl Transfers {
                     Ok(verified) => {
                         let key = Some(verified.key.name().clone());
                         let signer = Some(verified.signer);
-                        self.dispatch(&verified.message, Incoming { key, signer, ..incoming })
+                        let incoming = Incoming { key, signer, mac: tsig.mac, ..incoming };
+                        self.dispatch(&verified.message, incoming)
                     }
                     Err(fault) => Reply::One(refuse_signature(message, fault, now)),
                 }
@@ -129,13 +141,16 @@ impl Transfers {
     }
 
     fn dispatch(&self, message: &[u8], incoming: Incoming<'_>) -> Reply {
+        if is_update(message) {
+            return self.update(message, incoming);
+        }
         match read(message) {
             Err((question, code)) => self.told(&question, code, None, incoming.signer),
             Ok((question, Asked::Axfr(apex))) => self.transfer(question, &apex, None, incoming),
             Ok((question, Asked::Ixfr(apex, serial))) => {
                 self.transfer(question, &apex, Some(serial), incoming)
             }
-            Ok((question, Asked::Notify | Asked::Update)) => {
+            Ok((question, Asked::Notify)) => {
                 self.told(&question, ResponseCode::NotImp, None, incoming.signer)
             }
             Ok((_, Asked::Query)) => Reply::Query(message.to_vec(), incoming.signer),
@@ -143,22 +158,14 @@ impl Transfers {
     }
 
     /// A reply without records.
-    fn told(
+    pub(super) fn told(
         &self,
         question: &Question,
         code: ResponseCode,
         why: Option<ExtendedError>,
         signer: Option<Signer>,
     ) -> Reply {
-        let mut reply = question.bare(code);
-        if let Some(opt) = question.opt {
-            let remarks = why.map(Remarks::from).unwrap_or_default();
-            ReplyOpt::bare(opt).push(code, remarks, MAX_TCP, &mut reply);
-        }
-        if let Some(mut signer) = signer {
-            signer.sign(&mut reply, seconds(&*self.clock));
-        }
-        Reply::One(reply)
+        Reply::One(told(question, (code, why), signer, &*self.clock))
     }
 
     fn transfer(
@@ -266,6 +273,24 @@ impl Streams for Transfers {
             }
         }
     }
+}
+
+/// A reply without records, signed where the request was.
+pub(super) fn told(
+    question: &Question,
+    (code, why): (ResponseCode, Option<ExtendedError>),
+    signer: Option<Signer>,
+    clock: &dyn Clock,
+) -> Vec<u8> {
+    let mut reply = question.bare(code);
+    if let Some(opt) = question.opt {
+        let remarks = why.map(Remarks::from).unwrap_or_default();
+        ReplyOpt::bare(opt).push(code, remarks, MAX_TCP, &mut reply);
+    }
+    if let Some(mut signer) = signer {
+        signer.sign(&mut reply, seconds(clock));
+    }
+    reply
 }
 
 fn refuse_signature(message: &[u8], fault: Fault, now: u64) -> Vec<u8> {

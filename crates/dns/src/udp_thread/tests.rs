@@ -33,9 +33,15 @@ fn client(server: SocketAddr) -> UdpSocket {
 
 /// A thread that was told to stop before it began.
 fn stopping(sockets: Vec<UdpSocket>, responder: Responder) -> UdpThread {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let shutdown = CancellationToken::new();
     shutdown.cancel();
-    UdpThread { sockets, responder, wake: Wake::new().expect("a descriptor"), shutdown }
+    let later = Later {
+        runtime: runtime.handle().clone(),
+        tasks: Default::default(),
+        shutdown: shutdown.clone(),
+    };
+    UdpThread { sockets, responder, wake: Wake::new().expect("a descriptor"), later, shutdown }
 }
 
 fn replies(client: &UdpSocket) -> usize {

@@ -178,6 +178,12 @@ fn to_zone_kind(event: &Event) -> Kind {
             Kind::ZoneStale(pb::ZoneStale { zone: zone.to_string(), problem: problem.clone() })
         }
         Event::ZoneFresh { zone } => Kind::ZoneFresh(pb::ZoneFresh { zone: zone.to_string() }),
+        Event::ZoneUpdated { zone, key, changes, unnamed } => Kind::ZoneUpdated(pb::ZoneUpdated {
+            zone: zone.to_string(),
+            key: key.to_string(),
+            changes: changes.clone(),
+            unnamed: *unnamed,
+        }),
         Event::TsigKeyApplied { key, algorithm } => Kind::TsigKeyApplied(pb::TsigKeyApplied {
             key: key.to_string(),
             algorithm: algorithm.clone(),
@@ -245,6 +251,7 @@ fn to_group_kind(event: &Event) -> Kind {
         | Event::ZoneCopied { .. }
         | Event::ZoneStale { .. }
         | Event::ZoneFresh { .. }
+        | Event::ZoneUpdated { .. }
         | Event::TsigKeyApplied { .. }
         | Event::TsigKeyRemoved { .. }
         | Event::FailoverConverged(_) => {
@@ -323,6 +330,12 @@ fn from_zone_kind(kind: Kind) -> Result<Event, DecodeError> {
             Ok(Event::ZoneStale { zone: parse("zone", &e.zone)?, problem: e.problem })
         }
         Kind::ZoneFresh(e) => Ok(Event::ZoneFresh { zone: parse("zone", &e.zone)? }),
+        Kind::ZoneUpdated(e) => Ok(Event::ZoneUpdated {
+            zone: parse("zone", &e.zone)?,
+            key: parse("key", &e.key)?,
+            changes: e.changes,
+            unnamed: e.unnamed,
+        }),
         Kind::TsigKeyApplied(e) => {
             Ok(Event::TsigKeyApplied { key: parse("key", &e.key)?, algorithm: e.algorithm })
         }
@@ -373,6 +386,7 @@ fn from_group_kind(kind: Kind) -> Result<Event, DecodeError> {
         | Kind::ZoneCopied(_)
         | Kind::ZoneStale(_)
         | Kind::ZoneFresh(_)
+        | Kind::ZoneUpdated(_)
         | Kind::TsigKeyApplied(_)
         | Kind::TsigKeyRemoved(_)
         | Kind::FailoverConverged(_) => {

@@ -5,6 +5,7 @@ use holdfast_core::membership::MembershipChange;
 use holdfast_core::observation::{Report, Target};
 use holdfast_core::overrides::Order;
 use holdfast_core::spec::{Endpoint, Service, Settings, Zone};
+use holdfast_core::update::ZoneUpdate;
 use holdfast_core::{AgentId, BootId, OverrideId, Timestamp};
 
 use super::primitive::{from_ms, from_request_id_bytes, ms, parse, request_id_bytes, required};
@@ -61,6 +62,7 @@ fn to_kind(command: &Command) -> Kind {
             Kind::RemoveTsigKey(pb::RemoveTsigKey { name: name.to_string() })
         }
         Command::DeleteZone { name } => Kind::DeleteZone(pb::DeleteZone { name: name.to_string() }),
+        Command::UpdateZone(update) => Kind::UpdateZone(update.to_proto()),
         Command::ChangeSigning { zone, change } => Kind::ChangeSigning(pb::ChangeSigning {
             zone: zone.to_string(),
             change: Some(change.to_proto()),
@@ -159,6 +161,7 @@ fn to_group_kind(command: &Command) -> Kind {
         | Command::DeleteZone { .. }
         | Command::ApplyTsigKey { .. }
         | Command::RemoveTsigKey { .. }
+        | Command::UpdateZone(_)
         | Command::ChangeSigning { .. }
         | Command::ApplyService { .. }
         | Command::DeleteService { .. }
@@ -189,6 +192,7 @@ fn decode(kind: Kind) -> Result<Command, DecodeError> {
             Ok(Command::RemoveTsigKey { name: parse("name", &proto.name)? })
         }
         Kind::DeleteZone(proto) => Ok(Command::DeleteZone { name: parse("name", &proto.name)? }),
+        Kind::UpdateZone(proto) => ZoneUpdate::from_proto(proto).map(Command::UpdateZone),
         Kind::ChangeSigning(proto) => {
             let change = required("change", proto.change)?;
             Ok(Command::ChangeSigning { zone: parse("zone", &proto.zone)?, change })
@@ -279,6 +283,7 @@ fn decode_group(kind: Kind) -> Result<Command, DecodeError> {
         | Kind::DeleteZone(_)
         | Kind::ApplyTsigKey(_)
         | Kind::RemoveTsigKey(_)
+        | Kind::UpdateZone(_)
         | Kind::ChangeSigning(_)
         | Kind::ApplyService(_)
         | Kind::DeleteService(_)
@@ -297,6 +302,7 @@ fn label(kind: &Kind) -> &'static str {
         Kind::DeleteZone(_) => "delete_zone",
         Kind::ApplyTsigKey(_) => "apply_tsig_key",
         Kind::RemoveTsigKey(_) => "remove_tsig_key",
+        Kind::UpdateZone(_) => "update_zone",
         Kind::ChangeSigning(_) => "change_signing",
         Kind::ApplyService(_) => "apply_service",
         Kind::DeleteService(_) => "delete_service",

@@ -25,6 +25,7 @@ mod status;
 mod transfer;
 mod tsig;
 mod ttl;
+mod update;
 mod zone;
 
 pub use primitive::request_id;

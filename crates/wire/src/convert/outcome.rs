@@ -1,6 +1,7 @@
 //! Answers to entries, refusals among them.
 
 use holdfast_core::spec::SpecError;
+use holdfast_core::update::UpdateRefusal;
 use holdfast_core::{Outcome, OverrideId, Rejection, Reply, Timestamp};
 
 use super::Convert;
@@ -69,6 +70,7 @@ impl Convert for Rejection {
             Self::Signing { problem, next_step } => {
                 Refused::Signing(pb::MembershipRefused { problem, next_step })
             }
+            Self::Update(refusal) => Refused::Update(refusal.to_proto()),
             Self::Membership { problem, next_step } => {
                 Refused::Membership(pb::MembershipRefused { problem, next_step })
             }
@@ -98,6 +100,7 @@ impl Convert for Rejection {
             Refused::Signing(pb::MembershipRefused { problem, next_step }) => {
                 Self::Signing { problem, next_step }
             }
+            Refused::Update(refusal) => Self::Update(UpdateRefusal::from_proto(refusal)?),
             Refused::Membership(pb::MembershipRefused { problem, next_step }) => {
                 Self::Membership { problem, next_step }
             }

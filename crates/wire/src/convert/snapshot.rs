@@ -7,11 +7,12 @@ use holdfast_core::command::Outcome;
 use holdfast_core::copied::Copied;
 use holdfast_core::observation::Target;
 use holdfast_core::selection::{Admission, Automatic};
+use holdfast_core::spec::Record;
 use holdfast_core::state::{
-    AgentState, CheckState, EndpointState, OpinionState, ServiceState, Snapshot, ZoneState,
+    AgentState, CheckState, Dynamic, EndpointState, OpinionState, ServiceState, Snapshot, ZoneState,
 };
 use holdfast_core::view::Agent;
-use holdfast_core::{AgentId, BootId, Epoch, GroupId, RequestId, Timestamp};
+use holdfast_core::{AgentId, BootId, DnsName, Epoch, GroupId, RequestId, Timestamp};
 
 use super::primitive::{
     enumerated, from_list, from_request_id_bytes, list, narrow, optional, parse, parse_option,
@@ -21,6 +22,7 @@ use super::{Convert, tsig};
 use crate::codec::SNAPSHOT_FORMAT;
 use crate::error::DecodeError;
 use crate::pb::internal::v1 as pb;
+use crate::pb::v1 as holdfast_v1;
 
 impl Convert for Snapshot {
     type Proto = pb::Snapshot;
@@ -136,10 +138,11 @@ fn zone(state: &ZoneState) -> pb::ZoneState {
         signing: Some(state.signing.to_proto()),
         copied: state.copied.as_ref().map(|copied| copied.to_proto()),
         stale: state.stale.clone(),
+        dynamic: state.dynamic.values().flatten().map(Convert::to_proto).collect(),
     }
 }
 
-fn from_zone(proto: pb::ZoneState) -> Result<(holdfast_core::DnsName, ZoneState), DecodeError> {
+fn from_zone(proto: pb::ZoneState) -> Result<(DnsName, ZoneState), DecodeError> {
     let zone: holdfast_core::spec::Zone = required("zone", proto.zone)?;
     let name = zone.name.clone();
     let signing = optional("signing", proto.signing)?.unwrap_or_default();
@@ -149,9 +152,18 @@ fn from_zone(proto: pb::ZoneState) -> Result<(holdfast_core::DnsName, ZoneState)
         signing,
         copied: copied.map(Arc::new),
         stale: proto.stale,
+        dynamic: from_dynamic(proto.dynamic)?,
         ..ZoneState::new(zone, proto.revision)
     };
     Ok((name, state))
+}
+
+fn from_dynamic(protos: Vec<holdfast_v1::Record>) -> Result<Dynamic, DecodeError> {
+    let mut dynamic: BTreeMap<DnsName, Vec<Record>> = BTreeMap::new();
+    for record in from_list::<Record>("dynamic", protos)? {
+        dynamic.entry(record.name.clone()).or_default().push(record);
+    }
+    Ok(dynamic.into_iter().collect())
 }
 
 fn service(state: &ServiceState) -> pb::ServiceState {

@@ -19,6 +19,7 @@ impl Convert for Zone {
             records: list(&self.records),
             client_subnet: self.client_subnet,
             transfer: (self.transfer != Transfer::default()).then(|| self.transfer.to_proto()),
+            updates: list(&self.updates),
             dnssec: self.dnssec.as_ref().map(Convert::to_proto),
             primaries: self.primaries.as_ref().map(Convert::to_proto),
         }
@@ -33,6 +34,7 @@ impl Convert for Zone {
             records: from_list("records", proto.records)?,
             client_subnet: proto.client_subnet,
             transfer: optional("transfer", proto.transfer)?.unwrap_or_default(),
+            updates: from_list("updates", proto.updates)?,
             dnssec: optional("dnssec", proto.dnssec)?,
             primaries: optional("primaries", proto.primaries)?,
         })

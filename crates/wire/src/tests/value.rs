@@ -18,6 +18,9 @@ use holdfast_core::signing::{SigningChange, ZoneKey};
 use holdfast_core::spec::*;
 use holdfast_core::tsig::{TsigAlgorithm, TsigKey};
 use holdfast_core::ttl::{Tier, TtlCause};
+use holdfast_core::update::{
+    Action, Change, Condition, Prerequisite, UpdateCode, UpdateRefusal, ZoneUpdate,
+};
 use holdfast_core::{
     Actor, ActorKind, AgentId, AgentName, BootId, CheckName, Command, DnsName, EndpointName, Entry,
     Epoch, Outcome, OverrideId, PoolName, RegionName, Rejection, Reply, RequestId, Sealed,
@@ -310,6 +313,54 @@ prop_compose! {
     }
 }
 
+fn kind() -> impl Strategy<Value = Kind> {
+    any::<u16>().prop_map(Kind)
+}
+
+prop_compose! {
+    fn update_rule()(
+        key in dns_name(), names in vec(dns_name(), 0..3), types in vec(kind(), 0..3),
+    ) -> UpdateRule {
+        UpdateRule { key, names, types }
+    }
+}
+
+prop_compose! {
+    fn prerequisite()(
+        name in dns_name(),
+        condition in prop_oneof![
+            any::<bool>().prop_map(|exists| Condition::Name { exists }),
+            (kind(), any::<bool>()).prop_map(|(kind, exists)| Condition::Set { kind, exists }),
+            record_data().prop_map(Condition::Holds),
+        ],
+    ) -> Prerequisite {
+        Prerequisite { name, condition }
+    }
+}
+
+prop_compose! {
+    fn change()(
+        name in dns_name(),
+        action in prop_oneof![
+            (ms(), record_data()).prop_map(|(ttl, data)| Action::Add { ttl, data }),
+            Just(Action::RemoveName),
+            kind().prop_map(Action::RemoveSet),
+            record_data().prop_map(Action::Remove),
+        ],
+    ) -> Change {
+        Change { name, action }
+    }
+}
+
+prop_compose! {
+    fn zone_update()(
+        (zone, key) in (dns_name(), dns_name()),
+        prerequisites in vec(prerequisite().boxed(), 0..3), changes in vec(change().boxed(), 0..3),
+    ) -> ZoneUpdate {
+        ZoneUpdate { zone, key, prerequisites, changes }
+    }
+}
+
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     vec(any::<u8>(), 0..20)
 }
@@ -372,10 +423,11 @@ prop_compose! {
         (ttl, client_subnet) in (ms(), any::<bool>()),
         records in vec((dns_name(), ms(), record_data().boxed()), 0..4),
         (transfer, dnssec, primaries) in (transfer(), of(dnssec()), of(primaries())),
+        updates in vec(update_rule(), 0..3),
     ) -> Zone {
         let server = |(name, addresses)| NameServer { name, addresses };
         let record = |(name, ttl, data)| Record { name, ttl, data };
-        Zone { records: records.into_iter().map(record).collect(), client_subnet, transfer, dnssec, primaries, ..Zone::new(name, Soa { mailbox, refresh, retry, expire, negative_ttl }, servers.into_iter().map(server).collect(), ttl) }
+        Zone { records: records.into_iter().map(record).collect(), client_subnet, transfer, updates, dnssec, primaries, ..Zone::new(name, Soa { mailbox, refresh, retry, expire, negative_ttl }, servers.into_iter().map(server).collect(), ttl) }
     }
 }
 
@@ -498,6 +550,7 @@ fn client_command() -> impl Strategy<Value = Command> {
         dns_name().prop_map(|name| Command::DeleteZone { name }),
         (dns_name(), tsig_key()).prop_map(|(name, key)| Command::ApplyTsigKey { name, key }),
         dns_name().prop_map(|name| Command::RemoveTsigKey { name }),
+        zone_update().boxed().prop_map(Command::UpdateZone),
         (dns_name(), signing_change().boxed())
             .prop_map(|(zone, change)| Command::ChangeSigning { zone, change }),
         (service().boxed(), any::<Option<u64>>())
@@ -606,6 +659,8 @@ pub(super) fn outcome() -> impl Strategy<Value = Outcome> {
         (text(), text()).prop_map(|(problem, next_step)| Rejection::Signing { problem, next_step }),
         (text(), text()).prop_map(|(name, zones)| Rejection::OutsideZones { name, zones }),
         (text(), text()).prop_map(|(name, user)| Rejection::InUse { name, user }),
+        (select(UpdateCode::ALL.to_vec()), text())
+            .prop_map(|(code, problem)| Rejection::Update(UpdateRefusal { code, problem })),
         text().prop_map(Rejection::InvalidOrder),
         text().prop_map(Rejection::Superseded),
         (text(), any::<u64>()).prop_map(|(what, limit)| Rejection::LimitReached { what, limit }),
@@ -694,6 +749,9 @@ fn event() -> impl Strategy<Value = Event> {
         dns_name().prop_map(|zone| Event::ZoneDeleted { zone }),
         (dns_name(), text()).prop_map(|(key, algorithm)| Event::TsigKeyApplied { key, algorithm }),
         dns_name().prop_map(|key| Event::TsigKeyRemoved { key }),
+        (dns_name(), dns_name(), vec(text(), 0..3), any::<u32>()).prop_map(
+            |(zone, key, changes, unnamed)| Event::ZoneUpdated { zone, key, changes, unnamed }
+        ),
         (dns_name(), text(), any::<Vec<u16>>(), text()).prop_map(|(zone, change, tags, reason)| {
             Event::ZoneSigningChanged { zone, change, tags, reason }
         }),

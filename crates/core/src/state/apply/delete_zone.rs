@@ -15,7 +15,8 @@ impl State {
         apex: &DnsName,
     ) -> Result<Reply, Rejection> {
         let Some(stored) = self.data.zones.get(apex) else { return Err(not_found("zone", apex)) };
-        let served = stored.served().cloned();
+        let (served, zone) = (stored.served().cloned(), stored.zone.clone());
+        let dynamic = stored.dynamic.clone();
         if let Some(service) = self.service_in(apex) {
             return Err(Rejection::InUse {
                 name: alloc::format!("zone {apex}"),
@@ -23,8 +24,9 @@ impl State {
             });
         }
         if let Some(served) = served {
-            self.disown_zone_names(&served);
+            self.disown_zone_names(&served, &dynamic);
         }
+        self.records.remove(&zone);
         self.data.zones.remove(apex);
         self.published.mark_records(apex);
         work.say(None, Event::ZoneDeleted { zone: apex.clone() });

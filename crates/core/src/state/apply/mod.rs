@@ -23,6 +23,7 @@ mod service;
 mod set_override;
 mod silence_observer;
 mod tsig_keys;
+mod update_zone;
 mod zone;
 
 use alloc::string::{String, ToString};

@@ -10,6 +10,7 @@ use crate::id::ServiceId;
 use crate::name::DnsName;
 use crate::spec::{Address, Record, RecordData, Service, SpecError, Zone};
 use crate::state::publish::zone_of;
+use crate::state::zone_records::{Dynamic, names_of};
 use crate::state::{Owner, State, ZoneState};
 
 /// The label under each apex at which the view's generation is served.
@@ -29,16 +30,6 @@ pub(super) fn have_same_names(a: &Service, b: &Service) -> bool {
     same_endpoints && a.dns.name == b.dns.name
 }
 
-fn names_of_zone(zone: &Zone) -> Vec<DnsName> {
-    let records = zone.records.iter().map(|record| record.name.clone());
-    let servers = zone.name_servers.iter().map(|server| server.name.clone());
-    let mut names: Vec<DnsName> =
-        records.chain(servers.filter(|n| n.is_within(&zone.name))).collect();
-    names.sort();
-    names.dedup();
-    names
-}
-
 impl State {
     /// Builds the index anew, after a restore.
     pub(in crate::state) fn index_names(&mut self) {
@@ -50,7 +41,7 @@ impl State {
         }
         for (apex, state) in &self.data.zones {
             let Some(zone) = state.served() else { continue };
-            for name in names_of_zone(zone) {
+            for name in names_of(zone, &state.dynamic) {
                 names.entry(name).or_insert_with(|| Owner::Zone(apex.clone()));
             }
         }
@@ -92,7 +83,8 @@ impl State {
     pub(super) fn check_zone_names(&self, zone: &Zone) -> Result<(), Rejection> {
         self.check_zone_cuts(zone)?;
         let owner = Owner::Zone(zone.name.clone());
-        names_of_zone(zone).iter().try_for_each(|name| self.check_name(name, &zone.name, &owner))
+        let names = names_of(zone, &Dynamic::new());
+        names.iter().try_for_each(|name| self.check_name(name, &zone.name, &owner))
     }
 
     /// Says whether a zone's records hide no service, and lead where they may.
@@ -138,7 +130,9 @@ impl State {
             matches!(record.data, RecordData::Ns(_) | RecordData::Dname(_))
                 && name.is_within(&record.name)
         };
-        match served.records.iter().find(hides) {
+        let dynamic = self.data.zones.get(zone).into_iter();
+        let dynamic = dynamic.flat_map(|state| state.dynamic.values()).flatten();
+        match served.records.iter().chain(dynamic).find(hides) {
             Some(record) => Err(Rejection::NameInUse {
                 name: name.to_string(),
                 owner: format!(
@@ -151,7 +145,12 @@ impl State {
         }
     }
 
-    fn check_name(&self, name: &DnsName, zone: &DnsName, owner: &Owner) -> Result<(), Rejection> {
+    pub(super) fn check_name(
+        &self,
+        name: &DnsName,
+        zone: &DnsName,
+        owner: &Owner,
+    ) -> Result<(), Rejection> {
         let taken = |owner: String| Err(Rejection::NameInUse { name: name.to_string(), owner });
         if name
             .as_str()
@@ -202,14 +201,14 @@ impl State {
         }
     }
 
-    pub(super) fn own_zone_names(&mut self, zone: &Zone) {
-        for name in names_of_zone(zone) {
+    pub(super) fn own_zone_names(&mut self, zone: &Zone, dynamic: &Dynamic) {
+        for name in names_of(zone, dynamic) {
             self.names.entry(name).or_insert_with(|| Owner::Zone(zone.name.clone()));
         }
     }
 
-    pub(super) fn disown_zone_names(&mut self, zone: &Zone) {
-        for name in names_of_zone(zone) {
+    pub(super) fn disown_zone_names(&mut self, zone: &Zone, dynamic: &Dynamic) {
+        for name in names_of(zone, dynamic) {
             if matches!(self.names.get(&name), Some(Owner::Zone(_))) {
                 self.names.remove(&name);
             }

@@ -14,7 +14,7 @@ use crate::copied::{Copied, Fetched, is_newer, merged};
 use crate::event::Event;
 use crate::name::DnsName;
 use crate::spec::SpecError;
-use crate::state::{State, Work, ZoneState};
+use crate::state::{Dynamic, State, Work, ZoneState};
 
 /// The longest problem that is kept, in bytes.
 const LONGEST_PROBLEM: usize = 500;
@@ -92,9 +92,9 @@ impl State {
         state.touched = copied.index;
         state.copied = Some(Arc::new(copied));
         if let Some(before) = before {
-            self.disown_zone_names(&before);
+            self.disown_zone_names(&before, &Dynamic::new());
         }
-        self.own_zone_names(&zone);
+        self.own_zone_names(&zone, &Dynamic::new());
         self.published.mark_records(apex);
     }
 

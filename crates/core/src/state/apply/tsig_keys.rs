@@ -1,4 +1,4 @@
-//! `ApplyTsigKey` and `RemoveTsigKey`: the keys of transfers.
+//! `ApplyTsigKey` and `RemoveTsigKey`: the keys of transfers and updates.
 
 use alloc::format;
 use alloc::string::ToString;
@@ -55,6 +55,7 @@ impl State {
 fn names_key(zone: &Zone, key: &DnsName) -> bool {
     let told = zone.transfer.notify.iter().filter_map(|target| target.key.as_ref());
     let asked = zone.primaries.iter().filter_map(|primaries| primaries.key.as_ref());
-    let named = zone.transfer.keys.iter().chain(told).chain(asked);
+    let updating = zone.updates.iter().map(|rule| &rule.key);
+    let named = zone.transfer.keys.iter().chain(told).chain(asked).chain(updating);
     named.into_iter().any(|named| named == key)
 }

@@ -2,6 +2,7 @@
 
 use alloc::string::ToString;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use super::check_revision;
 use crate::audit::Hash;
@@ -9,8 +10,9 @@ use crate::command::{Rejection, Reply};
 use crate::copied::Copied;
 use crate::event::Event;
 use crate::name::DnsName;
-use crate::spec::Zone;
-use crate::state::{Owner, State, Work, ZoneState};
+use crate::spec::{Kind, SpecError, Zone};
+use crate::state::zone_records::server_addresses;
+use crate::state::{Dynamic, Owner, State, Work, ZoneState};
 
 /// The most zones of a group.
 const MAX_ZONES: usize = 1000;
@@ -44,6 +46,8 @@ impl State {
         if zone.primaries.is_some() {
             self.check_apex(&zone.name)?;
         }
+        let dynamic = stored.map(|stored| stored.dynamic.clone()).unwrap_or_default();
+        check_beside_updates(zone, &dynamic)?;
         if stored.is_none() && self.data.zones.len() >= MAX_ZONES {
             return Err(Rejection::LimitReached { what: "zones".into(), limit: MAX_ZONES as u64 });
         }
@@ -51,13 +55,16 @@ impl State {
         if let Some(stored) = stored {
             state.signing = stored.signing.clone();
             state.copied = kept_copy(stored, zone);
+            self.records.remove(&stored.zone);
         }
         if let Some(old) = stored.and_then(ZoneState::served).cloned() {
-            self.disown_zone_names(&old);
+            self.disown_zone_names(&old, &dynamic);
         }
         if let Some(new) = state.served() {
-            self.own_zone_names(new);
+            self.own_zone_names(new, &dynamic);
         }
+        state.dynamic = dynamic;
+        self.records.add(&state);
         self.data.zones.insert(zone.name.clone(), state);
         self.published.mark_records(&zone.name);
         let digest = Hash::of_value(zone).to_string();
@@ -105,4 +112,42 @@ fn kept_copy(stored: &ZoneState, zone: &Zone) -> Option<Arc<Copied>> {
         (_, None) => Some(Arc::new(Copied::of_declared(stored))),
         (None, Some(_)) => None,
     }
+}
+
+/// Says whether a zone can be declared so beside the records that updates made in it: a declaration never takes their
+/// place.
+fn check_beside_updates(zone: &Zone, dynamic: &Dynamic) -> Result<(), Rejection> {
+    if dynamic.is_empty() {
+        return Ok(());
+    }
+    if zone.primaries.is_some() {
+        return Err(Rejection::InUse {
+            name: alloc::format!("zone {}", zone.name),
+            user: "records of dynamic updates, which its primaries would not know".into(),
+        });
+    }
+    let updated = |name: &DnsName, kind: Kind| {
+        let here = dynamic.get(name).into_iter().flatten();
+        here.into_iter().any(|record| record.data.kind() == kind)
+    };
+    let declared = zone.records.iter().map(|record| (&record.name, record.data.kind()));
+    let servers = zone.name_servers.iter().map(|server| &server.name);
+    let glue =
+        servers.flat_map(|name| server_addresses(zone, name).map(move |data| (name, data.kind())));
+    if let Some((name, kind)) = declared.chain(glue).find(|(name, kind)| updated(name, *kind)) {
+        return Err(Rejection::NameInUse {
+            name: alloc::format!("{name} {kind}"),
+            owner: "dynamic updates; have it deleted by an update, or leave it out".into(),
+        });
+    }
+    let count: usize = dynamic.values().map(Vec::len).sum();
+    if zone.records.len() + count > Zone::MAX_RECORDS {
+        let limit = Zone::MAX_RECORDS as u64;
+        let what = "records of a zone, those of dynamic updates among them".into();
+        return Err(Rejection::LimitReached { what, limit });
+    }
+    zone.validate_with(dynamic.values().flatten()).map_err(|SpecError { field, problem }| {
+        let problem = alloc::format!("{problem} (with the records of dynamic updates)");
+        Rejection::InvalidSpec(SpecError { field, problem })
+    })
 }

@@ -47,6 +47,19 @@ pub(super) fn names_of_service(
     names
 }
 
+/// The data that a service serves at one of its names.
+pub(in crate::state) fn records_of_service(
+    data: &Snapshot,
+    id: &ServiceId,
+    name: &DnsName,
+) -> Vec<RecordData> {
+    let state = data.services.get(id);
+    let names = state.map(|state| names_of_service(data, id, state)).unwrap_or_default();
+    let here = names.into_iter().filter(|(own, _)| own == name);
+    let records = here.flat_map(|(_, answers)| answers.sets).flat_map(|set| set.records);
+    records.map(|(data, _)| data).collect()
+}
+
 /// How far the endpoints are from the regions of observers, where the service asks for it: of those that are up, the
 /// check that answers fastest counts.
 fn latencies_of(data: &Snapshot, state: &ServiceState) -> Latencies {
@@ -160,7 +173,7 @@ fn srv_data(spec: &Service, one: &Served) -> RecordData {
     RecordData::Srv { priority: 0, weight, port: one.port, target }
 }
 
-pub(super) fn address_data(address: &Address) -> RecordData {
+fn address_data(address: &Address) -> RecordData {
     match address {
         Address::Ip(ip) => RecordData::from(*ip),
         Address::Name(name) => RecordData::Cname(name.clone()),

@@ -5,9 +5,10 @@ use crate::command::{Actor, Command, Entry};
 use crate::id::GroupId;
 use crate::spec::Kind;
 use crate::spec::tests::{service, zone};
-use crate::spec::{Policy, ServiceBinding};
+use crate::spec::{Policy, RecordData, ServiceBinding};
 use crate::state::State;
 use crate::time::Timestamp;
+use crate::view::{Pick, RecordSet};
 
 fn apply(state: &mut State, command: Command) {
     let index = state.index() + 1;

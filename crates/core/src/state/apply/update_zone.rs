@@ -1,0 +1,353 @@
+//! `UpdateZone`: a dynamic update (RFC 2136, 3), all of it or nothing.
+//!
+//! ```text
+//! is there a rule for the key? ─▶ prerequisites ─▶ each change on a draft: in the zone? free? permitted? ─▶ fits the zone? ─▶ stored
+//! ```
+//!
+//! Names of services and what a zone declares are seen by prerequisites and changed by nobody here. What RFC 2136,
+//! 3.4.2 has ignored is ignored: a CNAME beside other data and other data beside a CNAME, what is there already, what
+//! is to go and is not there.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::command::{Rejection, Reply};
+use crate::event::Event;
+use crate::name::DnsName;
+use crate::spec::{Kind, LONGEST_TTL, Record, RecordData, Zone};
+use crate::state::zone_records::server_addresses;
+use crate::state::{Owner, State, Work};
+use crate::update::{Action, Change, Condition, UpdateCode, UpdateRefusal, ZoneUpdate};
+
+/// The most changes that an audit record names.
+const MAX_TOLD: usize = 64;
+/// The most characters that it tells of one.
+const MAX_TOLD_LENGTH: usize = 200;
+
+type Refused<T = ()> = Result<T, UpdateRefusal>;
+
+fn refuse<T>(code: UpdateCode, problem: impl Into<String>) -> Refused<T> {
+    Err(UpdateRefusal { code, problem: problem.into() })
+}
+
+/// The dynamic records of the names that an update touches, as they come to be.
+type Draft = BTreeMap<DnsName, Vec<Record>>;
+
+impl State {
+    pub(in crate::state) fn update_zone(
+        &mut self,
+        work: &mut Work<'_>,
+        update: &ZoneUpdate,
+    ) -> Result<Reply, Rejection> {
+        let draft = self.draft(update).map_err(Rejection::Update)?;
+        let Some(state) = self.data.zones.get_mut(&update.zone) else {
+            unreachable!("a draft is of a zone")
+        };
+        if draft.is_empty() {
+            return Ok(Reply::Stored { revision: state.touched, changed: false });
+        }
+        let mut count = self.records.dynamic_count(&update.zone);
+        let mut told = Vec::new();
+        for (name, records) in &draft {
+            let before = match records.is_empty() {
+                true => state.dynamic.remove(name),
+                false => state.dynamic.insert(name.clone(), records.clone()),
+            };
+            let before = before.unwrap_or_default();
+            count = count + records.len() - before.len();
+            tell_differences(&before, records, &mut told);
+        }
+        state.touched = work.index;
+        let zone = Arc::clone(&state.zone);
+        self.records.set_dynamic_count(&update.zone, count);
+        self.reown(&zone, draft.keys());
+        self.published.mark_names(&update.zone, draft.into_keys());
+        let unnamed = told.len().saturating_sub(MAX_TOLD) as u32;
+        told.truncate(MAX_TOLD);
+        let (zone, key) = (update.zone.clone(), update.key.clone());
+        work.say(None, Event::ZoneUpdated { zone, key, changes: told, unnamed });
+        Ok(Reply::Stored { revision: work.index, changed: true })
+    }
+
+    /// The records that names come to have, of those names that change. Errors: why nothing changes.
+    fn draft(&self, update: &ZoneUpdate) -> Refused<Draft> {
+        if update.prerequisites.len().max(update.changes.len()) > ZoneUpdate::MAX_PARTS {
+            return refuse(UpdateCode::Refused, "it has more parts than one update may have");
+        }
+        let Some(state) = self.data.zones.get(&update.zone) else {
+            return refuse(UpdateCode::NotOurs, format!("{} is no zone of ours", update.zone));
+        };
+        let zone = &*state.zone;
+        if !zone.updates.iter().any(|rule| rule.key == update.key) {
+            let problem = format!("no rule of zone {} names key {}", zone.name, update.key);
+            return refuse(UpdateCode::Refused, problem);
+        }
+        self.check_prerequisites(zone, update)?;
+        let mut draft = Draft::new();
+        for change in &update.changes {
+            self.carry_out(zone, &update.key, change, &mut draft)?;
+        }
+        draft.retain(|name, records| {
+            state.dynamic.get(name).map_or(&[][..], Vec::as_slice) != &records[..]
+        });
+        self.check_fit(zone, &draft)?;
+        Ok(draft)
+    }
+
+    /// RFC 2136, 3.2: each by itself, and then the sets that are told record by record.
+    fn check_prerequisites(&self, zone: &Zone, update: &ZoneUpdate) -> Refused {
+        let mut sets: BTreeMap<(&DnsName, Kind), Vec<&RecordData>> = BTreeMap::new();
+        for asked in &update.prerequisites {
+            let name = &asked.name;
+            check_within(zone, name)?;
+            match &asked.condition {
+                Condition::Name { exists } if *exists == self.standing(zone, name).is_empty() => {
+                    return refuse(unmet_name(*exists), format!("asked of {name}"));
+                }
+                Condition::Set { kind, exists } => {
+                    let present = self.kinds_at(zone, name).any(|present| present == *kind);
+                    if present != *exists {
+                        return refuse(unmet_set(*exists), format!("asked of {name} {kind}"));
+                    }
+                }
+                Condition::Holds(data) => {
+                    sets.entry((name, data.kind())).or_default().push(data);
+                }
+                Condition::Name { .. } => {}
+            }
+        }
+        for ((name, kind), mut asked) in sets {
+            let mut present = self.standing(zone, name);
+            present.retain(|data| data.kind() == kind);
+            present.sort();
+            asked.sort();
+            asked.dedup();
+            if !present.iter().eq(asked) {
+                return refuse(UpdateCode::SetMissing, format!("asked of {name} {kind}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What stands at a name, whoever put it there; without the SOA of an apex.
+    fn standing(&self, zone: &Zone, name: &DnsName) -> Vec<RecordData> {
+        let declared = self.records.declared(zone, name).map(|record| record.data.clone());
+        let dynamic = self.dynamic_at(zone, name).iter().map(|record| record.data.clone());
+        let servers = zone.name_servers.iter().filter(|_| *name == zone.name);
+        let servers = servers.map(|server| RecordData::Ns(server.name.clone()));
+        let mut standing: Vec<RecordData> =
+            declared.chain(dynamic).chain(servers).chain(server_addresses(zone, name)).collect();
+        if let Some(Owner::Service(id)) = self.names.get(name) {
+            standing.extend(super::super::publish::records_of_service(&self.data, id, name));
+        }
+        standing
+    }
+
+    fn kinds_at(&self, zone: &Zone, name: &DnsName) -> impl Iterator<Item = Kind> {
+        let soa = (*name == zone.name).then_some(Kind::SOA);
+        self.standing(zone, name).into_iter().map(|data| data.kind()).chain(soa)
+    }
+
+    fn dynamic_at(&self, zone: &Zone, name: &DnsName) -> &[Record] {
+        let state = self.data.zones.get(&zone.name);
+        state.and_then(|state| state.dynamic.get(name)).map_or(&[], Vec::as_slice)
+    }
+
+    fn carry_out(&self, zone: &Zone, key: &DnsName, change: &Change, draft: &mut Draft) -> Refused {
+        let name = &change.name;
+        check_within(zone, name)?;
+        self.check_name(name, &zone.name, &Owner::Zone(zone.name.clone()))
+            .or_else(|taken| refuse(UpdateCode::Refused, format!("{taken}")))?;
+        if !draft.contains_key(name) {
+            draft.insert(name.clone(), self.dynamic_at(zone, name).to_vec());
+        }
+        let records = draft.entry(name.clone()).or_default();
+        match &change.action {
+            Action::Add { ttl, data } => {
+                self.check_free(zone, key, (name, data.kind()))?;
+                let others = self.records.declared(zone, name).map(|record| record.data.kind());
+                let others = others.chain(server_addresses(zone, name).map(|data| data.kind()));
+                let others = others.chain((*name == zone.name).then_some(Kind::SOA));
+                add(records, name, (*ttl, data), others.collect())
+            }
+            Action::RemoveName => {
+                let declared = self.records.declared(zone, name).map(|record| record.data.kind());
+                let mut kinds: Vec<Kind> = declared
+                    .chain(server_addresses(zone, name).map(|data| data.kind()))
+                    .chain(records.iter().map(|record| record.data.kind()))
+                    .collect();
+                kinds.dedup();
+                if kinds.is_empty() && !zone.permits_some_update(key, name) {
+                    return refuse_by_rule(key, name);
+                }
+                kinds.into_iter().try_for_each(|kind| self.check_free(zone, key, (name, kind)))?;
+                records.clear();
+                Ok(())
+            }
+            Action::RemoveSet(kind) => {
+                self.check_free(zone, key, (name, *kind))?;
+                records.retain(|record| record.data.kind() != *kind);
+                Ok(())
+            }
+            Action::Remove(data) => {
+                self.check_free(zone, key, (name, data.kind()))?;
+                records.retain(|record| record.data != *data);
+                Ok(())
+            }
+        }
+    }
+
+    /// A rule permits it, and nobody declared these records.
+    fn check_free(&self, zone: &Zone, key: &DnsName, (name, kind): (&DnsName, Kind)) -> Refused {
+        if !zone.permits_update(key, name, kind) {
+            return refuse_by_rule(key, format_args!("{kind} records of {name}"));
+        }
+        if self.records.declares(zone, name, kind) {
+            let problem = format!("zone {} declares the {kind} records of {name}", zone.name);
+            return refuse(UpdateCode::Refused, problem);
+        }
+        Ok(())
+    }
+
+    /// The zone can hold what the names come to have.
+    fn check_fit(&self, zone: &Zone, draft: &Draft) -> Refused {
+        let impossible = |problem: String| UpdateRefusal { code: UpdateCode::Refused, problem };
+        let added: usize = draft.values().map(Vec::len).sum();
+        let gone: usize = draft.keys().map(|name| self.dynamic_at(zone, name).len()).sum();
+        let count = zone.records.len() + self.records.dynamic_count(&zone.name) + added - gone;
+        if count > Zone::MAX_RECORDS && added > gone {
+            return refuse(
+                UpdateCode::Refused,
+                format!("a zone has at most {} records", Zone::MAX_RECORDS),
+            );
+        }
+        for (name, records) in draft {
+            let cuts = records.iter().any(|record| is_cut(record.data.kind()));
+            if let Some(service) = self.service_in(name).filter(|_| cuts) {
+                return refuse(UpdateCode::Refused, format!("it would hide service {service}"));
+            }
+        }
+        let records = draft.values().flatten();
+        let names = self.affected(zone, draft);
+        let at = |name: &DnsName| {
+            let dynamic = match draft.get(name) {
+                Some(records) => &records[..],
+                None => self.dynamic_at(zone, name),
+            };
+            self.records.declared(zone, name).chain(dynamic).collect::<Vec<&Record>>()
+        };
+        let part = names.iter().map(|name| (name, at(name)));
+        zone.validate_part(records, part).map_err(|error| impossible(format!("{error}")))
+    }
+
+    /// The names on which depends whether the changed ones are possible: they, what is above them, the glue of
+    /// delegations, and what a new cut hides.
+    fn affected(&self, zone: &Zone, draft: &Draft) -> Vec<DnsName> {
+        let mut names: Vec<DnsName> = Vec::new();
+        for (name, records) in draft {
+            let above = core::iter::successors(Some(name.clone()), DnsName::parent);
+            names.extend(above.take_while(|above| above.is_within(&zone.name)));
+            if records.iter().any(|record| is_cut(record.data.kind())) {
+                let below = self.names.range(name.clone()..).map(|(below, _)| below);
+                names.extend(below.take_while(|below| below.is_within(name)).cloned());
+                names.extend(draft.keys().filter(|below| below.is_within(name)).cloned());
+            }
+        }
+        names.sort();
+        names.dedup();
+        let delegations = names.iter().flat_map(|name| {
+            let dynamic =
+                draft.get(name).map_or_else(|| self.dynamic_at(zone, name), Vec::as_slice);
+            self.records.declared(zone, name).chain(dynamic)
+        });
+        let glue: Vec<DnsName> = delegations
+            .filter_map(|record| match &record.data {
+                RecordData::Ns(server) if server.is_within(&record.name) => Some(server.clone()),
+                _ => None,
+            })
+            .collect();
+        names.extend(glue);
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Keeps the index of owners in step with names whose records changed.
+    fn reown<'a>(&mut self, zone: &Zone, names: impl Iterator<Item = &'a DnsName>) {
+        for name in names {
+            if self.dynamic_at(zone, name).is_empty()
+                && self.records.declared(zone, name).next().is_none()
+                && server_addresses(zone, name).next().is_none()
+            {
+                self.names.remove(name);
+            } else {
+                self.names.insert(name.clone(), Owner::Zone(zone.name.clone()));
+            }
+        }
+    }
+}
+
+fn check_within(zone: &Zone, name: &DnsName) -> Refused {
+    if name.is_within(&zone.name) {
+        return Ok(());
+    }
+    refuse(UpdateCode::NotInZone, format!("{name} lies outside {}", zone.name))
+}
+
+fn refuse_by_rule(key: &DnsName, what: impl core::fmt::Display) -> Refused {
+    refuse(UpdateCode::Refused, format!("no rule lets key {key} change {what}"))
+}
+
+fn unmet_name(exists: bool) -> UpdateCode {
+    if exists { UpdateCode::NameMissing } else { UpdateCode::NameExists }
+}
+
+fn unmet_set(exists: bool) -> UpdateCode {
+    if exists { UpdateCode::SetMissing } else { UpdateCode::SetExists }
+}
+
+fn is_cut(kind: Kind) -> bool {
+    matches!(kind, Kind::NS | Kind::DNAME)
+}
+
+/// Adds a record to those of its name, beside records of `others` (RFC 2136, 3.4.2.2).
+fn add(
+    records: &mut Vec<Record>,
+    name: &DnsName,
+    (ttl, data): (Duration, &RecordData),
+    others: Vec<Kind>,
+) -> Refused {
+    let kind = data.kind();
+    let here = || records.iter().map(|record| record.data.kind()).chain(others.iter().copied());
+    let alone = match kind {
+        Kind::CNAME => here().all(|other| other == Kind::CNAME),
+        _ => here().all(|other| other != Kind::CNAME),
+    };
+    if !alone {
+        return Ok(());
+    }
+    let ttl = ttl.min(LONGEST_TTL);
+    let single = matches!(kind, Kind::CNAME | Kind::DNAME);
+    records.retain(|record| record.data != *data && !(single && record.data.kind() == kind));
+    records.push(Record { name: name.clone(), ttl, data: data.clone() });
+    for record in records.iter_mut().filter(|record| record.data.kind() == kind) {
+        record.ttl = ttl;
+    }
+    records.sort_by(|a, b| (a.data.kind(), &a.data).cmp(&(b.data.kind(), &b.data)));
+    Ok(())
+}
+
+/// Says which records of a name went and which came.
+fn tell_differences(before: &[Record], after: &[Record], told: &mut Vec<String>) {
+    let gone = before.iter().filter(|record| !after.contains(record)).map(|record| ("-", record));
+    let come = after.iter().filter(|record| !before.contains(record)).map(|record| ("+", record));
+    told.extend(gone.chain(come).map(|(sign, record)| {
+        let Record { name, ttl, data } = record;
+        let line = format!("{sign} {name} {} {} {data}", ttl.as_secs(), data.kind());
+        line.chars().take(MAX_TOLD_LENGTH).collect::<String>()
+    }));
+}

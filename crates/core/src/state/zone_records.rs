@@ -1,0 +1,99 @@
+//! What stands at the names of zones, found by name: declared records, addresses of name servers, records of updates.
+//!
+//! An index beside the data, made anew after a restore. A record set is either declared or made by updates, never
+//! both: what people declared is not changed by a program, and a declaration applied anew leaves alone what programs
+//! registered.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::{Snapshot, ZoneState};
+use crate::name::DnsName;
+use crate::shared_map::SharedMap;
+use crate::spec::{Kind, NameServer, Record, RecordData, Zone};
+
+/// The records that updates made in a zone, by name; those of one name sorted by type and data.
+pub type Dynamic = SharedMap<DnsName, Vec<Record>>;
+
+/// Where the records of each name are.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ZoneRecords {
+    /// The places of a name's records among those that its zone declares.
+    declared: BTreeMap<DnsName, Vec<u32>>,
+    /// How many records updates made, by apex.
+    dynamic: BTreeMap<DnsName, usize>,
+}
+
+impl ZoneRecords {
+    /// The index of everything there is.
+    pub(super) fn of(data: &Snapshot) -> Self {
+        let mut index = Self::default();
+        data.zones.values().for_each(|state| index.add(state));
+        index
+    }
+
+    /// Adds a zone.
+    pub(super) fn add(&mut self, state: &ZoneState) {
+        for (place, record) in state.zone.records.iter().enumerate() {
+            // Zone::MAX_RECORDS fits.
+            self.declared.entry(record.name.clone()).or_default().push(place as u32);
+        }
+        self.count_dynamic(&state.zone.name, &state.dynamic);
+    }
+
+    /// Removes a zone.
+    pub(super) fn remove(&mut self, zone: &Zone) {
+        for record in &zone.records {
+            self.declared.remove(&record.name);
+        }
+        self.dynamic.remove(&zone.name);
+    }
+
+    fn count_dynamic(&mut self, apex: &DnsName, dynamic: &Dynamic) {
+        self.dynamic.insert(apex.clone(), dynamic.values().map(Vec::len).sum());
+    }
+
+    /// How many records updates made in a zone.
+    pub(super) fn dynamic_count(&self, apex: &DnsName) -> usize {
+        self.dynamic.get(apex).copied().unwrap_or_default()
+    }
+
+    /// Notes how many records updates made in a zone.
+    pub(super) fn set_dynamic_count(&mut self, apex: &DnsName, count: usize) {
+        self.dynamic.insert(apex.clone(), count);
+    }
+
+    /// The records that a zone declares at a name.
+    pub(super) fn declared<'a>(
+        &self,
+        zone: &'a Zone,
+        name: &DnsName,
+    ) -> impl Iterator<Item = &'a Record> {
+        let places = self.declared.get(name).into_iter().flatten();
+        places.filter_map(|place| zone.records.get(*place as usize))
+    }
+
+    /// Whether a zone declares records of this type at a name, a name server's addresses among them.
+    pub(super) fn declares(&self, zone: &Zone, name: &DnsName, kind: Kind) -> bool {
+        self.declared(zone, name).any(|record| record.data.kind() == kind)
+            || server_addresses(zone, name).any(|data| data.kind() == kind)
+    }
+}
+
+/// The names at which a zone has records, sorted, each once.
+pub(super) fn names_of(zone: &Zone, dynamic: &Dynamic) -> Vec<DnsName> {
+    let records = zone.records.iter().map(|record| &record.name);
+    let servers = zone.name_servers.iter().map(|server| &server.name);
+    let servers = servers.filter(|name| name.is_within(&zone.name));
+    let mut names: Vec<DnsName> = records.chain(servers).chain(dynamic.keys()).cloned().collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The addresses that a name has because it is a name server of the zone that it lies in.
+pub(super) fn server_addresses(zone: &Zone, name: &DnsName) -> impl Iterator<Item = RecordData> {
+    let this = move |server: &&NameServer| server.name == *name && name.is_within(&zone.name);
+    let addresses = zone.name_servers.iter().filter(this).flat_map(|server| &server.addresses);
+    addresses.map(|address| RecordData::from(*address))
+}

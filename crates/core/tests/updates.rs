@@ -1,0 +1,593 @@
+//! Dynamic updates: each rule of RFC 2136, 3 that has a form here, and what holds of zones whatever is asked of them.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use holdfast_core::event::Event;
+use holdfast_core::presentation::{NoOtherTypes, parse_data};
+use holdfast_core::spec::{
+    Address, AllDown, Check, CheckKind, Endpoint, Failback, FailoverRules, Kind, Mode, NameServer,
+    Policy, Pool, Quorum, Record, RecordData, RegionRule, Service, ServiceDns, Soa, TcpCheck,
+    UpdateRule, Zone,
+};
+use holdfast_core::state::Applied;
+use holdfast_core::update::{Action, Change, Condition, Prerequisite, UpdateCode, ZoneUpdate};
+use holdfast_core::{
+    Actor, ActorKind, Command, DnsName, Entry, GroupId, Rejection, Reply, RequestId, State,
+    Timestamp,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+const APEX: &str = "z.test";
+
+fn name(text: &str) -> DnsName {
+    match text {
+        "@" => DnsName::new(APEX),
+        text if text.ends_with('.') => DnsName::new(text),
+        text => DnsName::new(&format!("{text}.{APEX}")),
+    }
+    .expect("a valid name")
+}
+
+fn data(kind: &str, text: &str) -> RecordData {
+    let kind: Kind = kind.parse().expect("a type");
+    parse_data(kind, text, Some(&name("@")), &NoOtherTypes).expect("valid data")
+}
+
+fn zone(records: &[(&str, &str, &str)], rules: &[(&str, &[&str], &[Kind])]) -> Zone {
+    let second = Duration::from_secs(1);
+    let soa = Soa {
+        mailbox: name("hostmaster"),
+        refresh: 60 * second,
+        retry: 60 * second,
+        expire: 86_400 * second,
+        negative_ttl: 5 * second,
+    };
+    let addresses = vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 53))];
+    let servers = vec![NameServer { name: name("ns1"), addresses }];
+    let mut zone = Zone::new(name("@"), soa, servers, 300 * second);
+    zone.records = records
+        .iter()
+        .map(|(owner, kind, text)| Record {
+            name: name(owner),
+            ttl: 60 * second,
+            data: data(kind, text),
+        })
+        .collect();
+    zone.updates = rules
+        .iter()
+        .map(|(key, names, types)| UpdateRule {
+            key: DnsName::new(key).expect("valid"),
+            names: names.iter().map(|text| name(text)).collect(),
+            types: types.to_vec(),
+        })
+        .collect();
+    zone
+}
+
+/// A service at shop.z.test, with an endpoint at one.shop.z.test.
+fn service(at: &str) -> Service {
+    let endpoint = Endpoint {
+        name: "one".parse().expect("a label"),
+        address: Address::Ip(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 80))),
+        port: 80,
+        weight: 1,
+    };
+    let pool = Pool {
+        name: "main".parse().expect("a label"),
+        region: None,
+        priority: 0,
+        weight: 1,
+        min_up: 1,
+        endpoints: vec![endpoint],
+    };
+    let tcp = CheckKind::Tcp(TcpCheck { port: None, send: vec![], expect: vec![] });
+    let second = Duration::from_secs(1);
+    let check = Check {
+        name: "tcp".parse().expect("a label"),
+        kind: tcp,
+        interval: 5 * second,
+        timeout: second,
+        rise: 2,
+        fall: 2,
+        confirm: second,
+    };
+    Service {
+        id: "shop".parse().expect("an id"),
+        dns: ServiceDns::new(name(at), 30 * second),
+        policy: Policy::Failover,
+        pools: vec![pool],
+        checks: vec![check],
+        quorum: Quorum { regions: RegionRule::Majority, veto_percent: 33 },
+        failover: FailoverRules {
+            mode: Mode::Enforce,
+            failback: Failback::Auto,
+            hold_down: 300 * second,
+            cooldown: 60 * second,
+            max_moves: 4,
+            window: 600 * second,
+            all_down: AllDown::FailOpen,
+        },
+    }
+}
+
+struct Group {
+    state: State,
+    index: u64,
+}
+
+impl Group {
+    fn new(zone: Zone) -> Self {
+        let mut group = Self { state: State::new(GroupId(1)), index: 0 };
+        group.done(Command::ApplyZone { zone, if_revision: None });
+        group
+    }
+
+    fn apply_as(&mut self, request_id: Option<u128>, command: Command) -> Applied {
+        self.index += 1;
+        let actor = Actor { kind: ActorKind::Workload, name: "tsig:k.test".into() };
+        let at = Timestamp(1000 * self.index);
+        let request_id = request_id.map(RequestId);
+        self.state.apply(self.index, &Entry { at, request_id, actor, command })
+    }
+
+    fn apply(&mut self, command: Command) -> Applied {
+        self.apply_as(None, command)
+    }
+
+    fn done(&mut self, command: Command) -> Applied {
+        let applied = self.apply(command);
+        assert!(applied.outcome.result.is_ok(), "{:?}", applied.outcome.result);
+        applied
+    }
+
+    fn declare(&mut self, zone: Zone) -> Result<Reply, Rejection> {
+        self.apply(Command::ApplyZone { zone, if_revision: None }).outcome.result
+    }
+
+    fn update(&mut self, told: &str) -> Result<bool, UpdateCode> {
+        let applied = self.apply(Command::UpdateZone(update("k.test", told)));
+        changed(applied.outcome.result)
+    }
+
+    fn serial(&mut self) -> u32 {
+        self.state.view().answers.zones.get(&name("@")).expect("the zone").serial
+    }
+
+    /// What updates made: `name type data`, sorted.
+    fn dynamic(&self) -> Vec<String> {
+        let zone = &self.state.snapshot().zones[&name("@")];
+        let line =
+            |r: &Record| format!("{} {} {} {}", r.name, r.ttl.as_secs(), r.data.kind(), r.data);
+        zone.dynamic.values().flatten().map(line).collect()
+    }
+
+    /// What is answered with at a name, of a type.
+    fn served(&mut self, owner: &str, kind: Kind) -> Vec<String> {
+        let view = self.state.view();
+        let here = view.answers.names.get(&name(owner));
+        let sets = here.into_iter().flat_map(|here| &here.sets);
+        let records = sets.flat_map(|set| &set.records).map(|(data, _)| data);
+        records.filter(|data| data.kind() == kind).map(ToString::to_string).collect()
+    }
+}
+
+fn changed(result: Result<Reply, Rejection>) -> Result<bool, UpdateCode> {
+    match result {
+        Ok(Reply::Stored { changed, .. }) => Ok(changed),
+        Err(Rejection::Update(refusal)) => Err(refusal.code),
+        other => panic!("no outcome of an update: {other:?}"),
+    }
+}
+
+/// An update in lines: `yx NAME`, `nx NAME`, `yx NAME TYPE`, `nx NAME TYPE`, `is NAME TYPE DATA`, `+ NAME TTL TYPE
+/// DATA`, `- NAME`, `- NAME TYPE`, `- NAME TYPE DATA`; separated by semicolons.
+fn update(key: &str, told: &str) -> ZoneUpdate {
+    let mut update = ZoneUpdate {
+        zone: name("@"),
+        key: DnsName::new(key).expect("valid"),
+        prerequisites: vec![],
+        changes: vec![],
+    };
+    for line in told.split(';') {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let owner = name(words[1]);
+        let kind = |at: usize| words[at].parse::<Kind>().expect("a type");
+        let rest = |at: usize| data(words[at], &words[at + 1..].join(" "));
+        let exists = words[0] == "yx";
+        let condition = match (words[0], words.len()) {
+            ("yx" | "nx", 2) => Some(Condition::Name { exists }),
+            ("yx" | "nx", _) => Some(Condition::Set { kind: kind(2), exists }),
+            ("is", _) => Some(Condition::Holds(rest(2))),
+            _ => None,
+        };
+        if let Some(condition) = condition {
+            update.prerequisites.push(Prerequisite { name: owner, condition });
+            continue;
+        }
+        let action = match (words[0], words.len()) {
+            ("+", _) => {
+                let ttl = Duration::from_secs(words[2].parse().expect("a TTL"));
+                Action::Add { ttl, data: rest(3) }
+            }
+            ("-", 2) => Action::RemoveName,
+            ("-", 3) => Action::RemoveSet(kind(2)),
+            _ => Action::Remove(rest(2)),
+        };
+        update.changes.push(Change { name: owner, action });
+    }
+    update
+}
+
+fn open() -> Zone {
+    zone(&[("www", "A", "192.0.2.1"), ("www", "TXT", "x")], &[("k.test", &[], &[])])
+}
+
+#[test]
+fn records_come_change_and_go_and_are_served() {
+    let mut group = Group::new(open());
+    let before = group.serial();
+    assert_eq!(group.update("+ a 60 A 192.0.2.9; + a 60 A 192.0.2.8; + a 60 TXT hi"), Ok(true));
+    assert_eq!(group.served("a", Kind::A), ["192.0.2.8", "192.0.2.9"]);
+    assert!(group.serial() > before);
+    assert_eq!(group.update("- a A 192.0.2.9; + a 30 A 192.0.2.7"), Ok(true));
+    assert_eq!(
+        group.dynamic(),
+        ["a.z.test 30 A 192.0.2.7", "a.z.test 30 A 192.0.2.8", "a.z.test 60 TXT \"hi\""]
+    );
+    assert_eq!(group.update("- a A"), Ok(true));
+    assert!(group.served("a", Kind::A).is_empty());
+    assert_eq!(group.update("- a; + b 1 MX 10 a"), Ok(true));
+    assert!(group.state.view().answers.names.get(&name("a")).is_none());
+    assert_eq!(group.served("b", Kind::MX).len(), 1);
+    assert_eq!(group.served("www", Kind::A), ["192.0.2.1"], "what is declared stays");
+}
+
+#[test]
+fn what_is_there_already_changes_nothing_and_no_serial() {
+    let mut group = Group::new(open());
+    assert_eq!(group.update("+ a 60 A 192.0.2.9"), Ok(true));
+    let serial = group.serial();
+    let repeated = group.done(Command::UpdateZone(update("k.test", "+ a 60 A 192.0.2.9")));
+    assert!(repeated.records.is_empty());
+    for nothing in ["- b", "- a A 192.0.2.1", "- a AAAA", "+ b 60 A 192.0.2.1; - b A", "yx a"] {
+        assert_eq!(group.update(nothing), Ok(false), "{nothing}");
+    }
+    assert_eq!(group.serial(), serial);
+}
+
+#[test]
+fn prerequisites_are_told_by_their_codes() {
+    let mut group = Group::new(open());
+    group.done(Command::ApplyService { service: service("shop"), if_revision: None });
+    assert_eq!(group.update("+ a 60 A 192.0.2.9; + a 60 A 192.0.2.8"), Ok(true));
+    let met = [
+        "yx a; nx b; yx a A; nx a AAAA; nx b A",
+        "is a A 192.0.2.8; is a A 192.0.2.9",
+        "is a A 192.0.2.9; is a A 192.0.2.8; is a A 192.0.2.8",
+        "yx www; is www TXT x; is www A 192.0.2.1",
+        "yx @; yx @ SOA; yx @ NS; is @ NS ns1; is ns1 A 192.0.2.53",
+        "yx shop; yx shop A; is shop A 192.0.2.80; nx shop AAAA; yx one.shop A",
+    ];
+    for met in met {
+        assert_eq!(group.update(&format!("{met}; - b")), Ok(false), "{met}");
+    }
+    for (unmet, code) in [
+        ("yx b", UpdateCode::NameMissing),
+        ("nx a", UpdateCode::NameExists),
+        ("nx shop", UpdateCode::NameExists),
+        ("yx a AAAA", UpdateCode::SetMissing),
+        ("yx b A", UpdateCode::SetMissing),
+        ("nx a A", UpdateCode::SetExists),
+        ("nx @ SOA", UpdateCode::SetExists),
+        ("is a A 192.0.2.8", UpdateCode::SetMissing),
+        ("is a A 192.0.2.8; is a A 192.0.2.9; is a A 192.0.2.7", UpdateCode::SetMissing),
+        ("is b TXT hi", UpdateCode::SetMissing),
+        ("yx other.test.", UpdateCode::NotInZone),
+    ] {
+        let before = group.state.snapshot().zones.clone();
+        assert_eq!(group.update(&format!("{unmet}; + c 1 A 192.0.2.1")), Err(code), "{unmet}");
+        assert_eq!(group.state.snapshot().zones, before, "{unmet}");
+    }
+}
+
+#[test]
+fn of_two_updates_that_exclude_each_other_one_happens() {
+    let mut group = Group::new(open());
+    assert_eq!(group.update("nx a; + a 60 A 192.0.2.1"), Ok(true));
+    assert_eq!(group.update("nx a; + a 60 A 192.0.2.2"), Err(UpdateCode::NameExists));
+    assert_eq!(group.served("a", Kind::A), ["192.0.2.1"]);
+}
+
+#[test]
+fn an_update_happens_as_a_whole_or_not_at_all() {
+    let mut group = Group::new(open());
+    let before = group.state.snapshot().zones.clone();
+    let refused = group.update("+ a 60 A 192.0.2.1; + www 60 A 192.0.2.2; + b 60 A 192.0.2.3");
+    assert_eq!(refused, Err(UpdateCode::Refused));
+    assert_eq!(group.state.snapshot().zones, before);
+    assert!(group.state.view().answers.names.get(&name("a")).is_none());
+}
+
+#[test]
+fn a_key_changes_what_a_rule_gives_it_and_nothing_else() {
+    let rules: [(&str, &[&str], &[Kind]); 2] = [
+        ("k.test", &["*.lab", "_acme-challenge.shop"], &[Kind::A, Kind::TXT]),
+        ("all.test", &[], &[]),
+    ];
+    let mut group = Group::new(zone(&[("www", "A", "192.0.2.1")], &rules));
+    group.done(Command::ApplyService { service: service("shop"), if_revision: None });
+    for allowed in [
+        "+ a.lab 60 A 192.0.2.1; + b.a.lab 60 TXT hi",
+        "+ _acme-challenge.shop 60 TXT token",
+        "- a.lab",
+    ] {
+        assert_eq!(group.update(allowed), Ok(true), "{allowed}");
+    }
+    for refused in [
+        "+ lab 60 A 192.0.2.1",
+        "+ a.lab 60 MX 10 a",
+        "- a.lab MX",
+        "- lab",
+        "+ c 60 A 192.0.2.1",
+        "- www A",
+        "+ shop 60 A 192.0.2.1",
+        "- one.shop A",
+        "- shop",
+        "+ _holdfast 60 TXT x",
+        "- @",
+    ] {
+        assert_eq!(group.update(refused), Err(UpdateCode::Refused), "{refused}");
+    }
+    for (key, code) in [("other.test", UpdateCode::Refused), ("all.test", UpdateCode::Refused)] {
+        let applied = group.apply(Command::UpdateZone(update(key, "+ shop 60 TXT x")));
+        assert_eq!(changed(applied.outcome.result), Err(code), "{key}");
+    }
+    let outside = Command::UpdateZone(update("all.test", "+ other.test. 60 TXT x"));
+    assert_eq!(changed(group.apply(outside).outcome.result), Err(UpdateCode::NotInZone));
+    let elsewhere = ZoneUpdate { zone: name("lab"), ..update("all.test", "+ a.lab 60 TXT x") };
+    let applied = group.apply(Command::UpdateZone(elsewhere));
+    assert_eq!(changed(applied.outcome.result), Err(UpdateCode::NotOurs));
+}
+
+#[test]
+fn what_is_declared_is_no_updates_to_change_and_other_types_beside_it_are() {
+    let mut group = Group::new(open());
+    for refused in ["+ www 60 A 192.0.2.2", "- www A", "- www A 192.0.2.1", "- www", "- ns1 A"] {
+        assert_eq!(group.update(refused), Err(UpdateCode::Refused), "{refused}");
+    }
+    assert_eq!(group.update("+ www 60 AAAA 2001:db8::1; + @ 60 TXT site"), Ok(true));
+    assert_eq!(group.served("www", Kind::A), ["192.0.2.1"]);
+    assert_eq!(group.served("www", Kind::AAAA), ["2001:db8::1"]);
+    assert_eq!(group.served("@", Kind::TXT), ["\"site\""]);
+}
+
+#[test]
+fn a_cname_and_other_data_do_not_meet() {
+    let mut group = Group::new(zone(&[("d", "CNAME", "www")], &[("k.test", &[], &[])]));
+    assert_eq!(group.update("+ c 60 CNAME a; + c 60 CNAME b"), Ok(true));
+    assert_eq!(group.dynamic(), ["c.z.test 60 CNAME b.z.test."], "a name has one");
+    assert_eq!(group.update("+ c 60 A 192.0.2.1"), Ok(false), "ignored (RFC 2136, 3.4.2.2)");
+    assert_eq!(group.update("+ d 60 TXT x"), Ok(false));
+    assert_eq!(group.update("+ a 60 A 192.0.2.1; + a 60 CNAME b"), Ok(true));
+    assert_eq!(group.served("a", Kind::CNAME), [""; 0]);
+    assert_eq!(group.update("- c CNAME; + c 60 A 192.0.2.1"), Ok(true), "in order");
+    assert_eq!(group.update("+ @ 60 CNAME a"), Ok(false));
+}
+
+#[test]
+fn a_zone_stays_possible() {
+    let all = [Kind::A, Kind::NS, Kind::DS, Kind::DNAME, Kind::TXT];
+    let mut group = Group::new(zone(&[("x.sub", "TXT", "x")], &[("k.test", &[], &all)]));
+    group.done(Command::ApplyService { service: service("s.cut"), if_revision: None });
+    for refused in [
+        "+ sub 60 NS ns.elsewhere.test.",
+        "+ cut 60 NS ns.elsewhere.test.",
+        "+ lab 60 NS ns.lab",
+        "+ lab 60 DS 1 13 2 00",
+        "+ @ 60 NS ns.elsewhere.test.",
+        "+ *.w 60 NS ns.elsewhere.test.",
+        "+ sub 60 DNAME other.test.",
+    ] {
+        assert_eq!(group.update(refused), Err(UpdateCode::Refused), "{refused}");
+    }
+    assert_eq!(group.update("+ lab 60 NS ns.lab; + ns.lab 60 A 192.0.2.1"), Ok(true));
+    for refused in ["- ns.lab", "+ a.lab 60 TXT x", "+ lab 60 TXT x"] {
+        assert_eq!(group.update(refused), Err(UpdateCode::Refused), "{refused}");
+    }
+    assert_eq!(group.update("- lab; - ns.lab"), Ok(true));
+    let big = format!("+ t 60 TXT {}", vec!["x".repeat(250); 30].join(" "));
+    let sets: Vec<String> = (0..8).map(|n| big.replace("TXT ", &format!("TXT {n} "))).collect();
+    assert_eq!(group.update(&sets.join(";")), Err(UpdateCode::Refused), "no answer would hold it");
+}
+
+#[test]
+fn a_ttl_is_at_most_a_day_and_one_per_set() {
+    let mut group = Group::new(open());
+    assert_eq!(
+        group.update("+ a 100000 A 192.0.2.1; + a 99999 A 192.0.2.2; + a 7 TXT x"),
+        Ok(true)
+    );
+    let expected =
+        ["a.z.test 86400 A 192.0.2.1", "a.z.test 86400 A 192.0.2.2", "a.z.test 7 TXT \"x\""];
+    assert_eq!(group.dynamic(), expected);
+}
+
+#[test]
+fn a_declaration_applied_anew_leaves_what_updates_made() {
+    let mut group = Group::new(open());
+    assert_eq!(group.update("+ a 60 A 192.0.2.9; + www 60 AAAA 2001:db8::1"), Ok(true));
+    let mut anew = open();
+    anew.records.push(Record {
+        name: name("new"),
+        ttl: Duration::ZERO,
+        data: data("A", "192.0.2.5"),
+    });
+    anew.records.retain(|record| record.data.kind() != Kind::TXT);
+    assert!(group.declare(anew.clone()).is_ok());
+    assert_eq!(group.served("a", Kind::A), ["192.0.2.9"]);
+    assert_eq!(group.served("www", Kind::AAAA), ["2001:db8::1"]);
+    assert_eq!(group.served("new", Kind::A), ["192.0.2.5"]);
+    assert!(group.served("www", Kind::TXT).is_empty());
+    for (owner, kind, text) in [
+        ("a", "A", "192.0.2.1"),
+        ("a", "CNAME", "www"),
+        ("www", "AAAA", "::1"),
+        ("a", "DNAME", "x"),
+    ] {
+        let mut clash = anew.clone();
+        let record = Record { name: name(owner), ttl: Duration::ZERO, data: data(kind, text) };
+        clash.records.push(record);
+        let refused = group.declare(clash);
+        let possible = kind == "DNAME";
+        assert_eq!(refused.is_ok(), possible, "{owner} {kind}: {refused:?}");
+    }
+    assert_eq!(group.served("a", Kind::A), ["192.0.2.9"]);
+}
+
+#[test]
+fn names_of_updates_and_of_services_do_not_meet() {
+    let mut group = Group::new(open());
+    assert_eq!(group.update("+ one.shop 60 A 192.0.2.9"), Ok(true));
+    let taken = group.apply(Command::ApplyService { service: service("shop"), if_revision: None });
+    assert!(matches!(taken.outcome.result, Err(Rejection::NameInUse { .. })));
+    assert_eq!(group.update("- one.shop"), Ok(true));
+    group.done(Command::ApplyService { service: service("shop"), if_revision: None });
+}
+
+#[test]
+fn a_request_is_done_once() {
+    let mut group = Group::new(open());
+    let add = Command::UpdateZone(update("k.test", "+ a 60 A 192.0.2.9"));
+    assert_eq!(changed(group.apply_as(Some(7), add.clone()).outcome.result), Ok(true));
+    assert_eq!(group.update("- a"), Ok(true));
+    let again = group.apply_as(Some(7), add);
+    assert_eq!(changed(again.outcome.result), Ok(true), "told as the first time");
+    assert!(group.dynamic().is_empty(), "and not done again");
+}
+
+#[test]
+fn the_audit_chain_names_the_key_and_what_changed() {
+    let mut group = Group::new(open());
+    group.done(Command::UpdateZone(update("k.test", "+ a 60 A 192.0.2.9")));
+    let applied =
+        group.done(Command::UpdateZone(update("k.test", "- a A 192.0.2.9; + a 30 A 192.0.2.8")));
+    let [record] = &applied.records[..] else { panic!("{:?}", applied.records) };
+    let expected = Event::ZoneUpdated {
+        zone: name("@"),
+        key: DnsName::new("k.test").expect("valid"),
+        changes: vec!["- a.z.test 60 A 192.0.2.9".into(), "+ a.z.test 30 A 192.0.2.8".into()],
+        unnamed: 0,
+    };
+    assert_eq!(record.content.event, expected);
+    let many: Vec<String> = (0..100).map(|n| format!("+ h{n} 60 A 192.0.2.1")).collect();
+    let applied = group.done(Command::UpdateZone(update("k.test", &many.join(";"))));
+    let Event::ZoneUpdated { changes, unnamed, .. } = &applied.records[0].content.event else {
+        panic!("{:?}", applied.records)
+    };
+    assert_eq!((changes.len(), *unnamed), (64, 36));
+    let refused = group.apply(Command::UpdateZone(update("k.test", "- www A")));
+    assert!(matches!(refused.records[0].content.event, Event::CommandRefused { .. }));
+    let unmet = group.apply(Command::UpdateZone(update("k.test", "yx none; - a")));
+    assert!(unmet.records.is_empty(), "an answer to a question is no refusal");
+}
+
+#[test]
+fn a_key_that_a_rule_names_is_not_removed() {
+    let mut group = Group::new(open());
+    let key = holdfast_core::tsig::TsigKey {
+        algorithm: holdfast_core::tsig::TsigAlgorithm::HmacSha256,
+        secret: holdfast_core::Sealed {
+            key: holdfast_core::sealed::SealingKeyId([0; 8]),
+            nonce: [0; 12],
+            ciphertext: vec![0; 48],
+        },
+    };
+    let named = DnsName::new("k.test").expect("valid");
+    group.done(Command::ApplyTsigKey { name: named.clone(), key });
+    let removed = group.apply(Command::RemoveTsigKey { name: named }).outcome.result;
+    assert!(matches!(removed, Err(Rejection::InUse { .. })), "{removed:?}");
+}
+
+#[test]
+fn an_update_has_a_bound() {
+    let mut group = Group::new(open());
+    let one = update("k.test", "+ a 60 A 192.0.2.9").changes.remove(0);
+    let many =
+        ZoneUpdate { changes: vec![one; ZoneUpdate::MAX_PARTS + 1], ..update("k.test", "yx www") };
+    let refused = group.apply(Command::UpdateZone(many)).outcome.result;
+    assert_eq!(changed(refused), Err(UpdateCode::Refused));
+}
+
+/// What may be asked of a small zone.
+fn step() -> impl Strategy<Value = Command> {
+    let owner =
+        prop::sample::select(vec!["@", "a", "b", "a.b", "c.a.b", "*.b", "ns1", "www", "shop"]);
+    let kinds = vec![
+        ("A", "192.0.2.1"),
+        ("A", "192.0.2.2"),
+        ("CNAME", "a"),
+        ("TXT", "x"),
+        ("NS", "ns.elsewhere.test."),
+        ("NS", "c.a.b"),
+        ("DNAME", "b"),
+        ("DS", "1 13 2 00"),
+    ];
+    let record = move || prop::sample::select(kinds.clone());
+    let line =
+        (owner, record(), 0_u8..9, 0_u8..3).prop_map(
+            |(owner, (kind, text), verb, ttl)| match verb {
+                0..5 => format!("+ {owner} {ttl} {kind} {text}"),
+                5 => format!("- {owner}"),
+                6 => format!("- {owner} {kind}"),
+                7 => format!("- {owner} {kind} {text}"),
+                _ => format!("yx {owner} {kind}"),
+            },
+        );
+    let declared = vec![
+        ("www", "A", "192.0.2.1"),
+        ("a", "TXT", "d"),
+        ("b", "NS", "ns.elsewhere.test."),
+        ("c.a.b", "A", "192.0.2.3"),
+    ];
+    let declared = prop::sample::subsequence(declared, 0..4);
+    prop_oneof![
+        8 => vec(line, 1..4).prop_map(|lines| Command::UpdateZone(update("k.test", &lines.join(";")))),
+        2 => declared.prop_map(|records| {
+            let all = [Kind::A, Kind::CNAME, Kind::TXT, Kind::NS, Kind::DNAME, Kind::DS];
+            let zone = zone(&records, &[("k.test", &[], &all)]);
+            Command::ApplyZone { zone, if_revision: None }
+        }),
+        1 => Just(Command::ApplyService { service: service("shop"), if_revision: None }),
+        1 => Just(Command::DeleteService { id: service("shop").id, if_revision: None }),
+        1 => Just(Command::DeleteZone { name: name("@") }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_zone_is_possible_and_served_whole_whatever_is_asked(steps in vec(step(), 1..40)) {
+        let rule: (&str, &[&str], &[Kind]) =
+            ("k.test", &[], &[Kind::A, Kind::CNAME, Kind::TXT, Kind::NS, Kind::DNAME, Kind::DS]);
+        let mut group = Group::new(zone(&[], &[rule]));
+        let mut serial = 0;
+        for command in steps {
+            let before = group.state.snapshot().zones.clone();
+            let applied = group.apply(command);
+            if applied.outcome.result.is_err() {
+                prop_assert_eq!(&group.state.snapshot().zones, &before);
+            }
+            let view = group.state.view();
+            let mut restored = State::restore(group.state.snapshot().clone());
+            prop_assert_eq!(&restored.view().answers, &view.answers, "published bit by bit and at once");
+            let Some(state) = group.state.snapshot().zones.get(&name("@")) else { continue };
+            let mut whole = (*state.zone).clone();
+            whole.records.extend(state.dynamic.values().flatten().cloned());
+            prop_assert_eq!(whole.validate(), Ok(()));
+            let next = view.answers.zones.get(&name("@")).expect("it is there").serial;
+            prop_assert!(next >= serial);
+            serial = next;
+        }
+    }
+}

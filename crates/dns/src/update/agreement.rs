@@ -1,0 +1,97 @@
+//! The way of an update into the group, and what comes back.
+//!
+//! The group may be there or not: DNS starts before it and ends after it. Without it every update is told SERVFAIL.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use futures_util::future::BoxFuture;
+use hickory_proto::op::ResponseCode;
+use holdfast_core::audit::Hash;
+use holdfast_core::update::{UpdateCode, ZoneUpdate};
+use holdfast_core::{DnsName, RequestId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// The most updates that wait for the group at a time.
+pub(crate) const MAX_UNDER_WAY: usize = 256;
+
+/// What the group made of an update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decided {
+    /// It is done, and served here where that could be waited for.
+    Done,
+    /// It is refused.
+    Refused(UpdateCode),
+    /// Nobody knows, or nobody leads: the client may ask again.
+    Unavailable,
+}
+
+/// Has updates agreed on.
+pub trait Agreement: Send + Sync {
+    /// Hands an update over, and returns at once; the answer comes within 8 s, on any thread. Asked twice under one
+    /// request id, it is done once.
+    fn decide(&self, update: ZoneUpdate, request: RequestId) -> BoxFuture<'static, Decided>;
+}
+
+/// The group, while there is one, and the places of updates that wait for it.
+pub(crate) struct Path {
+    agreement: ArcSwapOption<Box<dyn Agreement>>,
+    places: Arc<Semaphore>,
+}
+
+impl fmt::Debug for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Path").field("places", &self.places).finish_non_exhaustive()
+    }
+}
+
+impl Default for Path {
+    fn default() -> Self {
+        let places = Arc::new(Semaphore::new(MAX_UNDER_WAY));
+        Self { agreement: ArcSwapOption::empty(), places }
+    }
+}
+
+impl Path {
+    /// Lets updates go this way from now on; `None` closes it.
+    pub(crate) fn lead(&self, to: Option<Box<dyn Agreement>>) {
+        self.agreement.store(to.map(Arc::new));
+    }
+
+    /// Begins with an update; `None` where there is no way, or no place on it.
+    pub(crate) fn decide(
+        &self,
+        update: ZoneUpdate,
+        request: RequestId,
+    ) -> Option<(BoxFuture<'static, Decided>, OwnedSemaphorePermit)> {
+        let agreement = self.agreement.load_full()?;
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        Some((agreement.decide(update, request), place))
+    }
+}
+
+impl Decided {
+    /// How it is told.
+    pub(crate) fn code(&self) -> ResponseCode {
+        match self {
+            Self::Done => ResponseCode::NoError,
+            Self::Unavailable => ResponseCode::ServFail,
+            Self::Refused(code) => match code {
+                UpdateCode::NameExists => ResponseCode::YXDomain,
+                UpdateCode::SetExists => ResponseCode::YXRRSet,
+                UpdateCode::NameMissing => ResponseCode::NXDomain,
+                UpdateCode::SetMissing => ResponseCode::NXRRSet,
+                UpdateCode::NotOurs => ResponseCode::NotAuth,
+                UpdateCode::NotInZone => ResponseCode::NotZone,
+                UpdateCode::Refused => ResponseCode::Refused,
+            },
+        }
+    }
+}
+
+/// The number of a request: the same for the same message signed with the same key, and no other.
+pub(crate) fn request_id(key: &DnsName, mac: &[u8]) -> RequestId {
+    let Hash(hash) = Hash::of(&[key.as_str().as_bytes(), &[0], mac].concat());
+    RequestId(u128::from_be_bytes(*hash.first_chunk().expect("a hash has 32 bytes")))
+}
