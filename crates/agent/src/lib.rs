@@ -31,6 +31,8 @@ mod seams;
 mod succession;
 mod tasks;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 mod updates;
 pub mod world;
 

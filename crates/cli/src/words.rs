@@ -1,6 +1,9 @@
 //! The words for numbers: states, durations and times, the same in every command.
 
+use std::time::Duration;
+
 use holdfast_core::Timestamp;
+use holdfast_core::time::spelled;
 use holdfast_wire::pb::v1 as pb;
 
 pub(crate) use crate::manifest::duration::parse as parse_duration;
@@ -20,13 +23,7 @@ pub(crate) fn parse_moment(text: &str, now: Timestamp) -> Result<Timestamp, Stri
 
 /// A duration in few characters: `850ms`, `3.2s`, `4m05s`, `2h03m`, `5d04h`.
 pub(crate) fn duration(ms: u64) -> String {
-    match ms {
-        0..1_000 => format!("{ms}ms"),
-        1_000..60_000 => format!("{}.{}s", ms / 1000, ms % 1000 / 100),
-        60_000..3_600_000 => format!("{}m{:02}s", ms / 60_000, ms / 1000 % 60),
-        3_600_000..86_400_000 => format!("{}h{:02}m", ms / 3_600_000, ms / 60_000 % 60),
-        _ => format!("{}d{:02}h", ms / 86_400_000, ms / 3_600_000 % 24),
-    }
+    spelled(Duration::from_millis(ms))
 }
 
 /// A TTL or interval in whole seconds where it is one: `30s`, `1.5s`.

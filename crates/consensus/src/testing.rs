@@ -37,13 +37,7 @@ pub(crate) fn mutation(number: u64) -> Entry {
 fn zone(number: u64) -> Zone {
     let name = zone_name(number);
     let server: DnsName = format!("ns.{name}").parse().expect("a name");
-    let soa = Soa {
-        mailbox: server.clone(),
-        refresh: Duration::from_secs(3600),
-        retry: Duration::from_secs(600),
-        expire: Duration::from_secs(86_400),
-        negative_ttl: Duration::from_secs(30),
-    };
+    let soa = Soa::new(server.clone());
     let name_servers = vec![NameServer { name: server, addresses: vec![[127, 0, 0, 1].into()] }];
     Zone::new(name, soa, name_servers, Duration::from_secs(60))
 }

@@ -140,13 +140,7 @@ impl Cluster {
             records: (0..records).map(record).collect(),
             ..Zone::new(
                 name(&apex),
-                Soa {
-                    mailbox: name(&format!("admin.{apex}")),
-                    refresh: Duration::from_secs(3600),
-                    retry: Duration::from_secs(600),
-                    expire: Duration::from_secs(86_400),
-                    negative_ttl: Duration::from_secs(30),
-                },
+                Soa::new(name(&format!("admin.{apex}"))),
                 vec![NameServer {
                     name: name(&format!("ns1.{apex}")),
                     addresses: vec![[127, 0, 0, 1].into()],

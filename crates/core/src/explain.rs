@@ -22,7 +22,7 @@ use crate::id::{AgentId, ServiceId};
 use crate::observation::ObserverState;
 use crate::quorum::Evidence;
 use crate::spec::AllDown;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, spelled};
 use crate::ttl::{Ttl, TtlCause};
 use crate::view::{CheckStatus, EndpointStatus, ServiceStatus, View};
 
@@ -117,15 +117,15 @@ fn ttl(status: &ServiceStatus, now: Timestamp) -> Option<Reason> {
     if *cause == TtlCause::Declared {
         return None;
     }
-    let (told, declared) = (seconds(served.as_millis()), status.spec.dns.ttl.as_millis());
+    let (told, declared) = (spelled(*served), status.spec.dns.ttl);
     let ends = next.map_or(String::new(), |at| format!(", for another {}", remaining(now, at)));
     let text = format!(
         "answers are told for {told} instead of {}: {}{ends}",
-        seconds(declared),
+        spelled(declared),
         cause.meaning()
     );
     let reason = Reason::new("ttl", cause.label(), text).fact("ttl_ms", served.as_millis());
-    Some(reason.fact("declared_ms", declared).fact("forgotten_at", forgotten_at))
+    Some(reason.fact("declared_ms", declared.as_millis()).fact("forgotten_at", forgotten_at))
 }
 
 fn orders(view: &View, id: &ServiceId, now: Timestamp) -> Vec<Reason> {
@@ -294,39 +294,9 @@ fn ago(now: Timestamp, then: Timestamp) -> String {
     if then.0 == 0 {
         return "since the beginning".into();
     }
-    format!("for {}", seconds(now.since(then).as_millis()))
+    format!("for {}", spelled(now.since(then)))
 }
 
 fn remaining(now: Timestamp, then: Timestamp) -> String {
-    seconds(then.since(now).as_millis())
-}
-
-/// `850ms`, `3.2s`, `4m05s`, `2h03m`, `5d04h`.
-fn seconds(ms: u128) -> String {
-    match ms {
-        0..1_000 => format!("{ms}ms"),
-        1_000..60_000 => format!("{}.{}s", ms / 1000, ms % 1000 / 100),
-        60_000..3_600_000 => format!("{}m{:02}s", ms / 60_000, ms / 1000 % 60),
-        3_600_000..86_400_000 => format!("{}h{:02}m", ms / 3_600_000, ms / 60_000 % 60),
-        _ => format!("{}d{:02}h", ms / 86_400_000, ms / 3_600_000 % 24),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::seconds;
-
-    #[test]
-    fn durations_are_short_and_readable() {
-        for (ms, text) in [
-            (0, "0ms"),
-            (999, "999ms"),
-            (3_250, "3.2s"),
-            (245_000, "4m05s"),
-            (7_380_000, "2h03m"),
-            (446_400_000, "5d04h"),
-        ] {
-            assert_eq!(seconds(ms), text);
-        }
-    }
+    spelled(then.since(now))
 }

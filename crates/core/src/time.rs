@@ -1,5 +1,7 @@
 //! Time as data. A `Timestamp` is stamped by a leader, clamped monotonic by `apply`, and never read from a clock here.
 
+use alloc::format;
+use alloc::string::String;
 use core::fmt;
 use core::ops::Add;
 use core::time::Duration;
@@ -46,6 +48,18 @@ pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// A duration in few characters: `850ms`, `3.2s`, `4m05s`, `2h03m`, `5d04h`.
+pub fn spelled(duration: Duration) -> String {
+    let ms = millis(duration);
+    match ms {
+        0..1_000 => format!("{ms}ms"),
+        1_000..60_000 => format!("{}.{}s", ms / 1000, ms % 1000 / 100),
+        60_000..3_600_000 => format!("{}m{:02}s", ms / 60_000, ms / 1000 % 60),
+        3_600_000..86_400_000 => format!("{}h{:02}m", ms / 3_600_000, ms / 60_000 % 60),
+        _ => format!("{}d{:02}h", ms / 86_400_000, ms / 3_600_000 % 24),
+    }
+}
+
 /// Year, month and day of a count of days since 1970-01-01, by eras of 400 years that begin on 1 March,
 /// so that the leap day is the last of its year.
 fn civil(days: u64) -> (u64, u64, u64) {
@@ -73,5 +87,19 @@ mod tests {
             assert_eq!(Timestamp(ms).to_string(), text);
         }
         assert!(!Timestamp(u64::MAX).to_string().is_empty());
+    }
+
+    #[test]
+    fn durations_are_short_and_readable() {
+        for (ms, text) in [
+            (0, "0ms"),
+            (999, "999ms"),
+            (3_250, "3.2s"),
+            (245_000, "4m05s"),
+            (7_380_000, "2h03m"),
+            (446_400_000, "5d04h"),
+        ] {
+            assert_eq!(spelled(Duration::from_millis(ms)), text);
+        }
     }
 }

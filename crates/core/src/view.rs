@@ -68,6 +68,14 @@ pub struct ZoneAnswers {
     pub signing: Signing,
 }
 
+impl ZoneAnswers {
+    /// An unsigned zone, as far as it has no services whose TTL is smaller than its own.
+    pub fn new(zone: Zone, serial: u32) -> Self {
+        let (mname, negative_ttl) = (zone.mname().clone(), zone.soa.negative_ttl);
+        Self { zone, serial, negative_ttl, mname, signing: Signing::default() }
+    }
+}
+
 /// How one answer is chosen from the records of a set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pick {

@@ -40,29 +40,14 @@ fn zone(apex: &str) -> (DnsName, Arc<ZoneAnswers>) {
     let second = Duration::from_secs(1);
     let zone = Zone::new(
         name(apex),
-        Soa {
-            mailbox: name("hostmaster.example.test"),
-            refresh: 3600 * second,
-            retry: 600 * second,
-            expire: 86_400 * second,
-            negative_ttl: 60 * second,
-        },
+        Soa { negative_ttl: 5 * second, ..Soa::new(name("hostmaster.example.test")) },
         vec![
             NameServer { name: name("ns1.example.test"), addresses: vec![] },
             NameServer { name: name("ns2.elsewhere.test"), addresses: vec![] },
         ],
         300 * second,
     );
-    (
-        zone.name.clone(),
-        Arc::new(ZoneAnswers {
-            mname: zone.mname().clone(),
-            zone,
-            serial: 7,
-            negative_ttl: 5 * second,
-            signing: Default::default(),
-        }),
-    )
+    (zone.name.clone(), Arc::new(ZoneAnswers::new(zone, 7)))
 }
 
 fn at(sets: Vec<RecordSet>) -> Arc<NameAnswers> {

@@ -12,13 +12,11 @@
 
 use std::hint::black_box;
 
-use crate::limits::{BATCH, HEADER};
+use crate::limits::{BATCH, HEADER, MAX_NAME};
 use crate::table::{Entry, Table, hash_of};
 
 /// Tables of fewer names stay near by themselves.
 const MANY_NAMES: usize = 4096;
-/// The longest name on the wire, in bytes (RFC 1035, 3.1).
-const MAX_NAME: usize = 255;
 
 /// Looks ahead for these messages, of which it takes [`BATCH`] at most.
 pub(crate) fn look_ahead<'a>(table: &Table, messages: impl Iterator<Item = &'a [u8]>) {

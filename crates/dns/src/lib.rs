@@ -36,6 +36,7 @@ mod compiled;
 mod config;
 mod connection;
 mod cookie;
+mod cursor;
 mod desk;
 mod dnssec;
 mod encrypted;

@@ -14,3 +14,5 @@ pub(crate) const BATCH: usize = 64;
 pub(crate) const HEADER: usize = 12;
 /// The bytes of an OPT record without options.
 pub(crate) const OPT: usize = 11;
+/// The most bytes of a name (RFC 1035, 3.1).
+pub(crate) const MAX_NAME: usize = 255;

@@ -202,28 +202,9 @@ mod tests {
         let names =
             (0..zones).map(|number| DnsName::new(&format!("z{number}.test")).expect("valid"));
         let zone = |name: &DnsName| {
-            Zone::new(
-                name.clone(),
-                Soa {
-                    mailbox: name.clone(),
-                    refresh: Duration::ZERO,
-                    retry: Duration::ZERO,
-                    expire: Duration::ZERO,
-                    negative_ttl: Duration::ZERO,
-                },
-                vec![],
-                Duration::ZERO,
-            )
+            Zone::new(name.clone(), Soa::new(name.clone()), vec![], Duration::ZERO)
         };
-        let answers = |zone: Zone| {
-            Arc::new(ZoneAnswers {
-                mname: zone.mname().clone(),
-                zone,
-                serial: 0,
-                negative_ttl: Duration::ZERO,
-                signing: Default::default(),
-            })
-        };
+        let answers = |zone: Zone| Arc::new(ZoneAnswers::new(zone, 0));
         let zones = names.map(|name| (name.clone(), answers(zone(&name)))).collect();
         Answers { zones, ..Answers::default() }
     }

@@ -12,7 +12,7 @@ use crate::class::Class;
 use crate::client::{Asker, Need};
 use crate::compiled::Plan;
 use crate::handler::status;
-use crate::limits::HEADER;
+use crate::limits::{HEADER, MAX_NAME};
 use crate::reply_opt::{ExtendedError, Remarks};
 use crate::screen::Query;
 use crate::table::{Found, Table};
@@ -55,7 +55,7 @@ pub(crate) fn answer(
     if field(query.name_end + 2) != CLASS_IN || matches!(kind, TYPE_AXFR | TYPE_IXFR) {
         return None;
     }
-    let mut scratch = [0; 255];
+    let mut scratch = [0; MAX_NAME];
     let name = &mut scratch[..query.name_end - HEADER];
     name.copy_from_slice(&wire[HEADER..query.name_end]);
     // Length bytes are at most 63 and so no letters.

@@ -18,8 +18,13 @@ const MAX_SECONDS: u32 = i32::MAX as u32;
 
 /// The name of a question as the core's, to look it up.
 pub(crate) fn core_name(name: &LowerName) -> DnsName {
-    let mut text = String::with_capacity(name.len());
-    for label in name.iter() {
+    core_name_of(name.len(), name.iter())
+}
+
+/// The core's form of these labels, which have this length together; bytes that are none of ours stand escaped.
+pub(crate) fn core_name_of<'a>(length: usize, labels: impl Iterator<Item = &'a [u8]>) -> DnsName {
+    let mut text = String::with_capacity(length);
+    for label in labels {
         if !text.is_empty() {
             text.push('.');
         }

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 
 use hickory_proto::op::ResponseCode;
 
+use crate::cursor::Cursor;
 use crate::limits::{HEADER, OPT};
 use crate::opt::{Opt, Options, Subnet};
 use crate::respond::{Peer, Transport};
@@ -116,7 +117,7 @@ pub(crate) fn screen(wire: &[u8], peer: Peer) -> Screened {
     let mut scan = Scan {
         wire,
         transport,
-        at: HEADER,
+        cursor: Cursor::new(wire, HEADER),
         question: None,
         opt: None,
         signed: false,
@@ -164,7 +165,7 @@ struct Question {
 struct Scan<'a> {
     wire: &'a [u8],
     transport: Transport,
-    at: usize,
+    cursor: Cursor<'a>,
     /// The question, when there is exactly one.
     question: Option<Question>,
     opt: Option<Opt>,
@@ -211,10 +212,11 @@ impl Scan<'_> {
     fn records(&mut self) -> Option<()> {
         let questions = self.count(2);
         for _ in 0..questions {
-            self.skip_name(false)?;
-            let name_end = self.at;
-            let kind = self.read_u16()?;
-            self.read_u16()?;
+            // Nothing stands before it that its name could point to.
+            self.cursor.plain_name()?;
+            let name_end = self.cursor.at();
+            let kind = self.cursor.u16()?;
+            self.cursor.u16()?;
             self.question = Some(Question { name_end, kind }).filter(|_| questions == 1);
         }
         for _ in 0..u32::from(self.count(3)) + u32::from(self.count(4)) {
@@ -227,13 +229,13 @@ impl Scan<'_> {
     }
 
     fn record(&mut self, additional: bool) -> Option<()> {
-        let rooted = self.wire.get(self.at) == Some(&0);
-        self.skip_name(true)?;
-        let kind = self.read_u16()?;
-        let class = self.read_u16()?;
-        let [_, version, flags, _] = *self.take(4)?.first_chunk()?;
-        let length = self.read_u16()?;
-        let data = self.take(usize::from(length))?;
+        let cursor = &mut self.cursor;
+        let rooted = cursor.peek() == Some(0);
+        cursor.skip_name()?;
+        let (kind, class) = (cursor.u16()?, cursor.u16()?);
+        let [_, version, flags, _] = *cursor.take(4)?.first_chunk()?;
+        let length = cursor.u16()?;
+        let data = cursor.take(usize::from(length))?;
         self.signed |= kind == tsig::TYPE;
         if kind == TYPE_OPT {
             let options = Options::parse(data, self.transport);
@@ -244,31 +246,5 @@ impl Scan<'_> {
             self.opt.get_or_insert(opt);
         }
         Some(())
-    }
-
-    /// Steps over a name. Pointers are legal in records only, and not followed: nothing but a question's name is used.
-    fn skip_name(&mut self, pointers: bool) -> Option<()> {
-        let start = self.at;
-        loop {
-            let length = *self.take(1)?.first()?;
-            match length & 0xc0 {
-                0 if length == 0 => return (self.at - start <= 255).then_some(()),
-                0 => self.take(usize::from(length)).map(drop)?,
-                0xc0 if pointers => return self.take(1).map(drop),
-                _ => return None,
-            }
-        }
-    }
-
-    fn read_u16(&mut self) -> Option<u16> {
-        self.take(2)?.first_chunk().copied().map(u16::from_be_bytes)
-    }
-}
-
-impl<'a> Scan<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let taken = self.wire.get(self.at..self.at + count)?;
-        self.at += count;
-        Some(taken)
     }
 }

@@ -31,6 +31,7 @@ use holdfast_core::view::{Answers, NameAnswers};
 use smallvec::SmallVec;
 
 use crate::compiled::{Node, Zone, labels};
+use crate::limits::MAX_NAME;
 
 type Shard = HashTable<Slot>;
 
@@ -301,7 +302,7 @@ impl Table {
 
     /// Where in a name in wire form, of any case, the longest part begins that exists; its root if none does.
     pub(crate) fn closest(&self, name: &[u8]) -> usize {
-        let mut scratch = [0; 255];
+        let mut scratch = [0; MAX_NAME];
         let name = {
             let lower = &mut scratch[..name.len()];
             lower.copy_from_slice(name);

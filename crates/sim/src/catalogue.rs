@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use holdfast_core::spec::{
-    Address, AllDown, Check, CheckKind, Endpoint, Failback, FailoverRules, Mode, NameServer,
-    Policy, Pool, Quorum, RegionRule, Service, ServiceDns, Soa, TcpCheck, Zone,
+    Address, AllDown, Check, CheckKind, Endpoint, Failback, FailoverRules, NameServer, Policy,
+    Pool, Quorum, Service, ServiceDns, Soa, TcpCheck, Zone,
 };
 use holdfast_core::{CheckName, DnsName, EndpointName, PoolName, ServiceId};
 
@@ -26,13 +26,7 @@ pub(crate) fn zone() -> Zone {
     let second = Duration::from_secs;
     Zone::new(
         name("sim.test"),
-        Soa {
-            mailbox: name("ops.sim.test"),
-            refresh: second(3600),
-            retry: second(600),
-            expire: second(86_400),
-            negative_ttl: second(5),
-        },
+        Soa { negative_ttl: second(5), ..Soa::new(name("ops.sim.test")) },
         vec![NameServer {
             name: name("ns.sim.test"),
             addresses: vec![IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1))],
@@ -44,13 +38,12 @@ pub(crate) fn zone() -> Zone {
 /// The services with endpoints.
 pub(crate) fn services() -> Vec<Service> {
     let rules = |max_moves, all_down| FailoverRules {
-        mode: Mode::Enforce,
-        failback: Failback::Auto,
         hold_down: Duration::from_secs(2),
         cooldown: Duration::from_secs(1),
         max_moves,
         window: Duration::from_secs(30),
         all_down,
+        ..FailoverRules::default()
     };
     let shop = service(0, "shop", &[2, 2, 1], (Policy::Failover, rules(200, AllDown::FailOpen)));
     let pay = service(1, "pay", &[2, 1], (Policy::Weighted, rules(50, AllDown::LastKnownGood)));
@@ -109,7 +102,7 @@ fn service(number: u8, label: &str, pools: &[u8], how: (Policy, FailoverRules)) 
         policy: how.0,
         pools: pools.collect(),
         checks: vec![check],
-        quorum: Quorum { regions: RegionRule::Majority, veto_percent: 33 },
+        quorum: Quorum::default(),
         failover: how.1,
     }
 }

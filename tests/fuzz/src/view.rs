@@ -17,26 +17,11 @@ fn name(text: &str) -> DnsName {
 
 fn zone(apex: &str) -> (DnsName, Arc<ZoneAnswers>) {
     let second = Duration::from_secs(1);
-    let soa = Soa {
-        mailbox: name("hostmaster.example.test"),
-        refresh: 3600 * second,
-        retry: 600 * second,
-        expire: 86_400 * second,
-        negative_ttl: 60 * second,
-    };
+    let soa = Soa { negative_ttl: 5 * second, ..Soa::new(name("hostmaster.example.test")) };
     let server = NameServer { name: name("ns.example.test"), addresses: vec![] };
     let mut zone = Zone::new(name(apex), soa, vec![server], 300 * second);
     zone.transfer.allow = vec!["0.0.0.0/0".parse().expect("a prefix")];
-    (
-        name(apex),
-        Arc::new(ZoneAnswers {
-            mname: zone.mname().clone(),
-            zone,
-            serial: 7,
-            negative_ttl: 5 * second,
-            signing: Default::default(),
-        }),
-    )
+    (name(apex), Arc::new(ZoneAnswers::new(zone, 7)))
 }
 
 fn at(pick: Pick, sets: &[Vec<RecordData>]) -> Arc<NameAnswers> {

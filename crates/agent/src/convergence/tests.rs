@@ -6,13 +6,11 @@ use std::sync::Mutex;
 use holdfast_core::command::Entry;
 use holdfast_core::overrides::Order;
 use holdfast_core::propagation::{Fault, Seen, Sighting, Target};
-use holdfast_core::spec::{
-    Address, AllDown, Check, CheckKind, Endpoint, Failback, FailoverRules, HeartbeatCheck, Mode,
-    NameServer, Policy, Pool, Quorum, RegionRule, Service, ServiceDns, Soa,
-};
+use holdfast_core::spec::Service;
 use holdfast_core::{DnsName, GroupId, State, Timestamp};
 
 use super::*;
+use crate::testing::{self, pool, zone};
 
 const EU: &str = "192.0.2.10";
 const US: &str = "192.0.2.20";
@@ -120,64 +118,8 @@ fn id() -> ServiceId {
     "shop".parse().expect("valid")
 }
 
-fn zone() -> Zone {
-    let second = Duration::from_secs;
-    let soa = Soa {
-        mailbox: "ops.example.test".parse().expect("valid"),
-        refresh: second(3600),
-        retry: second(600),
-        expire: second(86_400),
-        negative_ttl: second(5),
-    };
-    let server = NameServer {
-        name: "ns.example.test".parse().expect("valid"),
-        addresses: vec!["192.0.2.1".parse().expect("valid")],
-    };
-    Zone::new("example.test".parse().expect("valid"), soa, vec![server], second(300))
-}
-
-fn pool(name: &str, priority: u16, address: &str) -> Pool {
-    Pool {
-        name: name.parse().expect("valid"),
-        region: None,
-        priority,
-        weight: 10,
-        min_up: 1,
-        endpoints: vec![Endpoint {
-            name: format!("{name}-1").parse().expect("valid"),
-            address: Address::Ip(address.parse().expect("valid")),
-            port: 80,
-            weight: 10,
-        }],
-    }
-}
-
 fn service() -> Service {
-    Service {
-        id: id(),
-        dns: ServiceDns::new("shop.example.test".parse().expect("valid"), TTL),
-        policy: Policy::Failover,
-        pools: vec![pool("eu", 1, EU), pool("us", 2, US)],
-        checks: vec![Check {
-            name: "beat".parse().expect("valid"),
-            kind: CheckKind::Heartbeat(HeartbeatCheck { ttl: Duration::from_secs(6) }),
-            interval: Duration::from_secs(1),
-            timeout: Duration::from_millis(300),
-            rise: 2,
-            fall: 2,
-            confirm: Duration::from_millis(150),
-        }],
-        quorum: Quorum { regions: RegionRule::Majority, veto_percent: 33 },
-        failover: FailoverRules {
-            mode: Mode::Enforce,
-            failback: Failback::Auto,
-            hold_down: Duration::from_secs(2),
-            cooldown: Duration::from_secs(1),
-            max_moves: 50,
-            window: Duration::from_secs(30),
-            all_down: AllDown::FailOpen,
-        },
-    }
+    testing::service(TTL, vec![pool("eu", 1, ("eu-1", EU)), pool("us", 2, ("us-1", US))])
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,10 +14,7 @@ use holdfast_consensus::{Fatal, MemoryDisk, Storage, SyncPolicy};
 use holdfast_core::observation::Target;
 use holdfast_core::quorum::Verdict;
 use holdfast_core::seam::Clock;
-use holdfast_core::spec::{
-    Address, AllDown, Check, CheckKind, Endpoint, Failback, FailoverRules, HeartbeatCheck, Mode,
-    NameServer, Policy, Pool, Quorum, RegionRule, Service, ServiceDns, Soa, Zone,
-};
+use holdfast_core::spec::{Endpoint, Service};
 use holdfast_core::{Actor, AgentId, Command, Timestamp, View};
 use holdfast_probe::NetProber;
 use holdfast_wire::peer::{Message, PeerAddress, PeerHandler, Sender, Wire, WireError};
@@ -26,9 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::seams::SystemEntropy;
+use crate::testing::{self, BEAT_TTL, pool, zone};
 use crate::{Agent, AgentSeams, AuditStorage};
 
-const TTL: Duration = Duration::from_secs(6);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Carries messages between agents of this process, except to and from those that are cut off.
@@ -192,7 +189,7 @@ impl Cluster {
             loop {
                 // A beat that is refused is missing, which is what these tests are about.
                 let _ = heartbeats.beat(vec![target()]).await;
-                tokio::time::sleep(TTL / 3).await;
+                tokio::time::sleep(BEAT_TTL / 3).await;
             }
         }));
         stop
@@ -226,64 +223,8 @@ fn verdict(view: &View) -> Option<Verdict> {
     Some(endpoint.verdict)
 }
 
-fn zone() -> Zone {
-    let second = Duration::from_secs;
-    Zone::new(
-        "example.test".parse().expect("valid"),
-        Soa {
-            mailbox: "ops.example.test".parse().expect("valid"),
-            refresh: second(3600),
-            retry: second(600),
-            expire: second(86_400),
-            negative_ttl: second(5),
-        },
-        vec![NameServer {
-            name: "ns.example.test".parse().expect("valid"),
-            addresses: vec!["192.0.2.1".parse().expect("valid")],
-        }],
-        second(300),
-    )
-}
-
 fn service() -> Service {
-    let endpoint = Endpoint {
-        name: target().endpoint,
-        address: Address::Ip("192.0.2.10".parse().expect("valid")),
-        port: 80,
-        weight: 10,
-    };
-    Service {
-        id: target().service,
-        dns: ServiceDns::new("shop.example.test".parse().expect("valid"), Duration::from_secs(5)),
-        policy: Policy::Failover,
-        pools: vec![Pool {
-            name: "eu".parse().expect("valid"),
-            region: None,
-            priority: 1,
-            weight: 10,
-            min_up: 1,
-            endpoints: vec![endpoint],
-        }],
-        checks: vec![Check {
-            name: target().check,
-            kind: CheckKind::Heartbeat(HeartbeatCheck { ttl: TTL }),
-            interval: Duration::from_secs(1),
-            timeout: Duration::from_millis(300),
-            rise: 2,
-            fall: 2,
-            confirm: Duration::from_millis(150),
-        }],
-        quorum: Quorum { regions: RegionRule::Majority, veto_percent: 33 },
-        failover: FailoverRules {
-            mode: Mode::Enforce,
-            failback: Failback::Auto,
-            hold_down: Duration::from_secs(2),
-            cooldown: Duration::from_secs(1),
-            max_moves: 50,
-            window: Duration::from_secs(30),
-            all_down: AllDown::FailOpen,
-        },
-    }
+    testing::service(Duration::from_secs(5), vec![pool("eu", 1, ("e1", "192.0.2.10"))])
 }
 
 #[tokio::test(start_paused = true)]
@@ -295,17 +236,21 @@ async fn an_endpoint_outlives_the_agent_it_reports_through() {
 
     cluster.net.cut(first);
     assert_eq!(
-        cluster.until_down_within(TTL * 3 / 2).await,
+        cluster.until_down_within(BEAT_TTL * 3 / 2).await,
         None,
-        "longer than a TTL: it stays up"
+        "longer than a BEAT_TTL: it stays up"
     );
     beating.cancel();
     let beating = cluster.beat_through(second);
-    assert_eq!(cluster.until_down_within(5 * TTL).await, None, "it reports through another agent");
+    assert_eq!(
+        cluster.until_down_within(5 * BEAT_TTL).await,
+        None,
+        "it reports through another agent"
+    );
 
     beating.cancel();
-    let took = cluster.until_down_within(2 * TTL).await.expect("silent, and its agent is not");
-    assert!(took > TTL / 2 && took < TTL * 3 / 2, "{took:?}");
+    let took = cluster.until_down_within(2 * BEAT_TTL).await.expect("silent, and its agent is not");
+    assert!(took > BEAT_TTL / 2 && took < BEAT_TTL * 3 / 2, "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -315,8 +260,8 @@ async fn an_endpoint_that_connects_nowhere_else_is_silent_in_the_end() {
     let beating = cluster.beat_through(first);
     cluster.until(|view| verdict(view) == Some(Verdict::Up)).await;
     cluster.net.cut(first);
-    let took = cluster.until_down_within(3 * TTL).await.expect("bounded");
-    assert!(took > TTL * 3 / 2 && took <= 2 * TTL + Duration::from_secs(1), "{took:?}");
+    let took = cluster.until_down_within(3 * BEAT_TTL).await.expect("bounded");
+    assert!(took > BEAT_TTL * 3 / 2 && took <= 2 * BEAT_TTL + Duration::from_secs(1), "{took:?}");
     beating.cancel();
 }
 
@@ -347,5 +292,5 @@ async fn a_slow_disk_gives_no_silent_endpoint_more_time() {
         tokio::time::sleep(APART).await;
     }
     let took = cluster.until(all(Verdict::Down)).await;
-    assert!(took < TTL + 5 * COMMIT, "{took:?}");
+    assert!(took < BEAT_TTL + 5 * COMMIT, "{took:?}");
 }

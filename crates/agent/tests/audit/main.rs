@@ -10,8 +10,8 @@ use holdfast_agent::world::Health;
 use holdfast_consensus::ProposeError;
 use holdfast_core::quorum::Verdict;
 use holdfast_core::spec::{
-    Address, AllDown, Check, CheckKind, Endpoint, Failback, FailoverRules, Mode, NameServer,
-    Policy, Pool, Quorum, RegionRule, Service, ServiceDns, Settings, Soa, TcpCheck, Zone,
+    Address, Check, CheckKind, Endpoint, Failback, FailoverRules, NameServer, Policy, Pool, Quorum,
+    Service, ServiceDns, Settings, Soa, TcpCheck, Zone,
 };
 use holdfast_core::{AgentId, CheckName, Command, DnsName, EndpointName, PoolName, ServiceId};
 
@@ -40,13 +40,7 @@ fn zone() -> Zone {
     let second = Duration::from_secs;
     Zone::new(
         name("test.example"),
-        Soa {
-            mailbox: name("ops.test.example"),
-            refresh: second(3600),
-            retry: second(600),
-            expire: second(86_400),
-            negative_ttl: second(5),
-        },
+        Soa { negative_ttl: second(5), ..Soa::new(name("ops.test.example")) },
         vec![NameServer {
             name: name("ns.test.example"),
             addresses: vec![Ipv4Addr::new(10, 9, 0, 1).into()],
@@ -87,15 +81,14 @@ fn shop(version: u32) -> Service {
             fall: 2,
             confirm: Duration::from_millis(150),
         }],
-        quorum: Quorum { regions: RegionRule::Majority, veto_percent: 33 },
+        quorum: Quorum::default(),
         failover: FailoverRules {
-            mode: Mode::Enforce,
             failback: Failback::Manual,
             hold_down: Duration::from_secs(2),
             cooldown: Duration::from_secs(1),
             max_moves: 200,
             window: Duration::from_secs(30),
-            all_down: AllDown::FailOpen,
+            ..FailoverRules::default()
         },
     }
 }

@@ -12,8 +12,8 @@ use holdfast_core::event::Event;
 use holdfast_core::overrides::Order;
 use holdfast_core::seam::Clock as _;
 use holdfast_core::spec::{
-    Address, AllDown, Check, CheckKind, Endpoint, Failback, FailoverRules, HttpCheck, HttpVersion,
-    Mode, NameServer, Policy, Pool, Quorum, RegionRule, Service, ServiceDns, Soa, Zone,
+    Address, Check, CheckKind, Endpoint, FailoverRules, HttpCheck, HttpVersion, NameServer, Policy,
+    Pool, Quorum, Service, ServiceDns, Soa, Zone,
 };
 use holdfast_core::{Epoch, ServiceId, Timestamp};
 use holdfast_wire::Convert as _;
@@ -418,13 +418,7 @@ fn zone(cluster: &Cluster) -> Result<Zone> {
     });
     Ok(Zone::new(
         ZONE.parse()?,
-        Soa {
-            mailbox: format!("hostmaster.{ZONE}").parse()?,
-            refresh: seconds(3600),
-            retry: seconds(600),
-            expire: seconds(86_400),
-            negative_ttl: seconds(5),
-        },
+        Soa { negative_ttl: seconds(5), ..Soa::new(format!("hostmaster.{ZONE}").parse()?) },
         name_servers.collect::<Result<_>>()?,
         seconds(300),
     ))
@@ -468,15 +462,13 @@ fn service(id: &ServiceId, eu: SocketAddr, us: SocketAddr) -> Result<Service> {
             fall: 3,
             confirm: Duration::from_millis(100),
         }],
-        quorum: Quorum { regions: RegionRule::Majority, veto_percent: 33 },
+        quorum: Quorum::default(),
         failover: FailoverRules {
-            mode: Mode::Enforce,
-            failback: Failback::Auto,
             hold_down: HOLD_DOWN,
             cooldown: Duration::from_secs(1),
             max_moves: 100,
             window: Duration::from_secs(3600),
-            all_down: AllDown::FailOpen,
+            ..FailoverRules::default()
         },
     })
 }

@@ -1,7 +1,6 @@
 //! `kind: Service`: the shape of its manifest, the defaults, and the way there and back.
 
 use std::path::Path;
-use std::time::Duration;
 
 use holdfast_core::spec::{
     AllDown, Endpoint, Failback, FailoverRules, Mode, Pool, Quorum, RegionRule, Service,
@@ -16,11 +15,6 @@ use super::duration::Span;
 use super::policy::PolicyForm;
 use super::text::Place;
 
-const HOLD_DOWN: Duration = Duration::from_secs(300);
-const COOLDOWN: Duration = Duration::from_secs(300);
-const MAX_MOVES: u16 = 6;
-const WINDOW: Duration = Duration::from_secs(3600);
-const VETO_PERCENT: u8 = 33;
 /// Between the priorities of pools that give none, so that one fits in between later.
 const PRIORITY_STEP: u16 = 10;
 
@@ -119,7 +113,7 @@ enum Regions {
 
 impl Default for QuorumForm {
     fn default() -> Self {
-        Self { regions: Regions::Majority, veto_percent: VETO_PERCENT }
+        Self::from(&Quorum::default())
     }
 }
 
@@ -161,15 +155,7 @@ enum AllDownForm {
 
 impl Default for FailoverForm {
     fn default() -> Self {
-        Self {
-            mode: ModeWord::Enforce,
-            failback: FailbackWord::Auto,
-            hold_down: Span(HOLD_DOWN),
-            cooldown: Span(COOLDOWN),
-            max_moves: MAX_MOVES,
-            window: Span(WINDOW),
-            all_down: AllDownForm::FailOpen,
-        }
+        Self::from(&FailoverRules::default())
     }
 }
 
@@ -277,16 +263,7 @@ impl From<&Service> for ServiceForm {
             policy: PolicyForm::from(&service.policy),
             pools: service.pools.iter().map(PoolForm::from).collect(),
             checks: service.checks.iter().map(CheckForm::from).collect(),
-            quorum: QuorumForm {
-                regions: match service.quorum.regions {
-                    RegionRule::Any => Regions::Any,
-                    RegionRule::Majority => Regions::Majority,
-                    RegionRule::All => Regions::All,
-                    RegionRule::AtLeast(count) => Regions::AtLeast(count),
-                    RegionRule::Percent(share) => Regions::Percent(share),
-                },
-                veto_percent: service.quorum.veto_percent,
-            },
+            quorum: QuorumForm::from(&service.quorum),
             failover: FailoverForm::from(&service.failover),
         }
     }
@@ -307,6 +284,19 @@ impl From<&Pool> for PoolForm {
             min_up: pool.min_up,
             endpoints: pool.endpoints.iter().map(endpoint).collect(),
         }
+    }
+}
+
+impl From<&Quorum> for QuorumForm {
+    fn from(quorum: &Quorum) -> Self {
+        let regions = match quorum.regions {
+            RegionRule::Any => Regions::Any,
+            RegionRule::Majority => Regions::Majority,
+            RegionRule::All => Regions::All,
+            RegionRule::AtLeast(count) => Regions::AtLeast(count),
+            RegionRule::Percent(share) => Regions::Percent(share),
+        };
+        Self { regions, veto_percent: quorum.veto_percent }
     }
 }
 

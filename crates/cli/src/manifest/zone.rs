@@ -19,11 +19,6 @@ use super::updates::UpdateForm;
 use crate::known_types::KnownTypes;
 
 const TTL: Duration = Duration::from_secs(300);
-const REFRESH: Duration = Duration::from_secs(3600);
-const RETRY: Duration = Duration::from_secs(600);
-const EXPIRE: Duration = Duration::from_secs(14 * 86_400);
-/// Short, so that an answer of "no such name" does not outlive the mistake behind it.
-const NEGATIVE_TTL: Duration = Duration::from_secs(30);
 const MAILBOX: &str = "hostmaster";
 
 /// `spec` of a zone.
@@ -72,12 +67,20 @@ struct SoaForm {
 
 impl Default for SoaForm {
     fn default() -> Self {
+        let mut form = Self::from(&Soa::new(DnsName::root()));
+        form.mailbox = None;
+        form
+    }
+}
+
+impl From<&Soa> for SoaForm {
+    fn from(soa: &Soa) -> Self {
         Self {
-            mailbox: None,
-            refresh: Span(REFRESH),
-            retry: Span(RETRY),
-            expire: Span(EXPIRE),
-            negative_ttl: Span(NEGATIVE_TTL),
+            mailbox: Some(soa.mailbox.clone()),
+            refresh: Span(soa.refresh),
+            retry: Span(soa.retry),
+            expire: Span(soa.expire),
+            negative_ttl: Span(soa.negative_ttl),
         }
     }
 }
@@ -214,13 +217,7 @@ impl From<&Zone> for ZoneForm {
             data: record.data.clone(),
         };
         Self {
-            soa: SoaForm {
-                mailbox: Some(zone.soa.mailbox.clone()),
-                refresh: Span(zone.soa.refresh),
-                retry: Span(zone.soa.retry),
-                expire: Span(zone.soa.expire),
-                negative_ttl: Span(zone.soa.negative_ttl),
-            },
+            soa: SoaForm::from(&zone.soa),
             ttl: Span(zone.ttl),
             name_servers: zone.name_servers.iter().map(server).collect(),
             records: zone.records.iter().map(record).collect(),

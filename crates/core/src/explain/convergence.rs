@@ -3,8 +3,9 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use super::{Reason, seconds};
+use super::Reason;
 use crate::propagation::{Convergence, Ending, Figures};
+use crate::time::spelled;
 use crate::view::ServiceStatus;
 
 /// How fast the world told the last change that was followed; `None` where none was.
@@ -34,7 +35,7 @@ pub(super) fn last_convergence(status: &ServiceStatus) -> Option<Reason> {
 }
 
 fn ending(last: &Convergence) -> String {
-    let followed = seconds(last.followed.as_millis());
+    let followed = spelled(last.followed);
     match last.ending {
         Ending::Converged => String::new(),
         Ending::Superseded => format!(" for {followed}, until it moved again"),
@@ -44,7 +45,7 @@ fn ending(last: &Convergence) -> String {
 
 fn told(whose: &str, figures: &Figures) -> String {
     let Figures { asked, agreed, t50, t100, .. } = figures;
-    let ms = |at: &core::time::Duration| seconds(at.as_millis());
+    let ms = |at: &core::time::Duration| spelled(*at);
     match (asked, t50, t100) {
         (0, ..) => format!("no {whose} were asked"),
         (_, Some(half), Some(all)) => {

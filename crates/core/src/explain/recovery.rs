@@ -4,9 +4,10 @@
 use alloc::format;
 use alloc::string::String;
 
-use super::{Reason, seconds};
+use super::Reason;
 use crate::recovery::{GroupTimes, Part, Recovery, Term, predict};
 use crate::time::Timestamp;
+use crate::time::spelled;
 use crate::view::ServiceStatus;
 
 /// How long clients would be without the service if what it serves died at `now`.
@@ -32,7 +33,7 @@ pub fn predicted_recovery(status: &ServiceStatus, group: GroupTimes, now: Timest
 }
 
 fn told(term: &Term) -> String {
-    let (worst, median) = (seconds(term.worst.as_millis()), seconds(term.median.as_millis()));
+    let (worst, median) = (spelled(term.worst), spelled(term.median));
     format!("{worst} at the worst, {median} in the median")
 }
 

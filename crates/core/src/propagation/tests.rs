@@ -105,13 +105,7 @@ fn serials_are_held_against_each_other() {
 #[test]
 fn the_parent_names_the_same_servers_at_the_same_addresses() {
     let hour = Duration::from_secs(3600);
-    let soa = Soa {
-        mailbox: name("hostmaster.example.test"),
-        refresh: hour,
-        retry: hour,
-        expire: hour,
-        negative_ttl: hour,
-    };
+    let soa = Soa::new(name("hostmaster.example.test"));
     let server = |label: &str, last| NameServer {
         name: name(&format!("{label}.example.test")),
         addresses: Vec::from([address(last).ip()]),

@@ -3,10 +3,7 @@
 use alloc::vec::Vec;
 
 use super::*;
-use crate::spec::{
-    AllDown, Failback, FailoverRules, HeartbeatCheck, Mode, Policy, Quorum, RegionRule, ServiceDns,
-    TcpCheck,
-};
+use crate::spec::{FailoverRules, HeartbeatCheck, Policy, Quorum, ServiceDns, TcpCheck};
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
@@ -32,15 +29,13 @@ fn service(checks: Vec<Check>) -> Service {
         policy: Policy::Failover,
         pools: Vec::new(),
         checks,
-        quorum: Quorum { regions: RegionRule::Majority, veto_percent: 33 },
+        quorum: Quorum::default(),
         failover: FailoverRules {
-            mode: Mode::Enforce,
-            failback: Failback::Auto,
             hold_down: Duration::ZERO,
             cooldown: Duration::ZERO,
             max_moves: 6,
             window: seconds(60),
-            all_down: AllDown::FailOpen,
+            ..FailoverRules::default()
         },
     }
 }

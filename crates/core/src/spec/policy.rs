@@ -110,6 +110,21 @@ impl FailoverRules {
     pub const MOST_MOVES: u16 = 1000;
 }
 
+/// What a declaration that says nothing gets: six moves an hour, back by itself after five minutes.
+impl Default for FailoverRules {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Enforce,
+            failback: Failback::Auto,
+            hold_down: Duration::from_secs(300),
+            cooldown: Duration::from_secs(300),
+            max_moves: 6,
+            window: Duration::from_secs(3600),
+            all_down: AllDown::FailOpen,
+        }
+    }
+}
+
 /// How many of the configured regions must agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RegionRule {
@@ -132,4 +147,10 @@ pub struct Quorum {
     pub regions: RegionRule,
     /// No endpoint is down while more than this share of the fresh observers says it is up; 0–100 %, 33 by default.
     pub veto_percent: u8,
+}
+
+impl Default for Quorum {
+    fn default() -> Self {
+        Self { regions: RegionRule::Majority, veto_percent: 33 }
+    }
 }

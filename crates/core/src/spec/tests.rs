@@ -64,15 +64,13 @@ pub(crate) fn service() -> Service {
         policy: Policy::Failover,
         pools: vec![pool("eu", vec![endpoint("e1", 1)]), pool("us", vec![endpoint("e2", 2)])],
         checks: vec![check("web", CheckKind::Http(http()))],
-        quorum: Quorum { regions: RegionRule::Majority, veto_percent: 33 },
+        quorum: Quorum::default(),
         failover: FailoverRules {
-            mode: Mode::Enforce,
-            failback: Failback::Auto,
             hold_down: 300 * SECOND,
             cooldown: 60 * SECOND,
             max_moves: 4,
             window: 600 * SECOND,
-            all_down: AllDown::FailOpen,
+            ..FailoverRules::default()
         },
     }
 }
@@ -250,13 +248,7 @@ pub(crate) fn zone() -> Zone {
         records: vec![record("www.example.test", RecordData::A(Ipv4Addr::new(192, 0, 2, 1)))],
         ..Zone::new(
             name("example.test"),
-            Soa {
-                mailbox: name("hostmaster.example.test"),
-                refresh: 3600 * SECOND,
-                retry: 600 * SECOND,
-                expire: 86_400 * SECOND,
-                negative_ttl: 60 * SECOND,
-            },
+            Soa { negative_ttl: 60 * SECOND, ..Soa::new(name("hostmaster.example.test")) },
             vec![NameServer {
                 name: name("ns1.example.test"),
                 addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 53))],

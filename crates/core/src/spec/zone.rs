@@ -27,6 +27,20 @@ pub struct Soa {
     pub negative_ttl: Duration,
 }
 
+impl Soa {
+    /// With the times that a declaration gets that says nothing. A negative answer is kept for half a minute, so that it
+    /// does not outlive the mistake behind it.
+    pub fn new(mailbox: DnsName) -> Self {
+        Self {
+            mailbox,
+            refresh: Duration::from_secs(3600),
+            retry: Duration::from_secs(600),
+            expire: Duration::from_secs(14 * 86_400),
+            negative_ttl: Duration::from_secs(30),
+        }
+    }
+}
+
 /// A name server of a zone with its addresses, which become glue where it lies in the zone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameServer {

@@ -238,13 +238,7 @@ fn zone(number: u8, records: u8) -> Zone {
         records: (0..records).map(record).collect(),
         ..Zone::new(
             name.clone(),
-            Soa {
-                mailbox: label("hostmaster"),
-                refresh: Duration::from_secs(3600),
-                retry: Duration::from_secs(600),
-                expire: Duration::from_secs(86_400),
-                negative_ttl: Duration::from_secs(60),
-            },
+            Soa { negative_ttl: Duration::from_secs(60), ..Soa::new(label("hostmaster")) },
             vec![NameServer {
                 name: label("ns1"),
                 addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 53))],

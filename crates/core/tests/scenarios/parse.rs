@@ -106,11 +106,8 @@ pub(crate) fn zone(name: &str) -> Zone {
     Zone::new(
         name.clone(),
         Soa {
-            mailbox: name.child("hostmaster").expect("a short label"),
-            refresh: Duration::from_secs(3600),
-            retry: Duration::from_secs(600),
-            expire: Duration::from_secs(86_400),
             negative_ttl: Duration::from_secs(60),
+            ..Soa::new(name.child("hostmaster").expect("a short label"))
         },
         vec![NameServer { name: server, addresses: vec![parse("192.0.2.53")] }],
         Duration::from_secs(3600),

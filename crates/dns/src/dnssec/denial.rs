@@ -4,9 +4,10 @@ use holdfast_core::DnsName;
 use holdfast_core::view::Answers;
 
 use super::existence::{Existence, look, types_of};
-use super::name::{LONGEST, core_name, parent, upwards};
+use super::name::{core_name, parent, upwards};
 use super::nsec3::{Chain, hash_of};
 use super::zone::ZoneSigner;
+use crate::limits::MAX_NAME;
 
 pub(super) const NSEC: u16 = 47;
 pub(super) const NSEC3: u16 = 50;
@@ -63,7 +64,7 @@ fn compact(
     if !existence.exact && existence.here.is_none() {
         types.push(NXNAME);
     }
-    if denied.name.len() + 2 > LONGEST {
+    if denied.name.len() + 2 > MAX_NAME {
         return None;
     }
     let mut data = [b"\x01\0", denied.name].concat();

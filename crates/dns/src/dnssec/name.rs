@@ -1,13 +1,9 @@
 //! Names in wire form and lower case, as signatures cover them (RFC 4034, 6.2).
 
-use std::fmt::Write as _;
-
 use holdfast_core::DnsName;
 
 use crate::compiled::labels;
-
-/// The most bytes of a name.
-pub(super) const LONGEST: usize = 255;
+use crate::record::core_name_of;
 
 /// The labels that an RRSIG counts: not the root, not a wildcard's asterisk (RFC 4034, 3.1.3).
 pub(super) fn label_count(name: &[u8]) -> u8 {
@@ -34,21 +30,9 @@ pub(super) fn upwards(name: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The core's form of a name; bytes that are none of ours stand escaped.
+/// The core's form of a name.
 pub(super) fn core_name(name: &[u8]) -> DnsName {
-    let mut text = String::with_capacity(name.len());
-    for (_, label) in labels(name) {
-        if !text.is_empty() {
-            text.push('.');
-        }
-        for &byte in label {
-            match byte {
-                b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'*' => text.push(char::from(byte)),
-                _ => write!(text, "\\{byte:03}").expect("a String takes any text"),
-            }
-        }
-    }
-    DnsName::from_query(text)
+    core_name_of(name.len(), labels(name).map(|(_, label)| label))
 }
 
 /// Any number that belongs to a name (FNV-1a).

@@ -15,21 +15,9 @@ const QUERY: &[u8] = b"\x12\x34\0\0\0\x01\0\0\0\0\0\0\x03www\x04test\0\0\x01\0\x
 fn view(index: u64) -> Arc<Answers> {
     let second = Duration::from_secs(1);
     let name = |text| DnsName::new(text).expect("a valid name");
-    let soa = Soa {
-        mailbox: name("hostmaster.test"),
-        refresh: second,
-        retry: second,
-        expire: second,
-        negative_ttl: second,
-    };
+    let soa = Soa::new(name("hostmaster.test"));
     let zone = Zone::new(name("test"), soa, vec![], second);
-    let zone = Arc::new(ZoneAnswers {
-        mname: zone.mname().clone(),
-        zone,
-        serial: 1,
-        negative_ttl: second,
-        signing: Default::default(),
-    });
+    let zone = Arc::new(ZoneAnswers::new(zone, 1));
     let record = RecordData::A(Ipv4Addr::new(192, 0, 2, 1));
     let set =
         RecordSet { ttl: second, pick: Pick::All, records: [(record, 1)].into_iter().collect() };

@@ -3,7 +3,7 @@
 use hickory_proto::op::ResponseCode;
 
 use super::{Asked, Responder};
-use crate::limits::HEADER;
+use crate::limits::{HEADER, MAX_NAME};
 use crate::memory::Question;
 use crate::plain::{CLASS_IN, TC};
 use crate::reply_opt::Remarks;
@@ -23,7 +23,7 @@ impl Responder {
         if !learns || field(query.name_end + 2) != CLASS_IN {
             return self.write_handled(asked, out);
         }
-        let mut scratch = [0; 255];
+        let mut scratch = [0; MAX_NAME];
         let name = &mut scratch[..query.name_end - HEADER];
         name.copy_from_slice(asked.name());
         name.make_ascii_lowercase();

@@ -23,21 +23,9 @@ fn data(last: u8, refused: bool) -> Arc<NameAnswers> {
 }
 
 fn zone(apex: &str) -> Arc<ZoneAnswers> {
-    let soa = Soa {
-        mailbox: name("hostmaster.example.test"),
-        refresh: Duration::ZERO,
-        retry: Duration::ZERO,
-        expire: Duration::ZERO,
-        negative_ttl: Duration::ZERO,
-    };
+    let soa = Soa::new(name("hostmaster.example.test"));
     let zone = Declared::new(name(apex), soa, vec![], Duration::ZERO);
-    Arc::new(ZoneAnswers {
-        mname: zone.mname().clone(),
-        zone,
-        serial: 0,
-        negative_ttl: Duration::ZERO,
-        signing: Default::default(),
-    })
+    Arc::new(ZoneAnswers::new(zone, 0))
 }
 
 /// Many names of one zone, a closed one, and a wildcard.

@@ -6,6 +6,7 @@ use hickory_proto::op::{Message, OpCode, ResponseCode};
 use hickory_proto::rr::{DNSClass, LowerName, RData, RecordType};
 use holdfast_core::DnsName;
 
+use crate::cursor::Cursor;
 use crate::limits::HEADER;
 use crate::opt::{Opt, Options};
 use crate::record::core_name;
@@ -132,16 +133,8 @@ fn question_end(message: &[u8]) -> Option<usize> {
     if *message.get(4..6)? != [0, 1] {
         return None;
     }
-    let mut at = HEADER;
-    loop {
-        let length = usize::from(*message.get(at)?);
-        at += 1 + length;
-        match length {
-            0 => break,
-            1..=63 => {}
-            _ => return None,
-        }
-    }
-    let end = at + 4;
-    (at - HEADER <= 255 && message.len() >= end).then_some(end)
+    let mut cursor = Cursor::new(message, HEADER);
+    cursor.plain_name()?;
+    cursor.take(4)?;
+    Some(cursor.at())
 }

@@ -55,13 +55,7 @@ fn sealing() -> SealingKeys {
 
 fn zone(serial: u32) -> Arc<ZoneAnswers> {
     let second = Duration::from_secs(1);
-    let soa = Soa {
-        mailbox: name("hostmaster.example.test"),
-        refresh: 60 * second,
-        retry: 60 * second,
-        expire: 86_400 * second,
-        negative_ttl: 60 * second,
-    };
+    let soa = Soa { negative_ttl: 5 * second, ..Soa::new(name("hostmaster.example.test")) };
     let server = NameServer { name: name("ns1.example.test"), addresses: vec![] };
     let transfer = Transfer {
         allow: vec!["198.51.100.0/24".parse().expect("valid")],
@@ -70,13 +64,7 @@ fn zone(serial: u32) -> Arc<ZoneAnswers> {
     };
     let zone = Zone::new(name("example.test"), soa, vec![server], 300 * second);
     let zone = Zone { transfer, ..zone };
-    Arc::new(ZoneAnswers {
-        mname: zone.mname().clone(),
-        zone,
-        serial,
-        negative_ttl: 5 * second,
-        signing: Default::default(),
-    })
+    Arc::new(ZoneAnswers::new(zone, serial))
 }
 
 fn a(last: u8) -> RecordData {

@@ -19,22 +19,10 @@ pub(crate) fn name(text: &str) -> DnsName {
 
 pub(crate) fn zone() -> Arc<ZoneAnswers> {
     let second = Duration::from_secs(1);
-    let soa = Soa {
-        mailbox: name("hostmaster.example.test"),
-        refresh: 3600 * second,
-        retry: 600 * second,
-        expire: 86_400 * second,
-        negative_ttl: 60 * second,
-    };
+    let soa = Soa { negative_ttl: 5 * second, ..Soa::new(name("hostmaster.example.test")) };
     let server = NameServer { name: name("ns1.example.test"), addresses: vec![] };
     let zone = Zone::new(name("example.test"), soa, vec![server], 300 * second);
-    Arc::new(ZoneAnswers {
-        mname: zone.mname().clone(),
-        zone,
-        serial: 7,
-        negative_ttl: 5 * second,
-        signing: Default::default(),
-    })
+    Arc::new(ZoneAnswers::new(zone, 7))
 }
 
 pub(crate) fn a(last: u8) -> RecordData {

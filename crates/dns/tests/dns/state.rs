@@ -8,9 +8,8 @@ use holdfast_core::id::PoolName;
 use holdfast_core::overrides::{Order, Scope};
 use holdfast_core::signing::{SigningChange, ZoneKey};
 use holdfast_core::spec::{
-    Address, AllDown, Check, CheckKind, Denial, Dnssec, Endpoint, Failback, FailoverRules,
-    HeartbeatCheck, Mode, NameServer, Policy, Pool, Quorum, Record, RecordData, RegionRule,
-    Service, ServiceBinding, ServiceDns, Soa, Zone,
+    Address, Check, CheckKind, Denial, Dnssec, Endpoint, FailoverRules, HeartbeatCheck, NameServer,
+    Policy, Pool, Quorum, Record, RecordData, Service, ServiceBinding, ServiceDns, Soa, Zone,
 };
 use holdfast_core::{
     Actor, CheckName, Command, EndpointName, Entry, GroupId, ServiceId, State, Timestamp, View,
@@ -57,27 +56,19 @@ fn service(label: &str, policy: Policy) -> Service {
             fall: 1,
             confirm: SECOND / 10,
         }],
-        quorum: Quorum { regions: RegionRule::Majority, veto_percent: 33 },
+        quorum: Quorum::default(),
         failover: FailoverRules {
-            mode: Mode::Enforce,
-            failback: Failback::Auto,
             hold_down: SECOND,
             cooldown: SECOND,
             max_moves: 100,
             window: 600 * SECOND,
-            all_down: AllDown::FailOpen,
+            ..FailoverRules::default()
         },
     }
 }
 
 fn zone(denial: Denial) -> Zone {
-    let soa = Soa {
-        mailbox: name("hostmaster.example.test"),
-        refresh: 3600 * SECOND,
-        retry: 600 * SECOND,
-        expire: 86_400 * SECOND,
-        negative_ttl: 60 * SECOND,
-    };
+    let soa = Soa { negative_ttl: 60 * SECOND, ..Soa::new(name("hostmaster.example.test")) };
     let servers = vec![NameServer {
         name: name("ns1.example.test"),
         addresses: vec![Ipv4Addr::new(192, 0, 2, 53).into()],

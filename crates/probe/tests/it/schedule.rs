@@ -11,8 +11,8 @@ use holdfast_core::decision::Selection;
 use holdfast_core::observation::{Observation, ObserverState, Target, fingerprint};
 use holdfast_core::sample::{Failure, FailureKind, Finding, Phase, Sample};
 use holdfast_core::spec::{
-    AllDown, Check, CheckKind, Endpoint, Failback, FailoverRules, HeartbeatCheck, Mode, Policy,
-    Pool, Quorum, RegionRule, Service, ServiceDns,
+    Check, CheckKind, Endpoint, FailoverRules, HeartbeatCheck, Policy, Pool, Quorum, Service,
+    ServiceDns,
 };
 use holdfast_core::ttl::Ttl;
 use holdfast_core::view::{Agent, ServiceStatus, View};
@@ -189,15 +189,13 @@ fn service(name: &str, endpoints: Vec<Endpoint>, checks: Vec<Check>) -> Service 
             endpoints,
         }],
         checks,
-        quorum: Quorum { regions: RegionRule::Majority, veto_percent: 33 },
+        quorum: Quorum::default(),
         failover: FailoverRules {
-            mode: Mode::Enforce,
-            failback: Failback::Auto,
             hold_down: Duration::ZERO,
             cooldown: Duration::ZERO,
             max_moves: 10,
             window: Duration::from_secs(60),
-            all_down: AllDown::FailOpen,
+            ..FailoverRules::default()
         },
     }
 }
