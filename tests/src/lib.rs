@@ -21,6 +21,7 @@ pub mod lab;
 pub mod manifest;
 pub mod places;
 pub mod poll;
+pub mod primary;
 pub mod process;
 pub mod python;
 pub mod recursor;

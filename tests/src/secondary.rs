@@ -1,4 +1,4 @@
-//! Secondaries that people run: NSD and Knot, which copy the zone from the agents under a key and serve it.
+//! Secondaries that people run: NSD, Knot and BIND, which copy the zone from the agents under a key and serve it.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -88,9 +88,30 @@ impl Secondary {
         must("knotd", ["-V"]).context("knotd is missing; .ci/install installs it")?;
         start(lab, ("knotd", at), &dir, &config, &["-c"])
     }
+
+    /// Starts BIND.
+    pub fn bind(
+        lab: &mut Lab,
+        (dir, at): (&Path, Ipv4Addr),
+        agents: &[Ipv4Addr],
+        key: &Key,
+    ) -> Result<Self> {
+        let dir = folder(dir, "bind")?;
+        let Key { name, secret } = key;
+        let primaries: String = agents.iter().map(|ip| format!("{ip} key \"{name}\"; ")).collect();
+        let place = dir.display();
+        let config = format!(
+            "options {{\n directory \"{place}\"; pid-file none; session-keyfile none; recursion no; allow-query {{ any; }};\n \
+             listen-on {{ {at}; }}; listen-on-v6 {{ none; }}; managed-keys-directory \"{place}\"; notify no;\n}};\n\
+             controls {{ }};\nkey \"{name}\" {{ algorithm hmac-sha256; secret \"{secret}\"; }};\n\
+             zone \"{ZONE}\" {{ type secondary; file \"zone\"; primaries {{ {primaries}}}; }};\n"
+        );
+        must("named", ["-v"]).context("named is missing; .ci/install installs it")?;
+        start(lab, ("named", at), &dir, &config, &["-4", "-g", "-n", "1", "-c"])
+    }
 }
 
-fn folder(dir: &Path, name: &str) -> Result<std::path::PathBuf> {
+pub(crate) fn folder(dir: &Path, name: &str) -> Result<std::path::PathBuf> {
     let dir = dir.join(name);
     std::fs::create_dir_all(&dir)?;
     Ok(dir)

@@ -14,7 +14,7 @@ use holdfast_consensus::{
 };
 use holdfast_core::AgentId;
 use holdfast_core::seam::{Clock, Entropy};
-use holdfast_dns::{AnswersSource, Notifier, Publisher, Transfers};
+use holdfast_dns::{AnswersSource, Notices, Notifier, Publisher, Transfers};
 use holdfast_probe::{Prober, SchedulerConfig};
 use holdfast_wire::peer::{PeerHandler, Wire};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::audit_bridge::AuditBridge;
 use crate::config::{Config, InitialMember};
 use crate::convergence::Convergences;
+use crate::copies::Copies;
 use crate::observatory::Observatory;
 use crate::observe::heartbeats::Heartbeats;
 use crate::observe::hub::Hub;
@@ -100,6 +101,8 @@ pub struct Agent {
     /// What carries records to the audit log.
     pub(crate) bridge: AuditBridge,
     switchboard: Arc<Switchboard>,
+    peers: Peers,
+    notices: Arc<Notices>,
 }
 
 impl Agent {
@@ -142,6 +145,7 @@ impl Agent {
         let hub =
             Arc::new(Hub::new(id, group.clone(), peers.clone(), probing.clone(), silent_after));
         let heartbeats = Arc::new(Heartbeats::new(id, group.clone(), peers.clone(), hub.clone()));
+        let notices = Arc::<Notices>::default();
         let observatory = Arc::new(Observatory::new(config, group.clone(), peers.clone()));
         let groups = Groups::default();
         groups.insert(group.clone());
@@ -154,6 +158,7 @@ impl Agent {
             bridge: bridge.clone(),
             group: group.clone(),
             observatory: observatory.clone(),
+            notices: notices.clone(),
         });
         let agent = Self {
             group,
@@ -164,6 +169,8 @@ impl Agent {
             observatory,
             bridge,
             switchboard,
+            peers: peers.clone(),
+            notices,
         };
         let cast = Cast { probing, hub, heartbeats, peers };
         agent.begin_observing(config, &cast);
@@ -266,6 +273,26 @@ impl Agent {
                 Notifier::new(transfers, answers, &from, Box::new(duty)).await.run(token).await;
             }
         });
+    }
+
+    /// Copies zones from their primaries while this agent leads, and tells the leader of their notices where it does not.
+    /// Asks from the addresses that DNS answers at.
+    pub fn begin_copying(
+        &self,
+        transfers: &Arc<Transfers>,
+        from: &[SocketAddr],
+        entropy: Arc<dyn Entropy>,
+    ) {
+        let copies = Copies {
+            group: self.group.clone(),
+            peers: self.peers.clone(),
+            transfers: transfers.clone(),
+            from: from.into(),
+            entropy,
+            notices: self.notices.clone(),
+        };
+        let token = self.tasks.cancel_token();
+        self.tasks.supervise("copy", move || copies.clone().run(token.clone()));
     }
 
     /// Follows changed answers outside while this agent leads.

@@ -15,6 +15,7 @@ mod audit_bridge;
 mod certificate;
 pub mod config;
 mod convergence;
+mod copies;
 mod facts;
 mod handover;
 mod http;

@@ -184,6 +184,7 @@ impl Inside<'_> {
         let updates = Updates::new(agent.group.clone(), self.answers.clone());
         self.transfers.lead_updates(Some(Box::new(updates)));
         agent.begin_notifying(&self.transfers, &dns_addresses);
+        agent.begin_copying(&self.transfers, &dns_addresses, Arc::new(SystemEntropy));
         agent.begin_converging(self.clock.clone());
         let facts = Facts::new(Sources {
             config: config.clone(),

@@ -12,8 +12,10 @@ use futures_util::stream::BoxStream;
 use holdfast_audit::AuditLog;
 use holdfast_consensus::{Group, Groups};
 use holdfast_core::AgentId;
+use holdfast_dns::Notices;
 use holdfast_wire::agent::{
-    Bulletin, decode_audit_range, decode_beats, decode_confirm, encode_audit_records,
+    Bulletin, decode_audit_range, decode_beats, decode_confirm, decode_zone_notice,
+    encode_audit_records,
 };
 use holdfast_wire::lookup::{Lookup, encode_sightings};
 use holdfast_wire::peer::{
@@ -114,6 +116,8 @@ pub(crate) struct Parts {
     pub(crate) group: Group,
     /// What looks at the answers from outside.
     pub(crate) observatory: Arc<Observatory>,
+    /// Zones that primaries told other agents of.
+    pub(crate) notices: Arc<Notices>,
 }
 
 /// Takes messages of other agents.
@@ -181,6 +185,11 @@ impl PeerHandler for Switchboard {
                 let parts = self.check(sender, &message)?;
                 let targets = decode_beats(&message.body).map_err(malformed)?;
                 parts.heartbeats.take(message.from, targets)?;
+                Ok(Bytes::new())
+            }
+            MessageKind::ZoneNotice => {
+                let parts = self.check(sender, &message)?;
+                parts.notices.note(decode_zone_notice(&message.body).map_err(malformed)?);
                 Ok(Bytes::new())
             }
             MessageKind::Lookup => {
@@ -334,6 +343,7 @@ mod tests {
             MessageKind::AuditHead,
             MessageKind::AuditRead,
             MessageKind::Lookup,
+            MessageKind::ZoneNotice,
         ];
         for kind in members_only {
             for (shown, from) in [("a3", 2), ("a2", 1), ("a9", 9), ("a2", 9)] {

@@ -324,7 +324,8 @@ fn the_logs_reach_what_they_are_for() {
     let (mut causes, mut reasons): (BTreeMap<Cause, u32>, BTreeMap<BlockReason, u32>) =
         Default::default();
     let mut refused = BTreeMap::new();
-    for _ in 0..CASES * 2 {
+    let mut copies = BTreeSet::new();
+    for _ in 0..CASES * 3 {
         let intents =
             intents(ENTRIES).new_tree(&mut runner).expect("nothing is filtered").current();
         let mut state = State::new(GroupId(1));
@@ -337,6 +338,15 @@ fn the_logs_reach_what_they_are_for() {
             for record in applied.records {
                 match record.content.event {
                     Event::SelectionChanged { cause, .. } => *causes.entry(cause).or_default() += 1,
+                    Event::ZoneCopied { removed, .. } => {
+                        copies.insert(("copied", removed > 0));
+                    }
+                    Event::ZoneStale { .. } => {
+                        copies.insert(("stale", false));
+                    }
+                    Event::ZoneFresh { .. } => {
+                        copies.insert(("fresh", false));
+                    }
                     Event::MoveBlocked { reason, .. } => *reasons.entry(reason).or_default() += 1,
                     Event::MoveWithheld { .. } => {
                         *reasons.entry(BlockReason::ObserveMode).or_default() += 1
@@ -349,6 +359,7 @@ fn the_logs_reach_what_they_are_for() {
     let all = [Cause::Declared, Cause::Ordered, Cause::Failed, Cause::Recovered, Cause::Judged];
     assert!(all.iter().all(|cause| causes.contains_key(cause)), "{causes:?}");
     assert!(BlockReason::ALL.iter().all(|reason| reasons.contains_key(reason)), "{reasons:?}");
+    assert_eq!(copies.len(), 4, "{copies:?}");
     let wanted = [
         "INVALID_SPEC",
         "NOT_FOUND",

@@ -92,5 +92,7 @@ pub use rate_limit::RateLimit;
 pub use respond::{Peer, Responder, Transport};
 pub use server::DnsServer;
 pub use streams::{Append, Finish, Messages, Special, Streams};
-pub use transfer::{Notifier, Transfers};
+pub use transfer::{
+    Fault, FetchError, Incoming, Notices, Notifier, Progress, Received, Source, Transfers, Wanted,
+};
 pub use update::{Agreement, Decided, read_update};

@@ -1,5 +1,5 @@
-//! Zones on their way to other servers: copies (AXFR, IXFR), and the word that something changed (NOTIFY). Changes that
-//! others ask for (UPDATE) come in by the same door.
+//! Zones on their way to and from other servers: copies (AXFR, IXFR) both ways, and the word that something changed
+//! (NOTIFY). Changes that others ask for (UPDATE) come in by the same door.
 //!
 //! ```text
 //! Published ─┬─ Answers ──▶ zone: every record of a zone, name by name ─▶ outgoing ─▶ messages ≤ 16 KiB, signed
@@ -14,7 +14,9 @@
 
 mod delta;
 mod history;
+mod incoming;
 mod messages;
+mod notices;
 mod notify;
 mod outgoing;
 mod request;
@@ -26,6 +28,8 @@ mod zone;
 mod tests;
 
 pub(crate) use history::History;
+pub use incoming::{Fault, FetchError, Incoming, Progress, Received, Source, Wanted};
+pub use notices::Notices;
 pub use notify::Notifier;
 pub(crate) use request::Question;
 pub use server::Transfers;

@@ -1,9 +1,9 @@
-//! Bytes of what agents tell each other beside Raft: bulletins of observers, requests to confirm, heartbeats, and
-//! where a replica's state and audit chain stand.
+//! Bytes of what agents tell each other beside Raft: bulletins of observers, requests to confirm, heartbeats, notices
+//! of primaries, and where a replica's state and audit chain stand.
 
 use holdfast_core::audit::{Hash, Head};
 use holdfast_core::observation::{Report, Target};
-use holdfast_core::{AgentId, BootId};
+use holdfast_core::{AgentId, BootId, DnsName};
 use prost::Message;
 
 use crate::codec::decode_versioned;
@@ -158,6 +158,18 @@ pub fn decode_beats(bytes: &[u8]) -> Result<Vec<Target>, DecodeError> {
     targets_of(decode_versioned::<pb::Beats>("beats", AGENT_FORMAT, bytes)?.targets)
 }
 
+/// The bytes of the word that a zone may have changed at its primary.
+pub fn encode_zone_notice(zone: &DnsName) -> Vec<u8> {
+    pb::ZoneNotice { format: AGENT_FORMAT, zone: zone.to_string() }.encode_to_vec()
+}
+
+/// The zone that may have changed. Errors: see [`DecodeError`].
+pub fn decode_zone_notice(bytes: &[u8]) -> Result<DnsName, DecodeError> {
+    let proto: pb::ZoneNotice = decode_versioned("zone notice", AGENT_FORMAT, bytes)?;
+    DnsName::new(&proto.zone)
+        .map_err(|error| DecodeError::Malformed { what: "zone notice", why: error.to_string() })
+}
+
 /// The bytes of a request for audit records.
 pub fn encode_audit_range(from: u64, to: u64) -> Vec<u8> {
     pb::AuditRange { format: AGENT_FORMAT, from, to }.encode_to_vec()
@@ -207,6 +219,8 @@ mod tests {
         };
         assert_eq!(Standing::decode(&standing.encode()), Ok(standing));
         assert_eq!(decode_confirm(&encode_confirm(&[target()])), Ok(vec![target()]));
+        let zone = DnsName::new("example.test").expect("valid");
+        assert_eq!(decode_zone_notice(&encode_zone_notice(&zone)), Ok(zone));
         assert_eq!(decode_audit_range(&encode_audit_range(2, 8)), Ok((2, 8)));
     }
 

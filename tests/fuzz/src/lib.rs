@@ -9,6 +9,7 @@
 //! A target keeps nothing between two inputs that its verdict depends on, so that a finding is one file. What was found
 //! once is committed to the corpus and holds from then on in every test run.
 
+mod copy;
 mod geo;
 mod query;
 mod stored;

@@ -1,5 +1,5 @@
 //! Messages that are more than a question: signed ones, transfers, notices, updates. Any bytes get a sound reply, and a
-//! transfer that is given begins and ends with the zone's SOA.
+//! transfer that is given begins and ends with the zone's SOA. Transfers that come in are [`crate::copy`]'s.
 
 use std::sync::Arc;
 
@@ -24,9 +24,12 @@ impl Clock for Noon {
     }
 }
 
-/// The first byte chooses the transport, the rest is the message.
+/// The first byte chooses the transport, or a transfer that comes in; the rest is the message, or its messages.
 pub(crate) fn transfer(bytes: &[u8]) {
     let Some((choice, wire)) = bytes.split_first() else { return };
+    if choice & 2 != 0 {
+        return crate::copy::copy(choice & 1 != 0, wire);
+    }
     // The responder gives silence to what is shorter, and to replies.
     if wire.len() < 12 || wire[2] & 0x80 != 0 {
         return;

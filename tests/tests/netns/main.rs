@@ -9,6 +9,7 @@ mod abuse;
 mod bad_input;
 mod bad_requests;
 mod clients;
+mod copies;
 mod disks;
 mod endpoints;
 mod guide;

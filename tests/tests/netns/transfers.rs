@@ -11,6 +11,7 @@ use holdfast_tests::{Scene, manifest, poll, scenario};
 
 const NSD: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 31);
 const KNOT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 32);
+const BIND: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 33);
 const KEY: &str = "xfr.hf.test";
 
 /// Makes a key, and gives the zone to its holder.
@@ -34,24 +35,24 @@ fn await_at(scene: &Scene, servers: &[&Secondary], expected: &Answer) -> Result<
 #[test]
 fn secondaries_follow_failovers_by_notify_and_increments() -> Result<()> {
     scenario(|scene| {
-        let notify = format!(
-            "notify: [ {{ address: {NSD}, key: {KEY} }}, {{ address: {KNOT}, key: {KEY} }} ]"
-        );
+        let told = [NSD, KNOT, BIND].map(|at| format!("{{ address: {at}, key: {KEY} }}"));
+        let notify = format!("notify: [ {} ]", told.join(", "));
         let key = share(scene, &notify)?;
         let dir = scene.dir().to_path_buf();
         let agents = scene.cluster.addresses();
         let nsd = Secondary::nsd(&mut scene.lab, (&dir, NSD), &agents, &key)?;
         let knot = Secondary::knot(&mut scene.lab, (&dir, KNOT), &agents, &key)?;
-        let both = [&nsd, &knot];
-        await_at(scene, &both, &scene.answer_eu())?;
+        let bind = Secondary::bind(&mut scene.lab, (&dir, BIND), &agents, &key)?;
+        let all = [&nsd, &knot, &bind];
+        await_at(scene, &all, &scene.answer_eu())?;
 
         scene.eu.kill()?;
-        await_at(scene, &both, &scene.answer_us())?;
+        await_at(scene, &all, &scene.answer_us())?;
 
         let leader = scene.cluster.leader()?;
         scene.cluster.kill9(leader)?;
         scene.eu.revive()?;
-        await_at(scene, &both, &scene.answer_eu())?;
+        await_at(scene, &all, &scene.answer_eu())?;
 
         let given = |kind: &str| -> Result<bool> {
             let mut found = false;

@@ -1,6 +1,7 @@
 //! Zones of RegistryService.
 
 use holdfast_core::spec::Zone;
+use holdfast_core::view::CopyStatus;
 use holdfast_core::{Command, Rejection, SharedMap};
 use holdfast_wire::Convert;
 use holdfast_wire::pb::v1 as pb;
@@ -44,6 +45,7 @@ impl Registry {
             revision: *revision,
             index,
             dynamic: dynamic.map(Convert::to_proto).collect(),
+            copy: view.copies.get(&name).map(|status| copy_entry(status)),
         })
     }
 
@@ -52,23 +54,37 @@ impl Registry {
         call: Call<pb::ListZonesRequest>,
     ) -> Result<pb::ListZonesResponse, Status> {
         let view = self.0.view(call.body.consistency, call.within).await?;
-        let zones = view.zones.iter().map(|(name, (zone, revision))| pb::ZoneEntry {
-            name: name.to_string(),
-            revision: *revision,
-            records: count(zone.records.len()),
-            serial: view.answers.zones.get(name).map_or(0, |answers| answers.serial),
+        let zones = view.zones.iter().map(|(name, (zone, revision))| {
+            let copy = view.copies.get(name);
+            let copied = copy.and_then(|status| status.copied.as_ref());
+            let records = copied.map_or(&zone.records, |copied| &copied.zone.records);
+            pb::ZoneEntry {
+                name: name.to_string(),
+                revision: *revision,
+                records: count(records.len()),
+                serial: view.answers.zones.get(name).map_or(0, |answers| answers.serial),
+                copy: copy.map(|status| copy_entry(status)),
+            }
         });
         Ok(pb::ListZonesResponse { zones: zones.collect(), index: view.answers.index })
+    }
+}
+
+fn copy_entry(status: &CopyStatus) -> pb::ZoneCopy {
+    let copied = status.copied.as_ref();
+    let from = copied.and_then(|copied| copied.from);
+    pb::ZoneCopy {
+        present: copied.is_some(),
+        serial: copied.and_then(|copied| copied.serial),
+        from: from.map(|from| from.to_string()).unwrap_or_default(),
+        at_ms: copied.map_or(0, |copied| copied.at.0),
+        stale: status.stale.clone().unwrap_or_default(),
     }
 }
 
 fn declared(proto: Option<pb::Zone>) -> Result<Zone, Refusal> {
     let proto = proto.ok_or_else(|| Refusal::field("zone", "it is missing"))?;
     let zone = Zone::from_proto(proto).map_err(inside("zone"))?;
-    if zone.primaries.is_some() {
-        let problem = "zones are not fetched from other servers; declare the records, as `holdfast zone import` writes them from a zone file";
-        return Err(Refusal::field("zone.primaries", problem));
-    }
     zone.validate().map_err(|error| Refusal::from(Rejection::InvalidSpec(error)))?;
     Ok(zone)
 }

@@ -126,6 +126,7 @@ fn list_page(answer: &pb::ListZonesResponse) -> Page {
         Column::new("RECORDS"),
         Column::new("SERIAL"),
         Column::new("REVISION"),
+        Column::new("COPIED"),
     ]);
     for zone in &answer.zones {
         table.row([
@@ -133,6 +134,7 @@ fn list_page(answer: &pb::ListZonesResponse) -> Page {
             Cell::new(zone.records),
             Cell::new(zone.serial),
             Cell::new(zone.revision),
+            zone.copy.as_ref().map_or_else(|| "-".to_owned(), copy_words).into(),
         ]);
     }
     let page = Page::new(json::of(answer));
@@ -155,6 +157,9 @@ fn get_page(answer: &pb::GetZoneResponse) -> Page {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "name server {} {}", server.name, server.addresses.join(" "));
     }
+    if let Some(copy) = &answer.copy {
+        let _ = writeln!(text, "copied {}", copy_words(copy));
+    }
     let mut table = Table::new([
         Column::new("NAME"),
         Column::new("TTL"),
@@ -176,6 +181,20 @@ fn get_page(answer: &pb::GetZoneResponse) -> Page {
     }
     let page = Page::line(json::of(answer), text);
     if table.is_empty() { page } else { page.table(table) }
+}
+
+/// Whence a copy comes, and what is wrong with it.
+fn copy_words(copy: &pb::ZoneCopy) -> String {
+    let mut words = match (copy.present, copy.serial) {
+        (false, _) => "not yet: the zone is not answered".to_owned(),
+        (true, Some(serial)) => format!("serial {serial} from {}", copy.from),
+        (true, None) => "not yet: what was there before is answered".to_owned(),
+    };
+    if !copy.stale.is_empty() {
+        // Writing to a String cannot fail.
+        let _ = write!(words, "; stale: {}", copy.stale);
+    }
+    words
 }
 
 /// Type and data in presentation form; dashes for a kind of record that only a newer version knows.
@@ -215,8 +234,13 @@ mod tests {
             ..pb::Zone::default()
         };
         let dynamic = record("d.example.test", pb::record_data::Data::A("192.0.2.8".into()));
-        let answer =
-            pb::GetZoneResponse { zone: Some(zone), revision: 4, index: 9, dynamic: vec![dynamic] };
+        let answer = pb::GetZoneResponse {
+            zone: Some(zone),
+            revision: 4,
+            index: 9,
+            dynamic: vec![dynamic],
+            ..Default::default()
+        };
         let text = get_page(&answer).render(Format::Table, false).expect("printable");
         let expected = "zone example.test  ttl 300s  revision 4\nname server ns1.example.test 192.0.2.1\n\
             NAME              TTL  TYPE  DATA       BY\n\
@@ -224,5 +248,25 @@ mod tests {
             t.example.test    60s  TXT   \"a b\"      declaration\n\
             d.example.test    60s  A     192.0.2.8  update\n";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_copy_says_whence_it_comes_and_what_is_wrong_with_it() {
+        let none = pb::ZoneCopy::default();
+        let before = pb::ZoneCopy { present: true, ..none.clone() };
+        let from = "192.0.2.9:53".to_owned();
+        let good = pb::ZoneCopy { serial: Some(7), from, ..before.clone() };
+        let stale = pb::ZoneCopy { stale: "no answer in time".into(), ..good.clone() };
+        for (copy, expected) in [
+            (none, "not yet: the zone is not answered"),
+            (before, "not yet: what was there before is answered"),
+            (good, "serial 7 from 192.0.2.9:53"),
+            (stale, "serial 7 from 192.0.2.9:53; stale: no answer in time"),
+        ] {
+            let zone = Some(pb::Zone { name: "example.test".into(), ..pb::Zone::default() });
+            let answer = pb::GetZoneResponse { zone, copy: Some(copy), ..Default::default() };
+            let text = get_page(&answer).render(Format::Table, false).expect("printable");
+            assert!(text.ends_with(&format!("\ncopied {expected}\n")), "{text}");
+        }
     }
 }

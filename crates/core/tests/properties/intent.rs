@@ -64,9 +64,26 @@ pub(crate) struct Said {
     pub(crate) since: u64,
 }
 
+/// What a primary gave.
+#[derive(Debug, Clone)]
+pub(crate) struct Given {
+    pub(crate) zone: u8,
+    pub(crate) term: u64,
+    /// How far the serial goes on.
+    pub(crate) step: u32,
+    /// Whether it is the difference to the copy there is.
+    pub(crate) since: bool,
+    /// Which of the records there are go.
+    pub(crate) removed: Vec<u8>,
+    /// What comes, by type and name: see `lower::come`.
+    pub(crate) added: Vec<(u8, u8)>,
+}
+
 #[derive(Debug, Clone)]
 pub(crate) enum What {
-    Zone { zone: u8, records: u8, revision: Option<u64> },
+    Zone { zone: u8, records: u8, secondary: bool, revision: Option<u64> },
+    Copy(Given),
+    Source { zone: u8, term: u64, problem: bool },
     DropZone(u8),
     Declare(Box<Declared>, Option<u64>),
     Drop(u8),
@@ -99,7 +116,11 @@ pub(crate) fn intents(most: usize) -> impl Strategy<Value = Vec<Intent>> {
     let service = prop_oneof![3 => sensible(), 1 => declared()];
     let start = (service, prop::bool::weighted(0.9))
         .prop_map(|(declared, begun)| if begun { beginning(declared) } else { Vec::new() });
-    let more = prop_oneof![1 => wave(), 2 => intent().prop_map(|one| vec![one])];
+    let more = prop_oneof![
+        10 => wave(),
+        1 => following(),
+        20 => intent().prop_map(|one| vec![one])
+    ];
     (start, vec(more, 0..most)).prop_map(move |(mut all, more)| {
         all.extend(more.into_iter().flatten());
         all.truncate(most);
@@ -127,6 +148,17 @@ fn wave() -> impl Strategy<Value = Vec<Intent>> {
     })
 }
 
+/// A zone comes from a primary from now on, which changes it, is silent, and comes back.
+fn following() -> impl Strategy<Value = Vec<Intent>> {
+    (0u8..2, passing(), vec(given(), 1..4)).prop_map(|(zone, passing, given)| {
+        let source = |problem| What::Source { zone, term: 6, problem };
+        let declare = What::Zone { zone, records: 0, secondary: true, revision: None };
+        let given = given.into_iter().map(|given| What::Copy(Given { zone, ..given }));
+        let all = core::iter::once(declare).chain(given).chain([source(true), source(false)]);
+        all.map(|what| Intent { passing, request: None, what }).collect()
+    })
+}
+
 /// A service that is possible and has somewhere to go.
 fn sensible() -> impl Strategy<Value = Declared> {
     declared().prop_map(|declared| Declared {
@@ -145,7 +177,7 @@ fn sensible() -> impl Strategy<Value = Declared> {
 
 fn beginning(declared: Declared) -> Vec<Intent> {
     let admit = |agent: u8| What::Admit { agent, region: 0, observer: true };
-    let zone = What::Zone { zone: 0, records: 0, revision: None };
+    let zone = What::Zone { zone: 0, records: 0, secondary: false, revision: None };
     let all_up = |agent| {
         What::Say(Said { agent, boot: 1, step: 1, extent: 1, opinions: vec![2; 12], since: 0 })
     };
@@ -226,11 +258,32 @@ fn what() -> impl Strategy<Value = What> {
         1 => (0u8..6).prop_map(What::Remove),
         2 => (short(), prop::option::of(prop_oneof![0u32..4, any::<u32>()]), short())
             .prop_map(|(warm_up, max_moves, window)| What::Settings { warm_up, max_moves, window }),
-        1 => (0u8..3, 0u8..3, revision())
-            .prop_map(|(zone, records, revision)| What::Zone { zone, records, revision }),
+        1 => (0u8..3, 0u8..3, any::<bool>(), revision()).prop_map(
+            |(zone, records, secondary, revision)| What::Zone { zone, records, secondary, revision }
+        ),
+        2 => given().prop_map(What::Copy),
+        2 => (0u8..3, 4u64..7, any::<bool>())
+            .prop_map(|(zone, term, problem)| What::Source { zone, term, problem }),
         1 => (0u8..3).prop_map(What::DropZone),
         1 => prop_oneof![0u32..3, any::<u32>()].prop_map(What::Logic),
     ]
+}
+
+fn given() -> impl Strategy<Value = Given> {
+    let step = prop_oneof![8 => 1u32..3, 1 => any::<u32>()];
+    let added = vec((prop_oneof![6 => Just(0u8), 4 => 1u8..6], 0u8..6), 0..5);
+    let removed = prop_oneof![3 => Just(Vec::new()), 1 => vec(0u8..8, 1..3)];
+    let term = prop_oneof![4 => Just(6u64), 1 => 0u64..6];
+    (0u8..3, term, step, prop::bool::weighted(0.7), removed, added).prop_map(
+        |(zone, term, step, since, removed, added)| Given {
+            zone,
+            term,
+            step,
+            since,
+            removed,
+            added,
+        },
+    )
 }
 
 fn revision() -> impl Strategy<Value = Option<u64>> {

@@ -1,22 +1,23 @@
 //! From an intent to an entry, given a state: names for small numbers, fingerprints of what is declared.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use holdfast_core::copied::Fetched;
 use holdfast_core::observation::{Extent, Observation, ObserverState, Report, Target, fingerprint};
 use holdfast_core::overrides::{Order, Scope};
 use holdfast_core::sample::{Failure, FailureKind, Phase};
 use holdfast_core::spec::{
     Address, AllDown, Check, CheckKind, Endpoint, Failback, FailoverRules, HeartbeatCheck, Mode,
-    NameServer, Policy, Pool, Quorum, Record, RecordData, RegionRule, Service, ServiceDns,
-    Settings, Soa, TcpCheck, Zone,
+    NameServer, Policy, Pool, Primaries, Quorum, Record, RecordData, RegionRule, Service,
+    ServiceDns, Settings, Soa, TcpCheck, Zone,
 };
 use holdfast_core::{
     Actor, ActorKind, AgentId, AgentName, BootId, Command, DnsName, EndpointName, Entry,
     OverrideId, PoolName, RegionName, RequestId, ServiceId, State, Timestamp,
 };
 
-use crate::intent::{Declared, Intent, Ordered, Passing, Said, What};
+use crate::intent::{Declared, Given, Intent, Ordered, Passing, Said, What};
 
 pub(crate) fn lower(intent: &Intent, state: &State, clock: &mut Timestamp) -> Entry {
     let at = match intent.passing {
@@ -49,9 +50,19 @@ pub(crate) fn lower(intent: &Intent, state: &State, clock: &mut Timestamp) -> En
 
 fn command(what: &What, state: &State, at: Timestamp) -> Command {
     match what {
-        What::Zone { zone, records, revision } => {
-            Command::ApplyZone { zone: self::zone(*zone, *records), if_revision: *revision }
+        What::Zone { zone, records, secondary, revision } => {
+            let zone = match secondary {
+                true => self::secondary(*zone),
+                false => self::zone(*zone, *records),
+            };
+            Command::ApplyZone { zone, if_revision: *revision }
         }
+        What::Copy(given) => copy(given, state),
+        What::Source { zone, term, problem } => Command::RecordZoneSource {
+            term: *term,
+            zone: zone_name(*zone),
+            problem: problem.then(|| "nobody answers".to_owned()),
+        },
         What::DropZone(zone) => Command::DeleteZone { name: zone_name(*zone) },
         What::Declare(declared, revision) => {
             Command::ApplyService { service: service(declared), if_revision: *revision }
@@ -246,6 +257,65 @@ fn zone(number: u8, records: u8) -> Zone {
             Duration::from_secs(3600),
         )
     }
+}
+
+fn secondary(number: u8) -> Zone {
+    let bare = zone(number, 0);
+    let primaries = Primaries { addresses: vec![primary()], key: None };
+    Zone { name_servers: Vec::new(), primaries: Some(primaries), ..bare }
+}
+
+fn primary() -> SocketAddr {
+    SocketAddr::from(([198, 51, 100, 1], 53))
+}
+
+/// A whole zone, or a difference to the copy there is.
+fn copy(given: &Given, state: &State) -> Command {
+    let Given { zone, term, step, since, removed, added } = given;
+    let apex = zone_name(*zone);
+    let known = state.snapshot().zones.get(&apex).and_then(|zone| zone.copied.clone());
+    let serial = known.as_ref().and_then(|known| known.serial).unwrap_or_default();
+    let known = known.filter(|_| *since);
+    let present: Vec<Record> = known.iter().flat_map(|known| known.zone.records.clone()).collect();
+    let gone = removed
+        .iter()
+        .filter_map(|place| present.get(usize::from(*place).checked_rem(present.len())?).cloned());
+    let mut come: Vec<Record> =
+        added.iter().map(|(kind, name)| come(&apex, *kind, *name)).collect();
+    if known.is_none() {
+        come.push(Record {
+            name: apex.clone(),
+            ttl: Duration::from_secs(60),
+            data: RecordData::Ns(apex.child("ns1").expect("a short label")),
+        });
+    }
+    let Zone { soa, ttl, .. } = self::zone(*zone, 0);
+    let fetched = Fetched {
+        since: known.map_or(0, |known| known.index),
+        serial: serial.wrapping_add(*step),
+        from: primary(),
+        mname: DnsName::new("hidden.example.net").expect("a name"),
+        soa,
+        ttl,
+        removed: gone.collect(),
+        added: come,
+    };
+    Command::RecordZoneCopy { term: *term, zone: apex, fetched }
+}
+
+/// Mostly addresses, at names where services want to be; now and then what hides them, or what no zone can have.
+fn come(apex: &DnsName, kind: u8, number: u8) -> Record {
+    let own = apex.child(&format!("name-{number}")).expect("a short label");
+    let elsewhere = || DnsName::new("elsewhere.example.net").expect("a name");
+    let (name, data) = match kind {
+        0 => (own, RecordData::A(Ipv4Addr::new(192, 0, 2, number))),
+        1 => (own, RecordData::Ns(elsewhere())),
+        2 => (own, RecordData::Dname(elsewhere())),
+        3 => (own, RecordData::Cname(elsewhere())),
+        4 => (apex.clone(), RecordData::A(Ipv4Addr::new(192, 0, 2, number))),
+        _ => (elsewhere(), RecordData::A(Ipv4Addr::new(192, 0, 2, number))),
+    };
+    Record { name, ttl: Duration::from_secs(60), data }
 }
 
 fn service(declared: &Declared) -> Service {

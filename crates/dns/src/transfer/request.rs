@@ -30,7 +30,7 @@ pub(crate) enum Asked {
     /// What has changed since a serial (RFC 1995).
     Ixfr(DnsName, u32),
     /// Look whether a zone has changed (RFC 1996).
-    Notify,
+    Notify(DnsName),
     /// Anything else.
     Query,
 }
@@ -111,7 +111,7 @@ pub(crate) fn read(message: &[u8]) -> Result<(Question, Asked), (Question, Respo
         (OpCode::Query, RecordType::AXFR | RecordType::IXFR) => {
             return Err((question, ResponseCode::NotAuth));
         }
-        (OpCode::Notify, RecordType::SOA) if ours => Asked::Notify,
+        (OpCode::Notify, RecordType::SOA) if ours => Asked::Notify(zone),
         (OpCode::Notify, _) => return Err((question, ResponseCode::FormErr)),
         _ => Asked::Query,
     };

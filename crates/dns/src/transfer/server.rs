@@ -29,6 +29,7 @@ use holdfast_seal::SealingKeys;
 use metrics::counter;
 
 use super::messages::{MAX_MESSAGE, Messages as Packed, seconds};
+use super::notices::Notices;
 use super::outgoing::Outgoing;
 use super::request::{Asked, Question, is_special, is_update, read};
 use crate::limits::{MAX_TCP, MAX_UDP};
@@ -50,6 +51,7 @@ pub struct Transfers {
     opened: ArcSwapOption<Opened>,
     under_way: Arc<AtomicUsize>,
     pub(super) updates: Path,
+    notices: Notices,
 }
 
 /// The keys of a view, opened.
@@ -91,7 +93,13 @@ impl Transfers {
             opened: ArcSwapOption::empty(),
             under_way: Arc::default(),
             updates: Path::default(),
+            notices: Notices::default(),
         }
+    }
+
+    /// The zones of which a primary says that they changed.
+    pub fn notices(&self) -> &Notices {
+        &self.notices
     }
 
     /// The key of a view with this name; `None` too where it cannot be opened here.
@@ -150,11 +158,33 @@ impl Transfers {
             Ok((question, Asked::Ixfr(apex, serial))) => {
                 self.transfer(question, &apex, Some(serial), incoming)
             }
-            Ok((question, Asked::Notify)) => {
-                self.told(&question, ResponseCode::NotImp, None, incoming.signer)
-            }
+            Ok((question, Asked::Notify(apex))) => self.noticed(&question, apex, incoming),
             Ok((_, Asked::Query)) => Reply::Query(message.to_vec(), incoming.signer),
         }
+    }
+
+    /// Notes that a primary says that its zone has changed, and says so (RFC 1996, 3.11).
+    fn noticed(&self, question: &Question, apex: DnsName, incoming: Incoming<'_>) -> Reply {
+        let zone = incoming.published.and_then(|published| {
+            let answers = published.answers();
+            answers.zones.get(&apex).map(|zone| &zone.zone)
+        });
+        let from = incoming.peer.address.ip();
+        let (code, why) = match zone.map(|zone| zone.primaries.as_ref()) {
+            None => (ResponseCode::NotAuth, Some(ExtendedError::NotAuthoritative)),
+            Some(Some(primaries)) if primaries.include(from, incoming.key.as_ref()) => {
+                self.notices.note(apex);
+                (ResponseCode::NoError, None)
+            }
+            Some(_) => {
+                // As for transfers: who sends this may be forged.
+                tracing::debug!(%from, zone = %apex, key = ?incoming.key, "NOTIFY refused");
+                (ResponseCode::Refused, Some(ExtendedError::Prohibited))
+            }
+        };
+        let result = if code == ResponseCode::NoError { "heard" } else { "refused" };
+        counter!(metric::NOTIFIES, "result" => result).increment(1);
+        self.told(question, code, why, incoming.signer)
     }
 
     /// A reply without records.

@@ -5,6 +5,7 @@ mod allocation;
 mod conformance;
 mod connections;
 mod cookies;
+mod copies;
 mod counted;
 mod encrypted;
 mod equal;

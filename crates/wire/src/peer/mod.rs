@@ -91,6 +91,8 @@ kinds! {
     Join = 14 "join";
     /// Asks to look a name up at name servers and resolvers.
     Lookup = 60 "lookup";
+    /// Tells the leader that a zone may have changed at its primary.
+    ZoneNotice = 70 "zone_notice";
 }
 
 /// A message from one agent to another.

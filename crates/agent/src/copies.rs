@@ -1,0 +1,268 @@
+//! Copies zones from their primaries while this agent leads, and has what they give agreed on.
+//!
+//! ```text
+//! view: zones with primaries ─▶ Desk ── due ─▶ attempt: each primary in turn ─▶ RecordZoneCopy
+//!       refresh, retry (SOA) ───▶ │                       └─ none for longer than expire ─▶ RecordZoneSource
+//!       NOTIFY, here or told ────▶ │
+//! ```
+//!
+//! Only the leader asks, so nothing is fetched or proposed twice; another agent passes a primary's notice on. What a
+//! leader fetched and could not propose any more is refused by its term, and the next one begins with every zone.
+//! Times have up to a tenth of jitter, and one zone is asked for at most once in [`SHORTEST`].
+//!
+//! Nothing is decided here: whether a copy is possible and newer is `apply`'s to say.
+
+mod desk;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast_consensus::{Group, Role};
+use holdfast_core::copied::Copied;
+use holdfast_core::seam::Entropy;
+use holdfast_core::spec::Primaries;
+use holdfast_core::{Actor, AgentId, Command, DnsName, Rejection, View};
+use holdfast_dns::{Notices, Source, Transfers};
+use holdfast_wire::agent::encode_zone_notice;
+use holdfast_wire::peer::MessageKind;
+use metrics::counter;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::peers::Peers;
+use desk::{Desk, Times};
+
+/// Zones that are asked for at once.
+const AT_ONCE: usize = 8;
+/// How long the leader may take to hear of a notice.
+const PASS_TIMEOUT: Duration = Duration::from_millis(500);
+/// Between two notices to the leader.
+const PASS_PAUSE: Duration = Duration::from_millis(50);
+/// The most bytes of a problem.
+const LONGEST_PROBLEM: usize = 500;
+const FETCHES: &str = "holdfast_zone_fetches_total";
+
+/// What the task works with.
+#[derive(Clone)]
+pub(crate) struct Copies {
+    /// The group: its view, and where copies are proposed.
+    pub(crate) group: Group,
+    /// The way to the leader.
+    pub(crate) peers: Peers,
+    /// What asks primaries, and hears their notices.
+    pub(crate) transfers: Arc<Transfers>,
+    /// The addresses to ask from.
+    pub(crate) from: Arc<[SocketAddr]>,
+    /// Jitter.
+    pub(crate) entropy: Arc<dyn Entropy>,
+    /// Notices that other agents passed on.
+    pub(crate) notices: Arc<Notices>,
+}
+
+/// One attempt to bring a copy up to date.
+struct Attempt {
+    term: u64,
+    zone: DnsName,
+    primaries: Primaries,
+    known: Option<Arc<Copied>>,
+    /// Whether the group knows that the copy is stale.
+    stale: bool,
+    /// Whether it is, if this attempt fails too.
+    overdue: bool,
+}
+
+/// What is under way.
+#[derive(Default)]
+struct Work {
+    desk: Desk,
+    attempts: JoinSet<(DnsName, bool)>,
+    /// Zones of which the leader is to hear; zones with primaries all.
+    waiting: BTreeSet<DnsName>,
+    /// The notice that is passed on.
+    passing: JoinSet<()>,
+}
+
+impl Copies {
+    /// Copies while this agent leads, until cancelled.
+    pub(crate) async fn run(self, cancel: CancellationToken) {
+        metrics::describe_counter!(
+            FETCHES,
+            "Attempts to copy a zone from its primaries, by result"
+        );
+        let (mut view, mut status) = (self.group.view(), self.group.status());
+        let mut work = Work::default();
+        loop {
+            let (term, leader) = {
+                let status = status.borrow_and_update();
+                ((status.role == Role::Leader).then_some(status.term), status.leader)
+            };
+            let latest = view.borrow_and_update().clone();
+            match term {
+                Some(term) => self.fetch_due(&mut work, &latest, term),
+                None => self.pass_on(&mut work, leader),
+            }
+            let wake = work.desk.wake().filter(|_| work.attempts.len() < AT_ONCE);
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return,
+                changed = status.changed() => if changed.is_err() { return cancel.cancelled().await },
+                changed = view.changed() => if changed.is_err() { return cancel.cancelled().await },
+                Some(done) = work.attempts.join_next(), if !work.attempts.is_empty() => {
+                    // Nobody aborts an attempt of the set at hand; one that panicked takes the task along, which begins anew.
+                    let (zone, fresh) = done.expect("an attempt ends");
+                    let times = times_of(&self.group.view().borrow(), &zone);
+                    work.desk.end(&zone, fresh, (times, self.entropy.next_u64()), Instant::now());
+                }
+                Some(_) = work.passing.join_next(), if !work.passing.is_empty() => {}
+                zone = self.transfers.notices().next() => {
+                    work.waiting.insert(zone);
+                }
+                zone = self.notices.next() => work.desk.hint(&zone, Instant::now()),
+                () = sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// Begins with every zone that is due, as the leader of this term.
+    fn fetch_due(&self, work: &mut Work, view: &View, term: u64) {
+        let now = Instant::now();
+        if work.desk.enter(Some(term)) {
+            // Dropping the set ends what is fetched for a term that is over.
+            work.attempts = JoinSet::new();
+        }
+        work.desk.follow(view, now);
+        while let Some(zone) = work.waiting.pop_first() {
+            work.desk.hint(&zone, now);
+        }
+        while work.attempts.len() < AT_ONCE
+            && let Some((zone, overdue)) = work.desk.begin(now)
+            && let Some(attempt) = Attempt::of(view, term, zone, overdue)
+        {
+            work.attempts.spawn(self.clone().attempt(attempt));
+        }
+    }
+
+    /// Tells the leader of a primary's notice: one at a time, so that a flood of notices stays here.
+    fn pass_on(&self, work: &mut Work, leader: Option<AgentId>) {
+        if work.desk.enter(None) {
+            work.attempts = JoinSet::new();
+        }
+        let leader = leader.filter(|leader| !self.peers.is_self(*leader));
+        if work.passing.is_empty()
+            && let Some(leader) = leader
+            && let Some(zone) = work.waiting.pop_first()
+        {
+            let (peers, body) = (self.peers.clone(), encode_zone_notice(&zone));
+            work.passing.spawn(async move {
+                // A hint: one that is lost costs a refresh interval at most, and primaries repeat theirs.
+                let passed = peers.call(leader, MessageKind::ZoneNotice, body, PASS_TIMEOUT);
+                if let Err(error) = passed.await {
+                    tracing::debug!(%zone, %error, "a primary's notice was not passed on");
+                }
+                tokio::time::sleep(PASS_PAUSE).await;
+            });
+        }
+    }
+
+    /// Whether the copy is up to date afterwards.
+    async fn attempt(self, attempt: Attempt) -> (DnsName, bool) {
+        let zone = attempt.zone.clone();
+        let outcome = self.refresh(&attempt).await;
+        let result = match &outcome {
+            Ok(true) => "copied",
+            Ok(false) => "fresh",
+            Err(_) => "failed",
+        };
+        counter!(FETCHES, "zone" => zone.to_string(), "result" => result).increment(1);
+        let note = match &outcome {
+            Err(problem) => {
+                tracing::warn!(%zone, problem, "a zone could not be copied; what is known of it is served on");
+                attempt.overdue.then(|| Some(problem.clone())).filter(|_| !attempt.stale)
+            }
+            Ok(false) => attempt.stale.then_some(None),
+            Ok(true) => None,
+        };
+        if let Some(problem) = note {
+            let (term, zone) = (attempt.term, zone.clone());
+            let command = Command::RecordZoneSource { term, zone, problem };
+            if let Err(problem) = self.propose(command).await {
+                tracing::debug!(problem, "how a zone's primaries stand was not recorded");
+            }
+        }
+        (zone, outcome.is_ok())
+    }
+
+    /// Asks each primary until one has something newer; whether one had, for the first may lag behind the others. Errors:
+    /// why none answered.
+    async fn refresh(&self, attempt: &Attempt) -> Result<bool, String> {
+        let Attempt { zone, primaries, known, .. } = attempt;
+        let answers = self.group.view().borrow().answers.clone();
+        let mut problems = Vec::new();
+        let mut answered = false;
+        for server in &primaries.addresses {
+            let source = Source { server: *server, key: primaries.key.as_ref(), from: &self.from };
+            let found = self.transfers.fetch(&answers, zone, known.as_deref(), source).await;
+            let problem = match found {
+                Ok(None) => {
+                    answered = true;
+                    continue;
+                }
+                Ok(Some(fetched)) => {
+                    let (term, zone) = (attempt.term, zone.clone());
+                    let serial = fetched.serial;
+                    match self.propose(Command::RecordZoneCopy { term, zone, fetched }).await {
+                        Ok(()) => return Ok(true),
+                        Err(problem) => {
+                            format!("{server}: serial {serial} is not taken: {problem}")
+                        }
+                    }
+                }
+                Err(error) => error.to_string(),
+            };
+            problems.push(problem);
+        }
+        if answered {
+            return Ok(false);
+        }
+        let mut problem = problems.join("; ");
+        while problem.len() > LONGEST_PROBLEM {
+            problem.pop();
+        }
+        Err(problem)
+    }
+
+    async fn propose(&self, command: Command) -> Result<(), String> {
+        match self.group.propose(None, Actor::system(), command).await.map(|done| done.result) {
+            Ok(Ok(_) | Err(Rejection::Superseded(_))) => Ok(()),
+            Ok(Err(rejection)) => Err(rejection.to_string()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl Attempt {
+    fn of(view: &View, term: u64, zone: DnsName, overdue: bool) -> Option<Self> {
+        let primaries = view.zones.get(&zone)?.0.primaries.clone()?;
+        let status = view.copies.get(&zone);
+        let known = status.and_then(|status| status.copied.clone());
+        let stale = status.is_some_and(|status| status.stale.is_some());
+        Some(Self { term, zone, primaries, known, stale, overdue })
+    }
+}
+
+/// When a zone is to be looked at again, by the SOA of its copy.
+fn times_of(view: &View, zone: &DnsName) -> Option<Times> {
+    let copied = view.copies.get(zone)?.copied.clone()?;
+    let soa = &copied.zone.soa;
+    Some(Times { refresh: soa.refresh, retry: soa.retry, expire: soa.expire })
+}
+
+async fn sleep_until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake).await,
+        None => std::future::pending().await,
+    }
+}
