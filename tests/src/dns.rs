@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
 
@@ -41,20 +41,20 @@ pub fn ask(host: &Host, server: Ipv4Addr, name: &str) -> Result<Answer> {
     host.inside(|| exchange((server, 53).into(), name))
 }
 
+/// Asks `server`, from `host`, for the serial of a zone. Errors: no answer in time, or none with an SOA.
+pub fn serial(host: &Host, server: Ipv4Addr, zone: &str) -> Result<u32> {
+    let name = Name::from_ascii(format!("{zone}."))?;
+    let answer =
+        host.inside(|| converse((server, 53).into(), Query::query(name, RecordType::SOA)))?;
+    let soa = answer.answers.iter().find_map(|record| match &record.data {
+        RData::SOA(soa) => Some(soa.serial),
+        _ => None,
+    });
+    soa.ok_or_else(|| anyhow!("no SOA in {answer:?}"))
+}
+
 fn exchange(server: SocketAddr, name: Name) -> Result<Answer> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.connect(server)?;
-    let mut query = Message::query();
-    query.metadata.id = socket.local_addr()?.port();
-    query.add_query(Query::query(name, RecordType::A));
-    socket.send(&query.to_vec()?)?;
-    let mut buffer = [0_u8; 4096];
-    let size = socket.recv(&mut buffer)?;
-    let answer = Message::from_vec(&buffer[..size])?;
-    if answer.metadata.id != query.metadata.id {
-        bail!("an answer to another question");
-    }
+    let answer = converse(server, Query::query(name, RecordType::A))?;
     let mut addresses: Vec<Ipv4Addr> = answer
         .answers
         .iter()
@@ -65,4 +65,21 @@ fn exchange(server: SocketAddr, name: Name) -> Result<Answer> {
         .collect();
     addresses.sort_unstable();
     Ok(Answer { code: answer.metadata.response_code, addresses })
+}
+
+fn converse(server: SocketAddr, question: Query) -> Result<Message> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.connect(server)?;
+    let mut query = Message::query();
+    query.metadata.id = socket.local_addr()?.port();
+    query.add_query(question);
+    socket.send(&query.to_vec()?)?;
+    let mut buffer = [0_u8; 4096];
+    let size = socket.recv(&mut buffer)?;
+    let answer = Message::from_vec(&buffer[..size])?;
+    if answer.metadata.id != query.metadata.id {
+        bail!("an answer to another question");
+    }
+    Ok(answer)
 }

@@ -14,6 +14,7 @@ mod geo;
 mod query;
 mod stored;
 mod transfer;
+mod update;
 mod view;
 mod zone_file;
 
@@ -27,6 +28,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("query", query::query),
     ("stored", stored::stored),
     ("transfer", transfer::transfer),
+    ("update", update::update),
     ("zone_file", zone_file::zone_file),
 ];
 

@@ -23,3 +23,4 @@ mod replacements;
 mod steering;
 mod transfers;
 mod transports;
+mod updates;
