@@ -121,6 +121,21 @@ impl Api {
         self.call("declaring a zone", apply).await.map(drop)
     }
 
+    /// Gives a zone its first key.
+    pub(crate) async fn enable_signing(&self, zone: &str) -> Result<()> {
+        let request = pb::ChangeZoneSigningRequest {
+            request_id: request_id(),
+            zone: zone.into(),
+            step: pb::SigningStep::Enable as i32,
+            ..Default::default()
+        };
+        let change = |channel| {
+            let request = request.clone();
+            async { RegistryServiceClient::new(channel).change_zone_signing(request).await }
+        };
+        self.call("signing a zone", change).await.map(drop)
+    }
+
     /// Declares a service.
     pub(crate) async fn apply_service(&self, service: pb::Service) -> Result<()> {
         let request = pb::ApplyServiceRequest {

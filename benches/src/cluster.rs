@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -34,12 +35,14 @@ pub(crate) struct Shape {
     pub dns_threads: usize,
     /// The processor that every agent is pinned to.
     pub cpu: Option<usize>,
+    /// Whether they hold a sealing key, without which no zone is signed.
+    pub sealing: bool,
 }
 
 impl Shape {
     /// Three agents as they are by default.
     pub(crate) fn three() -> Self {
-        Self { agents: 3, dns_threads: 0, cpu: None }
+        Self { agents: 3, dns_threads: 0, cpu: None, sealing: false }
     }
 }
 
@@ -131,8 +134,12 @@ impl Cluster {
                 .pinned(shape.cpu);
             agents.push(Agent { name, addresses, launch, process: None });
         }
+        let secrets = match shape.sealing {
+            true => new_sealing_key(&binary, dir.path())?,
+            false => String::new(),
+        };
         for agent in &agents {
-            let text = config_text(agent, &agents, shape, place.tls);
+            let text = config_text(agent, &agents, shape, place.tls) + &secrets;
             std::fs::write(dir.path().join(format!("{}.toml", agent.name)), text)?;
         }
         let tls = if place.tls { Some(issue_all(dir.path(), &agents)?) } else { None };
@@ -284,6 +291,16 @@ log = "json"
 filter = "warn"
 "#
     )
+}
+
+/// Makes a sealing key; returns what names it in a configuration.
+fn new_sealing_key(binary: &Path, dir: &Path) -> Result<String> {
+    let file = dir.join("sealing.key");
+    let made = Command::new(binary).args(["secret", "new-key"]).arg(&file).output()?;
+    if !made.status.success() {
+        bail!("no sealing key: {}", String::from_utf8_lossy(&made.stderr));
+    }
+    Ok(format!("\n[secrets]\nkeys = [\"file:{}\"]\n", file.display()))
 }
 
 /// Issues a certificate for every agent and one for the client; returns what the client connects with.

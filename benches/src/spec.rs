@@ -45,7 +45,17 @@ pub(crate) fn zone_of(zone: &ZoneData) -> pb::Zone {
         }],
         ttl_ms: 300_000,
         records: zone.hosts.iter().flat_map(records).collect(),
+        dnssec: zone.signed.then(dnssec),
         ..pb::Zone::default()
+    }
+}
+
+/// As its peers' zones are signed.
+fn dnssec() -> pb::Dnssec {
+    pb::Dnssec {
+        algorithm: pb::KeyAlgorithm::EcdsaP256 as i32,
+        denial: pb::Denial::Compact as i32,
+        validity_ms: 14 * 86_400_000,
     }
 }
 

@@ -118,7 +118,7 @@ impl Figures {
         }
     }
 
-    /// Ours over ours: names that do not exist over those that do, and many names over few.
+    /// Ours over ours: names that do not exist over those that do, signed answers over unsigned ones, many names over few.
     fn tell_shapes(&self, report: &mut Report) {
         let sizes: Vec<usize> = self.waits.keys().map(|(names, _)| *names).collect();
         let own = |names: usize, kind| self.trials.get(&(names, kind, OWN));
@@ -128,10 +128,14 @@ impl Figures {
             report.headline("ratio_nxdomain_positive", ratio);
             report.goal("rate of NXDOMAIN over that of hits", Bound::AtLeast(0.9), ratio);
         }
+        let rate =
+            |trials: &[Trial]| Series::of(trials.iter().map(|trial| trial.rate).collect()).median();
+        if let (Some(unsigned), Some(signed)) = (own(*few, MAIN), own(*few, "signed")) {
+            let ratio = rate(signed) / rate(unsigned);
+            report.headline("ratio_signed_unsigned", ratio);
+            report.goal("rate of signed answers over unsigned ones", Bound::AtLeast(0.7), ratio);
+        }
         if let (true, Some(small), Some(large)) = (few < many, own(*few, MAIN), own(*many, MAIN)) {
-            let rate = |trials: &[Trial]| {
-                Series::of(trials.iter().map(|trial| trial.rate).collect()).median()
-            };
             let ratio = rate(large) / rate(small);
             report.headline(&format!("ratio_{many}_{few}_names"), ratio);
             report.goal("rate at the most names over the fewest", Bound::AtLeast(0.85), ratio);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use hickory_proto::rr::Name;
+use tokio::time::Instant;
 
 use super::figures::Trial;
 use super::kind::{self, Kind};
@@ -24,6 +25,8 @@ pub(super) const OWN: &str = "holdfast";
 const LIMIT: Duration = Duration::from_secs(60);
 /// How long a warm-up takes: it shows as well that all answers are right.
 const WARM_UP: Duration = Duration::from_millis(300);
+/// The same where signatures are awaited: long enough for every question to be asked.
+const SIGNED_WARM_UP: Duration = Duration::from_secs(2);
 /// Names whose addresses are compared before anything is measured.
 const COMPARED: usize = 100;
 
@@ -52,10 +55,14 @@ impl Field {
         signed: bool,
     ) -> Result<Self> {
         let zones = kind::zones(names, signed);
-        let shape = Shape { agents: 1, dns_threads: args.threads, cpu: Some(SERVER_CPU) };
+        let shape =
+            Shape { agents: 1, dns_threads: args.threads, cpu: Some(SERVER_CPU), sealing: signed };
         let cluster = Cluster::start(place, &shape).await?;
         for zone in &zones {
             cluster.api.apply_zone(spec::zone_of(zone)).await?;
+            if signed {
+                cluster.api.enable_signing(&zone.apex).await?;
+            }
         }
         let (address, pid) = (cluster.dns()[0], cluster.pids()[0]);
         let mut servers = vec![Server { name: OWN, address, pid }];
@@ -92,12 +99,49 @@ impl Field {
     /// Asks every server for a moment.
     pub(super) async fn warm_up(&self, kind: Kind, questions: &Arc<Vec<Question>>) -> Result<()> {
         for server in 0..self.servers.len() {
-            self.measure(server, kind, questions, WARM_UP).await?;
+            if kind == Kind::Signed {
+                self.await_signatures(server, questions).await?;
+            } else {
+                self.measure(server, kind, questions, WARM_UP).await?;
+            }
         }
         Ok(())
     }
 
-    /// Puts as many questions to a server as it answers. Errors: a wrong answer, or none at all.
+    /// Asks until all answers are signed, which a server that signs by itself does in its own time.
+    async fn await_signatures(&self, server: usize, questions: &Arc<Vec<Question>>) -> Result<()> {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let Outcome { answered, wrong, .. } =
+                self.ask(server, Kind::Signed, questions, SIGNED_WARM_UP).await?;
+            if wrong == 0 && answered > 0 {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let name = self.servers[server].name;
+                bail!("{name} gives {wrong} unsigned answers beside {answered} after {LIMIT:?}");
+            }
+        }
+    }
+
+    /// Puts as many questions to a server as it answers.
+    async fn ask(
+        &self,
+        server: usize,
+        kind: Kind,
+        questions: &Arc<Vec<Question>>,
+        span: Duration,
+    ) -> Result<Outcome> {
+        let Server { name, address, .. } = self.servers[server];
+        let questions = Arc::clone(questions);
+        let generate = move || match kind {
+            Kind::Tcp => tcp::run(address, &questions, span),
+            _ => closed::run(address, &questions, span),
+        };
+        on_cpu(CLIENT_CPU, generate).await.with_context(|| name)
+    }
+
+    /// Asks a server, and tells its rate and its work. Errors: a wrong answer, or none at all.
     pub(super) async fn measure(
         &self,
         server: usize,
@@ -105,14 +149,9 @@ impl Field {
         questions: &Arc<Vec<Question>>,
         span: Duration,
     ) -> Result<Trial> {
-        let Server { name, address, pid } = self.servers[server];
-        let questions = Arc::clone(questions);
+        let Server { name, pid, .. } = self.servers[server];
         let before = cpu_us(pid);
-        let generate = move || match kind {
-            Kind::Tcp => tcp::run(address, &questions, span),
-            _ => closed::run(address, &questions, span),
-        };
-        let outcome = on_cpu(CLIENT_CPU, generate).await.with_context(|| name)?;
+        let outcome = self.ask(server, kind, questions, span).await?;
         let spent = cpu_us(pid) - before;
         let Outcome { answered, wrong, lost, .. } = outcome;
         if wrong > 0 || answered == 0 {
