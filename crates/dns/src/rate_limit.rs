@@ -204,7 +204,7 @@ impl Limiter {
 }
 
 /// An IPv4 /24 or IPv6 /56, told apart.
-fn prefix_of(client: IpAddr) -> u64 {
+pub(crate) fn prefix_of(client: IpAddr) -> u64 {
     match client.to_canonical() {
         IpAddr::V4(client) => u64::from(client.to_bits() >> 8),
         // No IPv6 source lies in ::/8, so the first byte is never that of an IPv4 prefix.

@@ -78,7 +78,8 @@ impl Asking {
 
     fn complete(&mut self, view: (&Signers, &Answers), name_end: usize) {
         let now = self.context.clock.now();
-        let asked = Asked { name_end, limit: u16::MAX, compact_ok: true, exists: false, now };
+        let asked =
+            Asked { name_end, limit: u16::MAX, compact_ok: true, exists: false, network: 0, now };
         self.completer.complete(view, asked, &mut self.reply);
     }
 }

@@ -12,7 +12,7 @@ use holdfast_core::view::Answers;
 use smallvec::SmallVec;
 
 use super::denial::{Denied, NSEC, Proof, expanded_from, prove};
-use super::maker::{Maker, RRSIG, Set};
+use super::maker::{Maker, RRSIG, Reply, Set};
 use super::message::{Parsed, Record, Section, push_fixed, push_owner};
 use super::name::{core_name, parent, upwards};
 use super::signatures::Signatures;
@@ -53,6 +53,8 @@ pub(crate) struct Asked {
     pub(crate) compact_ok: bool,
     /// The name asked for is known to exist: no wildcard stands in for it.
     pub(crate) exists: bool,
+    /// The network of whoever asks.
+    pub(crate) network: u64,
     pub(crate) now: Timestamp,
 }
 
@@ -312,8 +314,13 @@ impl<'a> Writer<'a> {
         set: Set<'_, '_>,
         (owner, section): (&[u8], Section),
     ) -> Written<()> {
-        let place = (owner, self.question, self.asked.now);
-        let count = self.maker.push_signatures(&zone.signer, set, place, self.out);
+        let reply = Reply {
+            answers: self.answers,
+            question: self.question,
+            network: self.asked.network,
+            now: self.asked.now,
+        };
+        let count = self.maker.push_signatures(&zone.signer, set, (owner, reply), self.out);
         self.counts[section as usize] += count.ok_or(Completed::Exhausted)?;
         Ok(())
     }

@@ -7,6 +7,8 @@ use holdfast_core::answer::exists_within;
 use holdfast_core::spec::Kind;
 use holdfast_core::view::{Answers, NameAnswers};
 
+use super::denial::NSEC3;
+use super::name::core_name;
 use crate::handler::status;
 
 /// Types that stand at the apex without being declared: NS, SOA, DNSKEY, CDS, CDNSKEY.
@@ -26,6 +28,13 @@ pub(super) struct Existence<'a> {
 /// Whether a name within the zone of this apex exists, if only because names below it do.
 pub(super) fn exists(answers: &Answers, apex: &DnsName, name: &DnsName) -> bool {
     name == apex || exists_within(answers, name) || status::is_at(name, apex)
+}
+
+/// Whether a set's owner is there because somebody asks for it: of such names there is no end. The state of the server
+/// is made up too, since it is another at each question.
+pub(super) fn is_made_up(answers: &Answers, apex: &DnsName, (owner, kind): (&[u8], u16)) -> bool {
+    let name = core_name(owner);
+    kind != NSEC3 && (status::is_at(&name, apex) || !exists(answers, apex, &name))
 }
 
 /// Looks at a name within the zone of this apex.

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_core::Timestamp;
+use holdfast_core::view::Answers;
 use holdfast_sign::{Signed as Covered, Slot, digest_of, push_rrsig_head, slot_at, sorted_into};
 use metrics::Counter;
 
-use super::bucket::Bucket;
+use super::budget::{Budget, Demand};
+use super::existence::is_made_up;
 use super::message::{push_fixed, push_owner};
 use super::name::{label_count, shift_of};
 use super::presigned::Filler;
@@ -35,7 +37,7 @@ pub(super) struct Maker {
 #[derive(Debug)]
 enum Purpose {
     /// A reply that somebody waits for.
-    Reply { own: Own, bucket: Bucket },
+    Reply { own: Own, budget: Budget },
     /// Whatever may be asked later. What finds no room is counted.
     Ahead { filler: Filler, left_out: usize },
 }
@@ -49,9 +51,20 @@ pub(super) struct Set<'a, 'b> {
     pub(super) data: &'b mut [&'a [u8]],
 }
 
+/// The reply that signatures go into.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reply<'a> {
+    pub(super) answers: &'a Answers,
+    /// The name asked for, in wire form and lower case.
+    pub(super) question: &'a [u8],
+    /// The network of whoever asks.
+    pub(super) network: u64,
+    pub(super) now: Timestamp,
+}
+
 impl Maker {
     pub(super) fn for_replies(shared: Arc<Signatures>) -> Self {
-        let purpose = Purpose::Reply { own: Own::default(), bucket: Bucket::default() };
+        let purpose = Purpose::Reply { own: Own::default(), budget: Budget::default() };
         Self { shared, purpose, covered: Vec::new(), made: metric::signatures("asked") }
     }
 
@@ -82,16 +95,16 @@ impl Maker {
         &mut self,
         zone: &ZoneSigner,
         mut set: Set<'_, '_>,
-        (owner, question, now): (&[u8], &[u8], Timestamp),
+        (owner, reply): (&[u8], Reply<'_>),
         out: &mut Vec<u8>,
     ) -> Option<u16> {
         let (validity, shift) = (zone.dnssec.validity, shift_of(set.covered));
-        let slot = slot_at(now, validity, shift);
-        self.push_slot(zone, &mut set, (owner, question, now, &slot), out)?;
+        let slot = slot_at(reply.now, validity, shift);
+        self.push_slot(zone, &mut set, (owner, reply, &slot), out)?;
         let ends = Timestamp(slot.ends.saturating_mul(1000));
-        if matches!(self.purpose, Purpose::Ahead { .. }) && ends <= now + LEAD {
+        if matches!(self.purpose, Purpose::Ahead { .. }) && ends <= reply.now + LEAD {
             let next = slot_at(ends, validity, shift);
-            self.push_slot(zone, &mut set, (owner, question, now, &next), out)?;
+            self.push_slot(zone, &mut set, (owner, reply, &next), out)?;
         }
         // A zone has one key, or two.
         Some(zone.keys.len() as u16)
@@ -101,7 +114,7 @@ impl Maker {
         &mut self,
         zone: &ZoneSigner,
         set: &mut Set<'_, '_>,
-        (owner, question, now, slot): (&[u8], &[u8], Timestamp, &Slot),
+        (owner, reply, slot): (&[u8], Reply<'_>, &Slot),
         out: &mut Vec<u8>,
     ) -> Option<()> {
         let covered = Covered {
@@ -115,8 +128,8 @@ impl Maker {
             push_rrsig_head(&covered, slot, (*algorithm, *tag), &mut self.covered);
             let head = self.covered.len();
             sorted_into(set.covered, set.kind, set.ttl, set.data, &mut self.covered);
-            let signature = self.signature(zone, place, now)?;
-            push_owner(owner, question, out);
+            let signature = self.signature((zone, place), (set.covered, set.kind), reply)?;
+            push_owner(owner, reply.question, out);
             push_fixed(RRSIG, set.ttl, head + signature.len(), out);
             out.extend_from_slice(&self.covered[..head]);
             out.extend_from_slice(&signature);
@@ -124,21 +137,33 @@ impl Maker {
         Some(())
     }
 
-    fn signature(&mut self, zone: &ZoneSigner, key: usize, now: Timestamp) -> Option<Signature> {
+    /// The signature of what is covered, by a key of the zone.
+    fn signature(
+        &mut self,
+        (zone, key): (&ZoneSigner, usize),
+        set: (&[u8], u16),
+        reply: Reply<'_>,
+    ) -> Option<Signature> {
         let digest = digest_of(&self.covered);
         let known = self.shared.find(&digest);
         match &mut self.purpose {
-            Purpose::Reply { own, bucket } => {
+            Purpose::Reply { own, budget } => {
                 if let Some(known) = known.or_else(|| own.find(&digest)) {
                     return Some(known);
                 }
-                if !bucket.take(now) {
+                let demand = match is_made_up(reply.answers, &zone.name, set) {
+                    true => Demand::MadeUp(reply.network),
+                    false => Demand::Declared,
+                };
+                if !budget.take(reply.now, demand) {
                     return None;
                 }
                 let signature = zone.keys[key].2.sign(&self.covered);
                 self.made.increment(1);
                 own.keep(digest, signature);
-                self.shared.offer(digest, signature);
+                if demand == Demand::Declared {
+                    self.shared.share(digest, signature);
+                }
                 Some(signature)
             }
             Purpose::Ahead { filler, left_out } => {

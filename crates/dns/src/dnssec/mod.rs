@@ -16,7 +16,7 @@
 mod agenda;
 pub(crate) mod apex;
 mod asking;
-mod bucket;
+mod budget;
 mod complete;
 mod denial;
 mod existence;

@@ -1,14 +1,21 @@
 //! Signatures in memory, by the digest of what they sign.
 //!
-//! Those made before anybody asked stand in a table of their own (`presigned`). What is made for a question is offered
-//! to the other threads, unless one of them is writing at that moment, and kept in the thread's own table, of fixed
-//! size, in which a newer signature takes an older one's place: so nobody waits, and a signature is made about once by
-//! all threads together. Both parts that are shared are read without a lock.
+//! ```text
+//! made beforehand (`presigned`) ─┐
+//! made for a question, shared ───┼─▶ found by every thread
+//! made for a question, own ──────┴─▶ found by the thread that made it
+//! ```
+//!
+//! What is made for a question is kept by the thread that made it, and shared with the others unless the name was made up
+//! by whoever asked: such names have no end, and nobody else asks for them. Both tables have a fixed number of places,
+//! and in a full part a newer signature takes an older one's place. Nobody waits: what is shared is read without a
+//! lock and written by exchanging one pointer.
+//!
+//! Invariant: memory is bounded by the places, whatever is asked. A signature that is forgotten is made again.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use holdfast_sign::SIGNATURE;
 
 use super::presigned::Presigned;
@@ -16,52 +23,56 @@ use super::presigned::Presigned;
 pub(super) type Digest = [u8; 32];
 pub(super) type Signature = [u8; SIGNATURE];
 
-/// Parts of the shared memory; the part that changes is copied.
-const SHARDS: usize = 1024;
-/// The most signatures of one part; a part that is full begins anew.
-const PER_SHARD: usize = 2048;
+/// Parts of the shared memory.
+const SETS: usize = 1 << 12;
+/// Signatures of one part. All parts together take 4 MiB when they are full.
+const WAYS: usize = 8;
 /// Signatures that a thread keeps to itself.
 const OWN: usize = 4096;
 
-type Shard = HashMap<Digest, Signature>;
+/// A place for a signature that all threads can read.
+type Place = ArcSwapOption<(Digest, Signature)>;
 
 /// Signatures that all threads share.
 #[derive(Debug)]
 pub(crate) struct Signatures {
     pub(super) presigned: Presigned,
-    shards: Box<[ArcSwap<Shard>]>,
-    /// Held by whoever writes; never waited for.
-    writing: Mutex<()>,
+    sets: Box<[[Place; WAYS]]>,
 }
 
 impl Default for Signatures {
     fn default() -> Self {
-        let shards = (0..SHARDS).map(|_| ArcSwap::default()).collect();
-        Self { presigned: Presigned::default(), shards, writing: Mutex::default() }
+        let sets = std::iter::repeat_with(Default::default).take(SETS).collect();
+        Self { presigned: Presigned::default(), sets }
     }
 }
 
 impl Signatures {
-    fn shard(&self, digest: &Digest) -> &ArcSwap<Shard> {
-        &self.shards[usize::from(u16::from_be_bytes([digest[0], digest[1]])) % SHARDS]
+    fn set(&self, digest: &Digest) -> &[Place; WAYS] {
+        &self.sets[usize::from(u16::from_be_bytes([digest[0], digest[1]])) % SETS]
     }
 
     pub(super) fn find(&self, digest: &Digest) -> Option<Signature> {
         let presigned = self.presigned.find(digest);
-        presigned.or_else(|| self.shard(digest).load().get(digest).copied())
+        presigned.or_else(|| self.set(digest).iter().find_map(|place| kept(place, digest)))
     }
 
-    /// Keeps a signature, unless another thread is writing.
-    pub(super) fn offer(&self, digest: Digest, signature: Signature) {
-        let Ok(_writing) = self.writing.try_lock() else { return };
-        let shard = self.shard(&digest);
-        let mut next = Shard::clone(&shard.load());
-        if next.len() >= PER_SHARD {
-            next.clear();
-        }
-        next.insert(digest, signature);
-        shard.store(Arc::new(next));
+    /// Keeps a signature; where its part is full, in the place of another that the digest says.
+    pub(super) fn share(&self, digest: Digest, signature: Signature) {
+        let set = self.set(&digest);
+        let fitting = set.iter().find(|place| {
+            let kept = place.load();
+            kept.as_ref().is_none_or(|kept| kept.0 == digest)
+        });
+        let place = fitting.unwrap_or(&set[usize::from(digest[2]) % WAYS]);
+        place.store(Some(Arc::new((digest, signature))));
     }
+}
+
+fn kept(place: &Place, digest: &Digest) -> Option<Signature> {
+    let kept = place.load();
+    let (known, signature) = &**kept.as_ref()?;
+    (known == digest).then_some(*signature)
 }
 
 /// Signatures that one thread made.
@@ -93,21 +104,71 @@ impl Own {
 mod tests {
     use super::*;
 
+    fn digest(number: usize) -> Digest {
+        let mut digest = [0; 32];
+        // Sets are gone through with a step that meets all of them.
+        digest[..2].copy_from_slice(&(number as u16).to_be_bytes());
+        digest[2] = (number / SETS) as u8;
+        digest[24..].copy_from_slice(&(number as u64).to_be_bytes());
+        digest
+    }
+
+    fn count(shared: &Signatures) -> usize {
+        shared.sets.iter().flatten().filter(|place| place.load().is_some()).count()
+    }
+
     #[test]
-    fn what_is_kept_is_found_and_memory_is_bounded() {
-        let (shared, mut own) = (Signatures::default(), Own::default());
-        let digest = |number: u32| {
-            let mut digest = [0; 32];
-            digest[28..].copy_from_slice(&number.to_be_bytes());
+    fn memory_is_bounded_and_the_newest_are_kept() {
+        let shared = Signatures::default();
+        let most = SETS * WAYS;
+        for number in 0..3 * most {
+            shared.share(digest(number), [number as u8; 64]);
+            assert_eq!(shared.find(&digest(number)), Some([number as u8; 64]));
+        }
+        assert_eq!(count(&shared), most);
+        assert!((3 * most - SETS..3 * most).all(|number| shared.find(&digest(number)).is_some()));
+    }
+
+    #[test]
+    fn what_is_known_takes_no_second_place() {
+        let shared = Signatures::default();
+        (0..100).for_each(|_| shared.share(digest(1), [1; 64]));
+        assert_eq!(count(&shared), 1);
+    }
+
+    #[test]
+    fn whoever_reads_beside_a_writer_has_a_whole_signature() {
+        let shared = Signatures::default();
+        // All in one part.
+        let digest = |number: u8| {
+            let mut digest = [number; 32];
+            digest[..2].fill(0);
             digest
         };
-        for number in 0..=PER_SHARD as u32 {
-            shared.offer(digest(number), [1; 64]);
-            own.keep(digest(number), [2; 64]);
-        }
-        assert_eq!(shared.find(&digest(PER_SHARD as u32)), Some([1; 64]));
-        assert_eq!(shared.find(&digest(0)), None, "the full part began anew");
-        assert_eq!(own.find(&digest(PER_SHARD as u32)), Some([2; 64]));
-        assert_eq!(own.find(&digest(0)), None, "another took its place");
+        let write = |first: u8| {
+            for number in (0..10_000).map(|turn| first + (turn % 50) as u8) {
+                shared.share(digest(number), [number; 64]);
+                let found = shared.find(&digest(number));
+                assert!(found.is_none_or(|found| found == [number; 64]));
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| write(0));
+            write(100);
+        });
+        assert_eq!(count(&shared), WAYS);
+    }
+
+    #[test]
+    fn a_threads_own_signatures_take_each_others_places() {
+        let mut own = Own::default();
+        let digest = |number: u8| [number; 32];
+        own.keep(digest(1), [1; 64]);
+        own.keep(digest(2), [2; 64]);
+        assert_eq!((own.find(&digest(1)), own.find(&digest(2))), (Some([1; 64]), Some([2; 64])));
+        let mut other = digest(1);
+        other[31] = 9;
+        own.keep(other, [3; 64]);
+        assert_eq!((own.find(&digest(1)), own.find(&other)), (None, Some([3; 64])));
     }
 }

@@ -7,6 +7,7 @@ use super::{Asked, Responder, Transport, write_bare};
 use crate::class::Class;
 use crate::dnssec::{self, Completed, Signers, apex};
 use crate::plain::{AA, TC};
+use crate::rate_limit::prefix_of;
 use crate::reply_opt::{ExtendedError, Remarks};
 
 /// An RRSIG is asked for as one set of the name (RFC 8482, 4.1), of which the signatures are told alone.
@@ -72,6 +73,7 @@ impl Responder {
             limit: asked.context.limit,
             compact_ok: opt.compact_ok,
             exists,
+            network: prefix_of(asked.peer.address.ip()),
             now,
         };
         let completed = match &mut self.completer {

@@ -1,5 +1,6 @@
 //! Signed zones, as a validating client sees them: `delv` with the zone's key as its only anchor, over real sockets.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -8,9 +9,12 @@ use holdfast_core::signing::{Signing, ZoneKey};
 use holdfast_core::spec::{Denial, Dnssec, KeyAlgorithm};
 use holdfast_core::view::{Answers, Pick, ZoneAnswers};
 use holdfast_core::{SharedMap, Timestamp};
-use holdfast_dns::{DnsServer, Publisher, Responder, Settings, SigningContext, signing_channel};
+use holdfast_dns::{
+    DnsServer, Peer, Publisher, Responder, Settings, SigningContext, Transport, signing_channel,
+};
 use holdfast_seal::SealingKeys;
 use holdfast_sign::{SigningKey, new_secret};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio_util::sync::CancellationToken;
 
 use crate::fixture::{a, exchange, name, sets, tcp, udp, view};
@@ -188,6 +192,11 @@ pub(crate) fn query(owner: &str, kind: u16) -> Vec<u8> {
     wire
 }
 
+/// Over TCP, from one network of many.
+fn from(network: u8) -> Peer {
+    Peer { address: (Ipv4Addr::new(198, 51, network, 7), 4000).into(), transport: Transport::Tcp }
+}
+
 #[test]
 fn both_paths_and_two_agents_give_the_same_bytes() {
     for algorithm in [KeyAlgorithm::EcdsaP256, KeyAlgorithm::Ed25519] {
@@ -251,6 +260,73 @@ fn a_flood_of_new_names_is_cut_and_known_names_go_on() {
     assert!(cut >= 10, "signing is bounded");
     assert!(responder.respond(&query("shop.example.test", 1), udp(), &mut reply));
     assert_eq!((reply[2] & 2, reply[7]), (0, 2), "an answer and its signature, from memory");
+}
+
+/// Asks for names that do not exist until that is refused; how many were answered.
+fn flood(responder: &mut Responder, peer: Peer) -> usize {
+    let mut numbers = 0..20_000;
+    let refused = numbers.position(|number| {
+        let wire = query(&format!("n{number}.example.test"), 1);
+        exchange(responder, &wire, peer).expect("a reply")[3] & 0x0f == 2
+    });
+    refused.expect("signing is bounded")
+}
+
+#[test]
+fn a_flood_of_made_up_names_leaves_signatures_to_names_that_exist() {
+    let answers = signed(7, &[zone_key(KeyAlgorithm::Ed25519, 7)], Denial::Compact);
+    let [mut responder, _] = responders(sealing(), answers, Later(0));
+    for number in 0..4 {
+        flood(&mut responder, from(number));
+    }
+    for (owner, kind) in [("shop", 1), ("www", 1), ("large", 16), ("shop", 15)] {
+        let wire = query(&format!("{owner}.example.test"), kind);
+        let reply = exchange(&mut responder, &wire, tcp()).expect("a reply");
+        assert_eq!(reply[3] & 0x0f, 0, "{owner} {kind}");
+    }
+}
+
+#[test]
+fn what_one_client_makes_up_is_limited_and_leaves_some_to_others() {
+    let answers = signed(7, &[zone_key(KeyAlgorithm::Ed25519, 7)], Denial::Compact);
+    let [mut responder, _] = responders(sealing(), answers, Later(0));
+    assert!(flood(&mut responder, from(1)) > 100);
+    // Networks share buckets, but hardly three with one.
+    let answered = |number: &u8| {
+        let wire = query(&format!("other{number}.example.test"), 1);
+        exchange(&mut responder, &wire, from(*number)).expect("a reply")[3] & 0x0f != 2
+    };
+    assert!((2..5).filter(answered).count() > 0);
+}
+
+#[test]
+fn what_exists_is_signed_once_for_all_threads_and_what_is_made_up_for_each() {
+    let context = SigningContext { keys: sealing(), clock: Arc::new(Later(0)) };
+    let (publisher, source) = signing_channel(context);
+    let key = zone_key(KeyAlgorithm::Ed25519, 7);
+    publisher.publish(Arc::new(signed(7, &[key], Denial::Compact)));
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let mut threads = metrics::with_local_recorder(&recorder, || {
+        let one = || Responder::new(source.clone(), Arc::default(), Arc::default());
+        [one(), one()]
+    });
+    let made = || {
+        let text = recorder.handle().render();
+        let series = "holdfast_dns_signatures_total{where=\"asked\"} ";
+        let count = text.lines().find_map(|line| line.strip_prefix(series));
+        count.map_or(0, |count| count.parse().expect("a number"))
+    };
+    let mut ask = |thread: usize, owner: &str| {
+        let before: u64 = made();
+        threads[thread].acquire();
+        let wire = query(&format!("{owner}.example.test"), 1);
+        exchange(&mut threads[thread], &wire, tcp()).expect("a reply");
+        made() - before
+    };
+    assert_eq!([ask(0, "shop"), ask(1, "shop")], [1, 0]);
+    assert_eq!([ask(0, "no"), ask(1, "no")], [2, 1], "the SOA is signed once, the proof by each");
+    assert_eq!([ask(0, "no"), ask(1, "no")], [0, 0], "and kept");
+    assert_eq!([ask(0, "x.wild"), ask(1, "x.wild")], [1, 1], "as is what a wildcard stands in for");
 }
 
 #[test]
