@@ -1,12 +1,13 @@
 //! What this node knows of itself: for `/readyz`, `cluster status` and `doctor`.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use holdfast_audit::{AuditLog, Health};
 use holdfast_consensus::Group;
-use holdfast_core::{DnsName, Timestamp};
-use holdfast_dns::{AnswersSource, Geo, Parts as DnsParts};
+use holdfast_core::Timestamp;
+use holdfast_dns::{AnswersSource, Geo, Parts as DnsParts, Unsignable};
 
 use crate::config::Config;
 use crate::http::Part;
@@ -100,9 +101,7 @@ impl Facts {
     }
 
     fn signing_part(&self) -> Part {
-        let current = self.sources.answers.current();
-        let unsignable = current.map(|current| current.unsignable()).unwrap_or_default();
-        signing_part(&unsignable)
+        signing_part(&self.sources.answers.unsignable())
     }
 
     fn quorum_part(&self) -> Part {
@@ -162,9 +161,13 @@ fn dns_part(served: Option<u64>, parts: Option<&DnsParts>) -> Part {
 }
 
 /// Zones that are signed, and whose signed answers this agent refuses.
-fn signing_part(unsignable: &[(DnsName, Arc<str>)]) -> Part {
-    let told: Vec<String> =
-        unsignable.iter().take(MOST_TOLD).map(|(zone, why)| format!("{zone}: {why}")).collect();
+fn signing_part(unsignable: &[Unsignable]) -> Part {
+    let told =
+        unsignable.iter().take(MOST_TOLD).map(|Unsignable { zone, why }| format!("{zone}: {why}"));
+    let told: Vec<String> = told.collect();
+    let next: BTreeSet<&str> =
+        unsignable.iter().map(|unsignable| unsignable.why.next_step()).collect();
+    let next: Vec<&str> = next.into_iter().collect();
     let ready = unsignable.is_empty();
     let more = match unsignable.len().saturating_sub(MOST_TOLD) {
         0 => String::new(),
@@ -172,18 +175,17 @@ fn signing_part(unsignable: &[(DnsName, Arc<str>)]) -> Part {
     };
     let detail = match ready {
         true => "every signed zone can be signed here".into(),
-        false => format!(
-            "signed answers are refused: {}{more}; give this agent the sealing key of the others ([secrets] keys) and \
-             restart it",
-            told.join("; ")
-        ),
+        false => {
+            format!("signed answers are refused: {}{more}; {}", told.join("; "), next.join("; "))
+        }
     };
     Part { part: "signing", ready, detail }
 }
 
 #[cfg(test)]
 mod tests {
-    use holdfast_dns::{DnsConfig, DnsServer, channel};
+    use holdfast_core::DnsName;
+    use holdfast_dns::{DnsConfig, DnsServer, Refusal, channel};
     use tokio_util::sync::CancellationToken;
 
     use super::*;
@@ -212,11 +214,18 @@ mod tests {
     fn zones_that_cannot_be_signed_are_named_with_the_reason_and_the_next_step() {
         assert!(signing_part(&[]).ready);
         let name = |number| DnsName::new(&format!("z{number}.test")).expect("a name");
-        let unsignable: Vec<(DnsName, Arc<str>)> =
-            (0..7).map(|number| (name(number), "no key opens it".into())).collect();
+        let key =
+            |number| Unsignable { zone: name(number), why: Refusal::Key("no key opens it".into()) };
+        let mut unsignable: Vec<Unsignable> = (0..7).map(key).collect();
         let part = signing_part(&unsignable);
         assert!(!part.ready);
         for told in ["z0.test: no key opens it", "and 2 more", "[secrets] keys"] {
+            assert!(part.detail.contains(told), "{told} is not in {}", part.detail);
+        }
+        assert!(!part.detail.contains("chronyc"));
+        unsignable[0].why = Refusal::Clock { behind: std::time::Duration::from_secs(450_000) };
+        let part = signing_part(&unsignable);
+        for told in ["z0.test: this agent's clock is 5d05h behind", "chronyc", "[secrets] keys"] {
             assert!(part.detail.contains(told), "{told} is not in {}", part.detail);
         }
     }

@@ -78,7 +78,7 @@ mod update;
 
 pub use config::{ChaosConfig, DnsConfig, DnsError, EncryptedConfig, LastKnownGood, TcpConfig};
 pub use cookie::{CookieSecret, CookieSecretError, Cookies, MAX_SECRETS};
-pub use dnssec::{Presigner, SigningContext};
+pub use dnssec::{Presigner, Refusal, SigningContext, Unsignable};
 pub use geo::{Geo, GeoConfig, GeoError};
 pub use handler::{Handler, Settings};
 pub use inherit::Inherited;

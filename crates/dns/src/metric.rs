@@ -49,7 +49,10 @@ pub(crate) fn describe() {
     );
     describe_gauge!(PRESIGNED, "DNSSEC signatures kept that were made before they were asked for");
     describe_gauge!(PRESIGNED_INDEX, "Log index of the last view that was signed as a whole");
-    describe_gauge!(UNSIGNABLE, "Signed zones whose keys this agent cannot open");
+    describe_gauge!(
+        UNSIGNABLE,
+        "Signed zones whose signed answers are refused: no key, or a clock far behind"
+    );
     describe_counter!(DROPPED, "DNS messages that deserved silence, by reason and transport");
     describe_counter!(
         RATE_LIMITED,

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::dnssec::{Signatures, Signers, SigningContext};
+use crate::dnssec::{Signatures, Signers, SigningContext, Unsignable};
 use crate::metric::{self, Counters, QueryCounters};
 use crate::retired::Retired;
 use crate::table::Table;
@@ -53,6 +53,8 @@ pub struct Published {
     table: Option<Table>,
     history: History,
     signers: Signers,
+    /// The signed zones that could not be signed when it was published.
+    refused: Vec<Unsignable>,
     services: Services,
 }
 
@@ -92,11 +94,6 @@ impl Published {
     /// The services of the same state; none where only answers were published.
     pub(crate) fn services(&self) -> &Services {
         &self.services
-    }
-
-    /// The signed zones whose keys this agent cannot open, and why not: it refuses their signed answers.
-    pub fn unsignable(&self) -> Vec<(DnsName, Arc<str>)> {
-        self.signers.unable()
     }
 
     pub(crate) fn counters(&self) -> &QueryCounters {
@@ -214,6 +211,12 @@ impl AnswersSource {
         self.shared.publish(answers, Services::default(), false)
     }
 
+    /// The signed zones whose signed answers are refused at this moment, and why.
+    pub fn unsignable(&self) -> Vec<Unsignable> {
+        let Some(current) = self.current() else { return Vec::new() };
+        self.shared.unsignable(&current.signers, &current.answers)
+    }
+
     /// What signing takes, where there is any.
     pub(crate) fn signing(&self) -> Option<(&SigningContext, &Arc<Signatures>)> {
         Some((self.shared.signing.as_ref()?, &self.shared.signatures))
@@ -250,8 +253,10 @@ impl Shared {
             let next = next.get_or_insert_with(|| {
                 let table = self.table(current_view, &answers);
                 let counters = counters(current_view, &answers);
+                let (signers, refused) = self.ready(current_view, &answers);
                 Arc::new(Published {
-                    signers: self.ready(current_view, &answers),
+                    signers,
+                    refused,
                     numbered: numbered(current_view, table.as_ref(), &counters),
                     table,
                     counters,
@@ -275,19 +280,24 @@ impl Shared {
     }
 
     /// The signed zones of a view; says loudly which of them this agent cannot sign.
-    fn ready(&self, current: Option<&Published>, answers: &Answers) -> Signers {
+    fn ready(&self, current: Option<&Published>, answers: &Answers) -> (Signers, Vec<Unsignable>) {
         let before = current.map(|current| (&*current.answers, &current.signers));
         let signers = Signers::of(self.signing.as_ref(), before, answers);
-        let unable = signers.unable();
-        metrics::gauge!(metric::UNSIGNABLE).set(unable.len() as f64);
-        for (zone, why) in unable {
-            if current.is_none_or(|current| {
-                current.signers.unable().iter().all(|(known, _)| *known != zone)
-            }) {
-                tracing::error!(%zone, %why, "the zone is signed and cannot be signed here; its signed answers are refused");
-            }
+        let refused = self.unsignable(&signers, answers);
+        metrics::gauge!(metric::UNSIGNABLE).set(refused.len() as f64);
+        let known = |zone: &DnsName| {
+            current.is_some_and(|current| current.refused.iter().any(|known| known.zone == *zone))
+        };
+        for Unsignable { zone, why } in refused.iter().filter(|refused| !known(&refused.zone)) {
+            let next = why.next_step();
+            tracing::error!(%zone, %why, next, "the zone is signed and cannot be signed here; its signed answers are refused");
         }
-        signers
+        (signers, refused)
+    }
+
+    fn unsignable(&self, signers: &Signers, answers: &Answers) -> Vec<Unsignable> {
+        let now = self.signing.as_ref().map_or(answers.at, |signing| signing.clock.now());
+        signers.unable(now, answers.at)
     }
 
     fn table(&self, current: Option<&Published>, answers: &Answers) -> Option<Table> {

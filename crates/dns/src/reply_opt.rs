@@ -33,6 +33,8 @@ pub(crate) enum ExtendedError {
     StaleAnswer,
     /// The zone is signed, and this agent has not its keys.
     Unsignable,
+    /// The zone is signed, and this agent's clock is too far behind to sign it.
+    ClockBehind,
     /// There is nothing to answer from yet.
     NotReady,
     /// Not for this client.
@@ -50,6 +52,7 @@ impl ExtendedError {
             Self::Closed => (0, "nothing is up"),
             Self::StaleAnswer => (3, ""),
             Self::Unsignable => (10, "no sealing key here"),
+            Self::ClockBehind => (10, "clock is behind"),
             Self::NotReady => (14, ""),
             Self::Prohibited => (18, ""),
             Self::NotAuthoritative => (20, ""),

@@ -39,6 +39,8 @@ pub(crate) enum Completed {
     Signed,
     /// It cannot be signed: this agent has not the keys.
     Unable,
+    /// It cannot be signed: this agent's clock is far behind the group's time.
+    Behind,
     /// It cannot be signed now: too much is signed already, or it is too long.
     Exhausted,
 }
@@ -239,7 +241,10 @@ impl<'a> Writer<'a> {
     fn zone_of(&self, owner: &[u8], kind: u16) -> Written<Option<&'a Arc<Signed>>> {
         let name = if kind == DS { parent(owner) } else { owner };
         match self.signers.zone_of(name) {
-            Some(Standing::Signed(signed)) => Ok(Some(signed)),
+            Some(Standing::Signed(signed)) => {
+                let behind = signed.signer.is_behind(self.asked.now, self.answers.at);
+                if behind { Err(Completed::Behind) } else { Ok(Some(signed)) }
+            }
             Some(Standing::Unable(_)) => Err(Completed::Unable),
             Some(Standing::Unsigned) | None => Ok(None),
         }

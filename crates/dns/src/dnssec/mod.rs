@@ -34,7 +34,7 @@ pub(crate) use complete::{Asked, Completed, Completer};
 pub use presign::Presigner;
 pub(crate) use signatures::Signatures;
 pub(crate) use zone::Signers;
-pub use zone::SigningContext;
+pub use zone::{Refusal, SigningContext, Unsignable};
 
 use crate::limits::HEADER;
 use crate::screen::Query;

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use holdfast_core::DnsName;
 use holdfast_core::seam::Clock;
 use holdfast_core::signing::ZoneKey;
 use holdfast_core::spec::{Denial, Dnssec};
+use holdfast_core::time::spelled;
 use holdfast_core::view::{Answers, ZoneAnswers};
+use holdfast_core::{DnsName, Timestamp};
 use holdfast_seal::SealingKeys;
 use holdfast_sign::SigningKey;
 
@@ -54,6 +56,52 @@ pub(crate) enum Standing {
     Unsigned,
 }
 
+/// A signed zone whose signed answers this agent refuses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsignable {
+    /// The zone.
+    pub zone: DnsName,
+    /// Why they are refused.
+    pub why: Refusal,
+}
+
+/// Why signed answers are refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The agent cannot open a key of the zone: why not.
+    Key(Arc<str>),
+    /// The agent's clock is behind the group's time, by more than a quarter of the zone's `validity`.
+    Clock {
+        /// By how much.
+        behind: Duration,
+    },
+}
+
+impl Refusal {
+    /// What to do about it.
+    pub fn next_step(&self) -> &'static str {
+        match self {
+            Self::Key(_) => {
+                "give this agent the sealing key of the others ([secrets] keys) and restart it"
+            }
+            Self::Clock { .. } => {
+                "check this agent's time synchronisation (timedatectl, chronyc tracking)"
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Key(why) => f.write_str(why),
+            Self::Clock { behind } => {
+                write!(f, "this agent's clock is {} behind the group's time", spelled(*behind))
+            }
+        }
+    }
+}
+
 /// A zone that is signed here.
 #[derive(Debug)]
 pub(crate) struct Signed {
@@ -65,6 +113,14 @@ pub(crate) struct Signed {
 #[derive(Debug, Default)]
 pub(crate) struct Signers {
     zones: HashMap<Box<[u8]>, Standing>,
+}
+
+impl ZoneSigner {
+    /// Whether this agent's clock is so far behind the group's time that what it signs would have less than a quarter of
+    /// the validity left, or none.
+    pub(super) fn is_behind(&self, now: Timestamp, group: Timestamp) -> bool {
+        group.since(now) > self.dnssec.validity / 4
+    }
 }
 
 impl Signers {
@@ -102,13 +158,16 @@ impl Signers {
         standing.filter(|standing| !matches!(standing, Standing::Unsigned))
     }
 
-    /// The zones that are signed but not by this agent, and why not.
-    pub(crate) fn unable(&self) -> Vec<(DnsName, Arc<str>)> {
+    /// The zones that are signed but not by this agent at this time of its clock, and why not; `group` is the group's.
+    pub(crate) fn unable(&self, now: Timestamp, group: Timestamp) -> Vec<Unsignable> {
         let unable = self.zones.iter().filter_map(|(apex, standing)| match standing {
-            Standing::Unable(why) => Some((core_name(apex), Arc::clone(why))),
+            Standing::Unable(why) => Some((apex, Refusal::Key(Arc::clone(why)))),
+            Standing::Signed(signed) if signed.signer.is_behind(now, group) => {
+                Some((apex, Refusal::Clock { behind: group.since(now) }))
+            }
             Standing::Signed(_) | Standing::Unsigned => None,
         });
-        unable.collect()
+        unable.map(|(apex, why)| Unsignable { zone: core_name(apex), why }).collect()
     }
 }
 

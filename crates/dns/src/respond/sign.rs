@@ -83,6 +83,7 @@ impl Responder {
         match completed {
             Completed::Unsigned | Completed::Signed => (code, remarks),
             Completed::Unable => refuse(asked, ExtendedError::Unsignable, out),
+            Completed::Behind => refuse(asked, ExtendedError::ClockBehind, out),
             Completed::Exhausted if asked.peer.transport == Transport::Udp => {
                 write_cut(asked, out);
                 (ResponseCode::NoError, remarks)

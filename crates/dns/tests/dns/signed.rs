@@ -10,7 +10,8 @@ use holdfast_core::spec::{Denial, Dnssec, KeyAlgorithm};
 use holdfast_core::view::{Answers, Pick, ZoneAnswers};
 use holdfast_core::{SharedMap, Timestamp};
 use holdfast_dns::{
-    DnsServer, Peer, Publisher, Responder, Settings, SigningContext, Transport, signing_channel,
+    DnsServer, Peer, Publisher, Refusal, Responder, Settings, SigningContext, Transport,
+    signing_channel,
 };
 use holdfast_seal::SealingKeys;
 use holdfast_sign::{SigningKey, new_secret};
@@ -260,6 +261,35 @@ fn a_flood_of_new_names_is_cut_and_known_names_go_on() {
     assert!(cut >= 10, "signing is bounded");
     assert!(responder.respond(&query("shop.example.test", 1), udp(), &mut reply));
     assert_eq!((reply[2] & 2, reply[7]), (0, 2), "an answer and its signature, from memory");
+}
+
+#[test]
+fn an_agent_whose_clock_is_far_behind_refuses_until_it_is_right() {
+    let day = Duration::from_secs(86_400);
+    let mut answers = signed(7, &[zone_key(KeyAlgorithm::Ed25519, 7)], Denial::Compact);
+    answers.at = Later(0).now() + 20 * day;
+    // A quarter of 14 days.
+    for (late, refused) in [(0, true), (16, true), (17, false), (20, false), (300, false)] {
+        let context = SigningContext { keys: sealing(), clock: Arc::new(Later(late)) };
+        let (publisher, source) = signing_channel(context);
+        publisher.publish(Arc::new(answers.clone()));
+        let told = source.unsignable().into_iter().next().map(|unsignable| unsignable.why);
+        let behind = told.map(|why| match why {
+            Refusal::Clock { behind } => (behind + day / 2).as_secs() / 86_400,
+            Refusal::Key(why) => panic!("the key is there: {why}"),
+        });
+        assert_eq!(behind, refused.then(|| 20 - late), "day {late}");
+        let mut responder = Responder::new(source, Arc::default(), Arc::default());
+        responder.acquire();
+        let mut wire = query("shop.example.test", 1);
+        let reply = exchange(&mut responder, &wire, udp()).expect("a reply");
+        let code = if refused { 2 } else { 0 };
+        assert_eq!((reply[3] & 0x0f, reply[7]), (code, 2 - code), "day {late}");
+        let end = wire.len();
+        wire[end - 4] = 0;
+        let reply = exchange(&mut responder, &wire, udp()).expect("a reply");
+        assert_eq!((reply[3] & 0x0f, reply[7]), (0, 1), "without DO, the answer");
+    }
 }
 
 /// Asks for names that do not exist until that is refused; how many were answered.

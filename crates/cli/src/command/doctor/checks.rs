@@ -145,7 +145,8 @@ pub(super) fn versions(survey: &Survey) -> Vec<Finding> {
 fn next_step(part: &str, member: &str) -> String {
     match part {
         "signing" => format!(
-            "copy the sealing keys of a member that signs to {member}, name them in its [secrets] keys, restart it"
+            "where a key is missing, copy the sealing keys of a member that signs to {member}, name them in its [secrets] \
+             keys, restart it; where its clock is behind, check its time synchronisation: timedatectl, chronyc tracking"
         ),
         _ => format!("look at the log of {member}"),
     }
