@@ -20,12 +20,10 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::name::DnsName;
-use crate::spec::{Kind, NameServer, Record, RecordData, Soa, SpecError, Zone};
+use crate::spec::{Kind, LONGEST_TTL, NameServer, Record, RecordData, Soa, SpecError, Zone};
 use crate::state::ZoneState;
 use crate::time::Timestamp;
 
-/// The longest TTL that is served; longer ones are cut, as resolvers do.
-const LONGEST_TTL: Duration = Duration::from_secs(86_400);
 /// The longest time of an SOA.
 const LONGEST_TIME: Duration = Duration::from_secs(366 * 86_400);
 

@@ -58,6 +58,7 @@ mod query_log;
 mod queue_drops;
 mod quic;
 mod rate_limit;
+mod rdata;
 mod record;
 mod reply_opt;
 mod respond;

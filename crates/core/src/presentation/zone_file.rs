@@ -14,10 +14,7 @@ use super::data::{OtherTypes, parse};
 use super::words::{Fault, Line, Lines, Word};
 use super::{absolute, parse_name};
 use crate::name::DnsName;
-use crate::spec::{Kind, NameServer, Record, RecordData, Soa, Zone};
-
-/// The longest TTL that a zone may have; longer ones are cut, and noted.
-const LONGEST_TTL: Duration = Duration::from_secs(86_400);
+use crate::spec::{Kind, LONGEST_TTL, NameServer, Record, RecordData, Soa, Zone};
 
 /// The start of authority as a file states it.
 #[derive(Debug, Clone, PartialEq, Eq)]

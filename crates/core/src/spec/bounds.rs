@@ -9,7 +9,7 @@ use super::{SpecError, spec_error};
 /// The longest that a rule may wait or look back. What is longer is forgotten by everybody but the machine.
 pub(super) const LONGEST_RULE: Duration = Duration::from_secs(7 * 86_400);
 /// The longest TTL.
-pub(crate) const LONGEST_TTL: Duration = Duration::from_secs(86_400);
+pub const LONGEST_TTL: Duration = Duration::from_secs(86_400);
 /// The longest text of a check, in bytes: paths, headers, expectations.
 const LONGEST_TEXT: usize = 4096;
 

@@ -22,7 +22,7 @@ mod transfer;
 mod update_rule;
 mod zone;
 
-pub(crate) use bounds::LONGEST_TTL;
+pub use bounds::LONGEST_TTL;
 pub use check::{
     BodyExpectation, Check, CheckKind, DnsCheck, GrpcCheck, HeartbeatCheck, HttpCheck, HttpVersion,
     StatusRange, TcpCheck, TlsCheck, TlsOptions,

@@ -12,7 +12,6 @@
 //! most, and one more is told SERVFAIL.
 
 mod agreement;
-mod data;
 mod read;
 
 #[cfg(test)]

@@ -14,9 +14,9 @@ use holdfast_core::DnsName;
 use holdfast_core::spec::Kind;
 use holdfast_core::update::{Action, Change, Condition, Prerequisite, ZoneUpdate};
 
-use super::data::{Reader, Unread, record_data};
 use crate::limits::HEADER;
 use crate::opt::{Opt, Options};
+use crate::rdata::{Reader, Unread, record_data};
 use crate::respond::Transport;
 
 const IN: u16 = 1;

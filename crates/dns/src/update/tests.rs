@@ -19,8 +19,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::agreement::MAX_UNDER_WAY;
-use super::data::{Reader, Unread, record_data};
 use super::*;
+use crate::rdata::{Reader, Unread, record_data};
 use crate::respond::{Peer, Transport};
 use crate::streams::{Special, Streams as _};
 use crate::transfer::Transfers;

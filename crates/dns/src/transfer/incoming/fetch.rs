@@ -21,7 +21,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::row::{Fault, Reader, RowData, Start};
+use super::row::{Fault, RowData, Rows, Start};
 use super::stream::{Incoming, Progress, Wanted};
 use crate::record::wire_name;
 use crate::transfer::messages::seconds;
@@ -248,7 +248,7 @@ fn question(apex: &DnsName, kind: u16, since: Option<u32>) -> Option<(Vec<u8>, u
 /// The SOA that a message answers with.
 fn read_soa(message: &[u8], apex: &DnsName, id: u16) -> Result<Start, Fault> {
     let refuse = |why: &str| Err(Fault(why.to_owned()));
-    let Some(mut reader) = Reader::new(message) else { return refuse("it has no whole header") };
+    let Some(mut rows) = Rows::of(message) else { return refuse("it has no whole header") };
     if u16::from_be_bytes([message[0], message[1]]) != id || message[2] & 0b1111_1010 != 0x80 {
         return refuse("it is no answer to what was asked");
     }
@@ -262,10 +262,10 @@ fn read_soa(message: &[u8], apex: &DnsName, id: u16) -> Result<Start, Fault> {
         return refuse("it answers without authority: it does not serve the zone, or no longer");
     }
     for _ in 0..u16::from_be_bytes([message[4], message[5]]) {
-        reader.question()?;
+        rows.question()?;
     }
     for _ in 0..u16::from_be_bytes([message[6], message[7]]) {
-        let row = reader.row()?;
+        let row = rows.next()?;
         if let RowData::Start(start) = row.data
             && row.name == *apex
         {

@@ -20,7 +20,7 @@ use holdfast_core::DnsName;
 use holdfast_core::copied::{Copied, Fetched, Records, is_newer};
 use holdfast_core::spec::{Kind, Record, RecordData, Zone};
 
-use super::row::{Fault, Reader, Row, RowData, Start};
+use super::row::{Fault, Row, RowData, Rows, Start};
 
 /// The most bytes of all messages of a transfer.
 const MAX_BYTES: usize = 32 << 20;
@@ -117,18 +117,18 @@ impl Incoming {
         if self.bytes > MAX_BYTES {
             return fault(format!("the transfer has more than {MAX_BYTES} bytes"));
         }
-        let Some(mut reader) = Reader::new(message) else {
+        let Some(mut rows) = Rows::of(message) else {
             return fault("a message has no whole header");
         };
         self.check_header(message)?;
         for _ in 0..u16::from_be_bytes([message[4], message[5]]) {
-            let asked = reader.question()?;
+            let asked = rows.question()?;
             if asked != (self.apex.clone(), self.kind, 1) {
                 return fault("a message answers another question");
             }
         }
         for _ in 0..u16::from_be_bytes([message[6], message[7]]) {
-            let row = reader.row()?;
+            let row = rows.next()?;
             self.put(row)?;
         }
         match (&self.stage, self.since, &self.first) {

@@ -37,6 +37,11 @@ impl<'a> Reader<'a> {
         Self { message, at, end: message.len() }
     }
 
+    /// How many bytes stand before it.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.at >= self.end
     }
