@@ -209,12 +209,16 @@ impl State {
             return Applied { outcome: known.clone(), records: Vec::new() };
         }
         let mut work = Work { index, entry, happenings: Vec::new(), touched: BTreeMap::new() };
+        let zone_marks = self.published.zone_marks();
         self.expire(&mut work);
         let result = self.execute(&mut work);
         if let Err(rejection) = &result {
             note_refusal(&mut work, rejection);
         }
         self.evaluate_touched(&mut work);
+        if self.published.zone_marks() != zone_marks {
+            self.touch_led_away(index);
+        }
         let outcome = Outcome { index, result };
         self.remember(entry.request_id, &outcome);
         Applied { outcome, records: self.chain(work) }

@@ -34,6 +34,7 @@ pub(super) struct Published {
     view: Arc<View>,
     services: BTreeSet<ServiceId>,
     zones: BTreeSet<DnsName>,
+    zone_marks: u64,
     /// Those of `zones` whose static records are others than before, or at names that are a service's.
     records: BTreeSet<DnsName>,
     /// The names whose dynamic records changed, by zone.
@@ -91,10 +92,16 @@ impl Published {
 
     pub(super) fn mark_zone(&mut self, zone: &DnsName) {
         self.zones.insert(zone.clone());
+        self.zone_marks += 1;
+    }
+
+    /// How often a zone was marked: two counts that are alike have no mark between them.
+    pub(super) fn zone_marks(&self) -> u64 {
+        self.zone_marks
     }
 
     pub(super) fn mark_records(&mut self, zone: &DnsName) {
-        self.zones.insert(zone.clone());
+        self.mark_zone(zone);
         self.records.insert(zone.clone());
     }
 

@@ -4,7 +4,7 @@
 //! both: what people declared is not changed by a program, and a declaration applied anew leaves alone what programs
 //! registered.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::{Snapshot, ZoneState};
@@ -22,6 +22,8 @@ pub(super) struct ZoneRecords {
     declared: BTreeMap<DnsName, Vec<u32>>,
     /// How many records updates made, by apex.
     dynamic: BTreeMap<DnsName, usize>,
+    /// The zones with an ALIAS that leads into another zone.
+    led_away: BTreeSet<DnsName>,
 }
 
 impl ZoneRecords {
@@ -39,6 +41,9 @@ impl ZoneRecords {
             self.declared.entry(record.name.clone()).or_default().push(place as u32);
         }
         self.count_dynamic(&state.zone.name, &state.dynamic);
+        if state.zone.records.iter().any(|record| leads_out_of(&state.zone.name, record)) {
+            self.led_away.insert(state.zone.name.clone());
+        }
     }
 
     /// Removes a zone.
@@ -47,6 +52,12 @@ impl ZoneRecords {
             self.declared.remove(&record.name);
         }
         self.dynamic.remove(&zone.name);
+        self.led_away.remove(&zone.name);
+    }
+
+    /// The zones that answer with what is in other zones.
+    pub(super) fn led_away(&self) -> &BTreeSet<DnsName> {
+        &self.led_away
     }
 
     fn count_dynamic(&mut self, apex: &DnsName, dynamic: &Dynamic) {
@@ -78,6 +89,10 @@ impl ZoneRecords {
         self.declared(zone, name).any(|record| record.data.kind() == kind)
             || server_addresses(zone, name).any(|data| data.kind() == kind)
     }
+}
+
+fn leads_out_of(apex: &DnsName, record: &Record) -> bool {
+    matches!(&record.data, RecordData::Alias(target) if !target.is_within(apex))
 }
 
 /// The names at which a zone has records, sorted, each once.

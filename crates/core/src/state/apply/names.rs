@@ -234,6 +234,18 @@ impl State {
         }
     }
 
+    /// Notes that zones whose ALIASes lead into others may answer otherwise since another changed. Which answers an ALIAS
+    /// follows through CNAMEs is not traced: a serial that grows in vain costs a secondary one look, one that does not grow
+    /// leaves it an address that is dead.
+    pub(in crate::state) fn touch_led_away(&mut self, index: u64) {
+        for apex in self.records.led_away() {
+            if let Some(zone) = self.data.zones.get_mut(apex) {
+                zone.touched = index;
+                self.published.mark_zone(apex);
+            }
+        }
+    }
+
     fn zone_list(&self) -> String {
         let names: Vec<&str> = self.data.zones.keys().take(10).map(DnsName::as_str).collect();
         if names.is_empty() { String::from("none; apply a zone first") } else { names.join(", ") }

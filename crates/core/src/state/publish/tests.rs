@@ -153,3 +153,35 @@ fn records_that_lead_nowhere_or_hide_a_service_are_refused() {
     let entry = Entry { at, actor, request_id: None, command };
     assert!(state.apply(index, &entry).outcome.result.is_err(), "below a delegation");
 }
+
+#[test]
+fn the_serial_of_a_zone_grows_with_the_zones_that_its_aliases_lead_into() {
+    let name = |text: &str| DnsName::new(text).expect("a name");
+    let front = |target: &str| {
+        let mut front = zone();
+        front.name = name("front.test");
+        let (ttl, data) = (Duration::from_secs(60), RecordData::Alias(name(target)));
+        front.records = Vec::from([crate::spec::Record { name: name("front.test"), ttl, data }]);
+        Command::ApplyZone { zone: front, if_revision: None }
+    };
+    let mut state = group_of(2);
+    let moved = |state: &mut State| {
+        let mut endpoint = service().pools[0].endpoints[0].clone();
+        endpoint.port = 1000 + u16::try_from(state.index()).expect("few entries");
+        let (service, pool) = ("s0".parse().expect("an id"), service().pools[0].name.clone());
+        apply(state, Command::RegisterEndpoint { service, pool, endpoint });
+        let serial = state.view().answers.zones.get(&name("front.test")).expect("declared").serial;
+        (u64::from(serial), state.index())
+    };
+    apply(&mut state, front("s0.example.test"));
+    let (serial, index) = moved(&mut state);
+    assert_eq!(serial, index, "it leads there");
+    let mut restored = State::restore(state.snapshot().clone());
+    let (serial, index) = moved(&mut restored);
+    assert_eq!(serial, index, "the same after a restore");
+
+    apply(&mut state, front("www.front.test"));
+    let changed = state.index();
+    let (serial, _) = moved(&mut state);
+    assert_eq!(serial, changed, "it leads nowhere else");
+}
