@@ -8,12 +8,12 @@
 //!
 //! What is made for a question is kept by the thread that made it, and shared with the others unless the name was made up
 //! by whoever asked: such names have no end, and nobody else asks for them. Both tables have a fixed number of places,
-//! and in a full part a newer signature takes an older one's place. Nobody waits: what is shared is read without a
-//! lock and written by exchanging one pointer.
+//! and in a full part a newer signature takes an older one's place; the places are made with the first signature. Nobody
+//! waits: what is shared is read without a lock and written by exchanging one pointer.
 //!
 //! Invariant: memory is bounded by the places, whatever is asked. A signature that is forgotten is made again.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use holdfast_sign::SIGNATURE;
@@ -33,33 +33,26 @@ const OWN: usize = 4096;
 /// A place for a signature that all threads can read.
 type Place = ArcSwapOption<(Digest, Signature)>;
 
+type Set = [Place; WAYS];
+
 /// Signatures that all threads share.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Signatures {
     pub(super) presigned: Presigned,
-    sets: Box<[[Place; WAYS]]>,
-}
-
-impl Default for Signatures {
-    fn default() -> Self {
-        let sets = std::iter::repeat_with(Default::default).take(SETS).collect();
-        Self { presigned: Presigned::default(), sets }
-    }
+    sets: OnceLock<Box<[Set]>>,
 }
 
 impl Signatures {
-    fn set(&self, digest: &Digest) -> &[Place; WAYS] {
-        &self.sets[usize::from(u16::from_be_bytes([digest[0], digest[1]])) % SETS]
-    }
-
     pub(super) fn find(&self, digest: &Digest) -> Option<Signature> {
-        let presigned = self.presigned.find(digest);
-        presigned.or_else(|| self.set(digest).iter().find_map(|place| kept(place, digest)))
+        let shared =
+            || set_of(self.sets.get()?, digest).iter().find_map(|place| kept(place, digest));
+        self.presigned.find(digest).or_else(shared)
     }
 
     /// Keeps a signature; where its part is full, in the place of another that the digest says.
     pub(super) fn share(&self, digest: Digest, signature: Signature) {
-        let set = self.set(&digest);
+        let made = || std::iter::repeat_with(Set::default).take(SETS).collect();
+        let set = set_of(self.sets.get_or_init(made), &digest);
         let fitting = set.iter().find(|place| {
             let kept = place.load();
             kept.as_ref().is_none_or(|kept| kept.0 == digest)
@@ -69,6 +62,10 @@ impl Signatures {
     }
 }
 
+fn set_of<'a>(sets: &'a [Set], digest: &Digest) -> &'a Set {
+    &sets[usize::from(u16::from_be_bytes([digest[0], digest[1]])) % SETS]
+}
+
 fn kept(place: &Place, digest: &Digest) -> Option<Signature> {
     let kept = place.load();
     let (known, signature) = &**kept.as_ref()?;
@@ -76,14 +73,8 @@ fn kept(place: &Place, digest: &Digest) -> Option<Signature> {
 }
 
 /// Signatures that one thread made.
-#[derive(Debug)]
-pub(super) struct Own(Box<[Option<(Digest, Signature)>]>);
-
-impl Default for Own {
-    fn default() -> Self {
-        Self(vec![None; OWN].into())
-    }
-}
+#[derive(Debug, Default)]
+pub(super) struct Own(Vec<Option<(Digest, Signature)>>);
 
 impl Own {
     fn place(digest: &Digest) -> usize {
@@ -91,11 +82,14 @@ impl Own {
     }
 
     pub(super) fn find(&self, digest: &Digest) -> Option<Signature> {
-        let (known, signature) = self.0[Self::place(digest)].as_ref()?;
+        let (known, signature) = self.0.get(Self::place(digest))?.as_ref()?;
         (known == digest).then_some(*signature)
     }
 
     pub(super) fn keep(&mut self, digest: Digest, signature: Signature) {
+        if self.0.is_empty() {
+            self.0.resize(OWN, None);
+        }
         self.0[Self::place(&digest)] = Some((digest, signature));
     }
 }
@@ -114,7 +108,14 @@ mod tests {
     }
 
     fn count(shared: &Signatures) -> usize {
-        shared.sets.iter().flatten().filter(|place| place.load().is_some()).count()
+        shared
+            .sets
+            .get()
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter(|place| place.load().is_some())
+            .count()
     }
 
     #[test]
