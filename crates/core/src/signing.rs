@@ -2,18 +2,23 @@
 //! while it is being replaced two, both of which sign everything (RFC 6781, 4.1.3).
 //!
 //! ```text
-//! Enable ─▶ [k1] ── StartRollover ─▶ [k1, k2]  CDS: k1, k2
-//!                                       │ NoteParent: DS names k2      CDS: k2
-//!                                       │ NoteParent: DS names k2 and not k1, for as long as its TTL
-//!                                       ▼
-//!                        FinishRollover ─▶ [k2]                 Disable (DS is gone) ─▶ []
+//! Enable ─▶ [k1]      no CDS  ── every cache knows k1 ─▶ CDS: k1
+//!                                                           │ StartRollover
+//!                                                           ▼
+//!           [k1, k2]  CDS: k1 ── every cache knows k2 ─▶ CDS: k2 ── the parent names k2 and not k1, for as long as
+//!                                                                   its former DS may be kept ── FinishRollover ─▶ [k2]
+//! Disable ─▶ []       once the parent names no key, for as long as its former DS may be kept
 //! ```
 //!
-//! Invariant: no key leaves while a resolver may still trust the zone by it alone, unless somebody orders it with a
-//! reason. The state never sees a private key: it is sealed before it is proposed. What the parent says is observed by
-//! whoever asks for the step; here it is only remembered, with the time since when it has been so.
+//! Invariant: no key leaves, and none is told to the parent, while a resolver may refuse the zone for it, unless somebody
+//! orders it with a reason. When that is, `steps` says. The state never sees a private key: it is sealed before it is
+//! proposed. What the parent says is observed by whoever asks for the step; here it is only remembered.
 
-use alloc::string::{String, ToString};
+mod steps;
+
+pub(crate) use steps::ready_at;
+
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -26,8 +31,6 @@ use crate::time::Timestamp;
 
 /// Flags of a key that signs everything: zone key and secure entry point (RFC 4034, 2.1.1).
 pub const KEY_FLAGS: u16 = 257;
-/// The longest TTL of a DS that is waited for.
-const LONGEST_WAIT: Duration = Duration::from_secs(7 * 86_400);
 /// The most key tags of a parent that are remembered.
 const MAX_PARENT_TAGS: usize = 16;
 
@@ -67,18 +70,6 @@ impl ZoneKey {
         alloc::format!("dnssec {zone}")
     }
 
-    /// Why resolvers may not know it yet, nor have signatures by it: they may keep the keys, and records with signatures
-    /// by those alone, from before it came (RFC 6781, 4.1.2).
-    fn unknown(&self, now: Timestamp, longest: Duration) -> Option<String> {
-        let left = longest.saturating_sub(now.since(self.created));
-        (!left.is_zero()).then(|| {
-            alloc::format!(
-                "resolvers may keep records from before the new key for {}s more",
-                left.as_secs() + 1
-            )
-        })
-    }
-
     /// Says whether it can be a key. Errors: why not.
     pub fn validate(&self) -> Result<(), &'static str> {
         if self.public.len() != self.algorithm.public_length() {
@@ -96,7 +87,7 @@ impl ZoneKey {
 pub struct ParentDs {
     /// The tags, ascending.
     pub tags: Vec<u16>,
-    /// The longest TTL seen since `since`.
+    /// The longest TTL of DS records that the parent was seen to use; zero where nobody could tell.
     pub ttl: Duration,
     /// Since when they have named these.
     pub since: Timestamp,
@@ -107,7 +98,11 @@ pub struct ParentDs {
 pub struct Signing {
     /// The keys, oldest first; none of an unsigned zone, two while one replaces the other. All sign.
     pub keys: Vec<ZoneKey>,
-    /// What the parent says, if it was looked at since the last exchange began.
+    /// From when every cache knows the newest key, and holds nothing that it has not signed.
+    pub ready_at: Timestamp,
+    /// Whether that moment has come, or nothing else is left to tell.
+    pub ready: bool,
+    /// What the parent says, if it was looked at since the zone is signed.
     pub parent: Option<ParentDs>,
 }
 
@@ -122,7 +117,7 @@ pub enum SigningChange {
     NoteParent {
         /// The key tags.
         tags: Vec<u16>,
-        /// Their TTL.
+        /// The TTL that the parent gives them; zero where that is not known.
         ttl: Duration,
     },
     /// Removes the key that was replaced; before its time only with a reason.
@@ -153,77 +148,31 @@ impl SigningChange {
 impl Signing {
     /// The keys whose DS belongs into the parent: what CDS and CDNSKEY say (RFC 7344).
     pub fn for_parent(&self) -> &[ZoneKey] {
-        match (self.keys.as_slice(), &self.parent) {
-            ([_, new], Some(parent)) if parent.tags.contains(&new.tag()) => &self.keys[1..],
-            (keys, _) => keys,
-        }
+        let newest = self.keys.len().saturating_sub(1);
+        if self.ready { &self.keys[newest..] } else { &self.keys[..newest] }
     }
 
-    /// Why a step is not safe yet, if it is not; no record of the zone has a longer TTL than `longest`.
-    pub(crate) fn obstacle(
-        &self,
-        change: &SigningChange,
-        now: Timestamp,
-        longest: Duration,
-    ) -> Option<String> {
-        let text = |text: &str| Some(text.to_string());
-        match (change, self.keys.as_slice()) {
-            (SigningChange::Enable(_), []) => None,
-            (SigningChange::Enable(_), _) => text("the zone is signed already"),
-            (SigningChange::StartRollover(key), [old]) if key.tag() == old.tag() => {
-                text("the new key has the tag of the present one; make another")
-            }
-            (SigningChange::StartRollover(_), [_]) => None,
-            (SigningChange::StartRollover(_), [_, ..]) => {
-                text("a rollover is under way; finish it first")
-            }
-            (SigningChange::FinishRollover { .. }, [old, new]) => {
-                self.finish_obstacle(old.tag(), new, now).or_else(|| new.unknown(now, longest))
-            }
-            (SigningChange::FinishRollover { .. }, _) => text("no rollover is under way"),
-            (SigningChange::Disable { .. }, [_, ..]) => self.disable_obstacle(now),
-            (_, []) => text("the zone is not signed; `holdfast zone dnssec enable` signs it"),
-            (SigningChange::NoteParent { .. }, _) => None,
-        }
+    /// From when the DS of one of its keys may stand in the parent without another's, while that is to come.
+    pub fn due_of(&self, key: &ZoneKey) -> Option<Timestamp> {
+        self.due().filter(|_| self.keys.last() == Some(key))
     }
 
-    fn finish_obstacle(&self, old: u16, new: &ZoneKey, now: Timestamp) -> Option<String> {
-        let Some(parent) = &self.parent else {
-            return Some("nobody has looked at the parent's DS records yet".to_string());
-        };
-        if !parent.tags.contains(&new.tag()) {
-            return Some(alloc::format!(
-                "the parent's DS records do not name the new key {}",
-                new.tag()
-            ));
-        }
-        if parent.tags.contains(&old) {
-            return Some(alloc::format!("the parent's DS records still name the old key {old}"));
-        }
-        self.wait(parent, now)
+    /// The moment at which the parent may be told of the newest key, while that is to come.
+    pub(crate) fn due(&self) -> Option<Timestamp> {
+        (!self.keys.is_empty() && !self.ready).then_some(self.ready_at)
     }
 
-    fn disable_obstacle(&self, now: Timestamp) -> Option<String> {
-        let Some(parent) = &self.parent else {
-            return Some("nobody has looked at the parent's DS records yet".to_string());
-        };
-        if !parent.tags.is_empty() {
-            return Some(
-                "the parent still has DS records, and resolvers would refuse an unsigned zone"
-                    .to_string(),
-            );
-        }
-        self.wait(parent, now)
+    /// Signs with one more key, which every cache knows from `ready_at` on.
+    pub(crate) fn add(&mut self, key: ZoneKey, ready_at: Timestamp) {
+        self.keys.push(key);
+        self.ready_at = ready_at;
+        self.ready = false;
     }
 
-    fn wait(&self, parent: &ParentDs, now: Timestamp) -> Option<String> {
-        let left = parent.ttl.min(LONGEST_WAIT).saturating_sub(now.since(parent.since));
-        (!left.is_zero()).then(|| {
-            alloc::format!(
-                "resolvers may keep the former DS records for {}s more",
-                left.as_secs() + 1
-            )
-        })
+    /// Signs with the newest key alone. Where that is forced before its time, the parent is to know it at once.
+    pub(crate) fn remove_old(&mut self) {
+        self.keys.remove(0);
+        self.ready = true;
     }
 
     /// Takes note of what the parent says.
@@ -232,11 +181,12 @@ impl Signing {
         tags.sort_unstable();
         tags.dedup();
         match &mut self.parent {
-            Some(parent) if parent.tags == tags => parent.ttl = parent.ttl.max(ttl),
             Some(parent) => {
                 // What was replaced may be kept for as long as its own TTL said.
-                let ttl = parent.ttl.max(ttl);
-                *parent = ParentDs { tags, ttl, since: now };
+                parent.ttl = parent.ttl.max(ttl);
+                if parent.tags != tags {
+                    (parent.tags, parent.since) = (tags, now);
+                }
             }
             None => self.parent = Some(ParentDs { tags, ttl, since: now }),
         }
@@ -244,85 +194,4 @@ impl Signing {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sealed::SealingKeyId;
-
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    fn key(byte: u8) -> ZoneKey {
-        let private = Sealed { key: SealingKeyId([0; 8]), nonce: [0; 12], ciphertext: Vec::new() };
-        let algorithm = KeyAlgorithm::Ed25519;
-        ZoneKey { algorithm, public: Vec::from([byte; 32]), private, created: Timestamp(0) }
-    }
-
-    fn rolling() -> (Signing, u16, u16) {
-        let (old, new) = (key(1), key(2));
-        let (old_tag, new_tag) = (old.tag(), new.tag());
-        (Signing { keys: Vec::from([old, new]), parent: None }, old_tag, new_tag)
-    }
-
-    fn obstacle(signing: &Signing, now: Timestamp) -> String {
-        let finish = SigningChange::FinishRollover { forced: None };
-        signing.obstacle(&finish, now, Duration::ZERO).unwrap_or_default()
-    }
-
-    #[test]
-    fn a_key_leaves_only_when_nobody_can_trust_the_zone_by_it_alone() {
-        let (mut signing, old, new) = rolling();
-        let at = |minutes: u64| Timestamp(minutes * 60_000);
-        assert!(obstacle(&signing, at(0)).contains("nobody has looked"));
-        assert_eq!(signing.for_parent().len(), 2, "CDS tells both");
-        signing.note_parent(&[old], 5 * MINUTE, at(0));
-        assert!(obstacle(&signing, at(99)).contains("do not name the new key"));
-        signing.note_parent(&[new, old], 5 * MINUTE, at(100));
-        assert!(obstacle(&signing, at(199)).contains("still name the old key"));
-        assert_eq!(signing.for_parent().iter().map(ZoneKey::tag).collect::<Vec<_>>(), [new]);
-        signing.note_parent(&[new], MINUTE, at(200));
-        assert!(obstacle(&signing, at(204)).contains("61s more"), "the former TTL counts");
-        signing.note_parent(&[new], MINUTE, at(203));
-        assert_eq!(obstacle(&signing, at(205)), "", "looking again does not begin anew");
-    }
-
-    #[test]
-    fn a_key_leaves_only_when_nobody_keeps_records_from_before_the_other_came() {
-        let (mut signing, _, new) = rolling();
-        signing.keys[1].created = Timestamp(60_000);
-        signing.note_parent(&[new], Duration::ZERO, Timestamp(60_000));
-        let finish = SigningChange::FinishRollover { forced: None };
-        let obstacle = |seconds: u64| signing.obstacle(&finish, Timestamp(seconds * 1000), MINUTE);
-        assert!(obstacle(90).expect("too early").contains("31s more"));
-        assert_eq!(obstacle(120), None);
-    }
-
-    #[test]
-    fn a_zone_is_left_unsigned_only_when_the_parent_names_no_key() {
-        let mut signing = Signing { keys: Vec::from([key(1)]), parent: None };
-        let disable = SigningChange::Disable { forced: None };
-        assert!(signing.obstacle(&disable, Timestamp(0), MINUTE).is_some());
-        signing.note_parent(&[key(1).tag()], MINUTE, Timestamp(0));
-        assert!(signing.obstacle(&disable, Timestamp(999_000), MINUTE).is_some());
-        signing.note_parent(&[], Duration::ZERO, Timestamp(999_000));
-        assert!(signing.obstacle(&disable, Timestamp(1_000_000), MINUTE).is_some());
-        assert_eq!(signing.obstacle(&disable, Timestamp(1_059_000), MINUTE), None);
-    }
-
-    #[test]
-    fn steps_come_in_their_order() {
-        let unsigned = Signing::default();
-        let signed = Signing { keys: Vec::from([key(1)]), parent: None };
-        let (rolling, ..) = rolling();
-        let (enable, start) = (SigningChange::Enable(key(3)), SigningChange::StartRollover(key(3)));
-        let possible =
-            |signing: &Signing, change| signing.obstacle(change, Timestamp(0), MINUTE).is_none();
-        assert_eq!(
-            [&unsigned, &signed, &rolling].map(|s| possible(s, &enable)),
-            [true, false, false]
-        );
-        assert_eq!(
-            [&unsigned, &signed, &rolling].map(|s| possible(s, &start)),
-            [false, true, false]
-        );
-        assert!(!possible(&signed, &SigningChange::StartRollover(key(1))), "another key is needed");
-    }
-}
+mod tests;

@@ -4,6 +4,8 @@
 //! setting and says nothing. After every entry the invariants are checked. `HOLDFAST_REWRITE=1` writes the traces
 //! anew; the difference is then for a reviewer to judge.
 
+#[path = "scenarios/keys.rs"]
+mod keys;
 #[path = "scenarios/parse.rs"]
 mod parse;
 #[path = "scenarios/trace.rs"]

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use holdfast_core::event::Event;
 use holdfast_core::presentation::{NoOtherTypes, parse_data};
+use holdfast_core::sealed::{Sealed, SealingKeyId};
+use holdfast_core::signing::{SigningChange, ZoneKey};
 use holdfast_core::spec::{
-    Address, AllDown, Check, CheckKind, Endpoint, Failback, FailoverRules, Kind, Mode, NameServer,
-    Policy, Pool, Quorum, Record, RecordData, RegionRule, Service, ServiceDns, Soa, TcpCheck,
-    UpdateRule, Zone,
+    Address, AllDown, Check, CheckKind, Dnssec, Endpoint, Failback, FailoverRules, KeyAlgorithm,
+    Kind, Mode, NameServer, Policy, Pool, Quorum, Record, RecordData, RegionRule, Service,
+    ServiceDns, Soa, TcpCheck, UpdateRule, Zone,
 };
 use holdfast_core::state::Applied;
 use holdfast_core::update::{Action, Change, Condition, Prerequisite, UpdateCode, ZoneUpdate};
@@ -498,11 +500,7 @@ fn a_key_that_a_rule_names_is_not_removed() {
     let mut group = Group::new(open());
     let key = holdfast_core::tsig::TsigKey {
         algorithm: holdfast_core::tsig::TsigAlgorithm::HmacSha256,
-        secret: holdfast_core::Sealed {
-            key: holdfast_core::sealed::SealingKeyId([0; 8]),
-            nonce: [0; 12],
-            ciphertext: vec![0; 48],
-        },
+        secret: Sealed { key: SealingKeyId([0; 8]), nonce: [0; 12], ciphertext: vec![0; 48] },
     };
     let named = DnsName::new("k.test").expect("valid");
     group.done(Command::ApplyTsigKey { name: named.clone(), key });
@@ -589,5 +587,31 @@ proptest! {
             prop_assert!(next >= serial);
             serial = next;
         }
+    }
+}
+
+#[test]
+fn a_key_waits_for_the_records_of_updates_too_even_for_those_that_are_gone() {
+    let rules: &[(&str, &[&str], &[Kind])] = &[("k.test", &["a"], &[])];
+    let signed = Zone { dnssec: Some(Dnssec::default()), ..zone(&[], rules) };
+    let group = Group::new(signed);
+    let added = "+ a 7200 A 192.0.2.7";
+    for (told, kept_from) in [(vec![added], 3), (vec![added, "- a"], 3)] {
+        let mut group = Group { state: group.state.clone(), index: group.index };
+        for told in &told {
+            assert_eq!(group.update(told), Ok(true), "{told}");
+        }
+        let private = Sealed { key: SealingKeyId([0; 8]), nonce: [0; 12], ciphertext: vec![] };
+        let key = ZoneKey {
+            algorithm: KeyAlgorithm::Ed25519,
+            public: vec![1; 32],
+            private,
+            created: Timestamp(0),
+        };
+        let change = SigningChange::Enable(key);
+        group.done(Command::ChangeSigning { zone: name("@"), change });
+        let ready_at = group.state.snapshot().zones[&name("@")].signing.ready_at;
+        // Two hours and five minutes after the key came, or after the record went.
+        assert_eq!(ready_at, Timestamp(1000 * kept_from + 7_500_000), "{told:?}");
     }
 }

@@ -85,6 +85,7 @@ impl Registry {
             ds_digest: ds_digest(&name.to_wire(), key).to_vec(),
             public: key.public.clone(),
             for_parent: signing.for_parent().iter().any(|one| one.tag() == key.tag()),
+            ready_at_ms: signing.due_of(key).map(|due| due.0),
         };
         Ok(pb::GetZoneSigningResponse {
             dnssec: zone.zone.dnssec.as_ref().map(holdfast_wire::Convert::to_proto),
@@ -95,6 +96,7 @@ impl Registry {
                 since_ms: parent.since.0,
             }),
             index: view.answers.index,
+            awaits: signing.awaits(view.answers.at).unwrap_or_default(),
         })
     }
 }

@@ -16,6 +16,7 @@ use holdfast_core::propagation::{Delegation, Seen, Sighting};
 use holdfast_core::recovery::GroupTimes;
 use holdfast_core::seam::Clock;
 use holdfast_core::spec::Zone;
+use holdfast_core::time::millis;
 use holdfast_core::{AgentId, Entry, GroupId, Outcome, State, Timestamp, View};
 use holdfast_seal::{Sealer, SealingKeys};
 use holdfast_wire::command::Proposal;
@@ -72,6 +73,11 @@ impl Replica {
             beats: Mutex::default(),
             held_up: Mutex::default(),
         }
+    }
+
+    /// So much later is the next entry.
+    pub(super) fn pass(&self, time: Duration) {
+        self.at.fetch_add(millis(time), Ordering::Relaxed);
     }
 
     /// From here on, records do not arrive at the store.

@@ -1,5 +1,7 @@
 //! The keys of a zone through the API: made sealed, shown without secrets, and kept while the parent may need them.
 
+use std::time::Duration;
+
 use holdfast_wire::pb::v1 as pb;
 use pb::registry_service_client::RegistryServiceClient;
 use tonic::transport::Channel;
@@ -41,24 +43,33 @@ async fn a_key_is_made_replaced_and_kept_until_the_parent_lets_it_go() {
     client.change_zone_signing(change(pb::SigningStep::Enable)).await.expect("declared");
     let first = shown(&mut client).await;
     assert_eq!((first.keys.len(), first.keys[0].public.len()), (1, 32));
-    assert!(first.keys[0].for_parent && first.keys[0].ds_digest.len() == 32);
+    assert!(!first.keys[0].for_parent && first.keys[0].ds_digest.len() == 32);
+    // The longest TTL, which is of the service's name servers, and five minutes for the agents.
+    assert_eq!(first.keys[0].ready_at_ms, Some(first.keys[0].created_at_ms + 330_000));
+    assert!(first.awaits.contains("from then on its DS belongs into the parent"), "{first:?}");
+    let early = client.change_zone_signing(change(pb::SigningStep::StartRollover)).await;
+    assert!(early.expect_err("too early").message().contains("until 2026-01-01T00:05:30"));
+    node.replica.pass(Duration::from_secs(400));
     client.change_zone_signing(change(pb::SigningStep::StartRollover)).await.expect("signed");
     let both = shown(&mut client).await;
-    assert_eq!(both.keys.iter().filter(|key| key.for_parent).count(), 2);
+    let told = |shown: &pb::GetZoneSigningResponse| {
+        shown.keys.iter().map(|key| (key.for_parent, key.ready_at_ms.is_some())).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&both), [(true, false), (false, true)]);
     let early = client.change_zone_signing(change(pb::SigningStep::FinishRollover)).await;
-    assert!(early.expect_err("too early").message().contains("nobody has looked"));
+    assert!(early.expect_err("too early").message().contains("until 2026-01-01T00:12:10"));
+    node.replica.pass(Duration::from_secs(400));
     let seen = pb::ChangeZoneSigningRequest {
         parent_tags: vec![both.keys[1].tag],
+        parent_ttl_ms: 3_600_000,
         ..change(pb::SigningStep::NoteParent)
     };
     client.change_zone_signing(seen).await.expect("a note");
+    assert_eq!(told(&shown(&mut client).await), [(false, false), (true, false)]);
     let early = client.change_zone_signing(change(pb::SigningStep::FinishRollover)).await;
-    assert!(early.expect_err("too early").message().contains("from before the new key for 30s"));
-    let forced = pb::ChangeZoneSigningRequest {
-        forced: Some("nobody has asked yet".to_owned()),
-        ..change(pb::SigningStep::FinishRollover)
-    };
-    client.change_zone_signing(forced).await.expect("with a reason");
+    assert!(early.expect_err("too early").message().contains("until 2026-01-01T02:13:20"));
+    node.replica.pass(Duration::from_secs(2 * 3600));
+    client.change_zone_signing(change(pb::SigningStep::FinishRollover)).await.expect("in time");
     let after = shown(&mut client).await;
     assert_eq!(after.keys.iter().map(|key| key.tag).collect::<Vec<_>>(), [both.keys[1].tag]);
     let undeclaring = pb::ApplyZoneRequest {

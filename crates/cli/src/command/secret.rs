@@ -1,7 +1,7 @@
 //! `holdfast secret …`: the key with which agents seal secrets that they share.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -43,17 +43,29 @@ pub(crate) fn run(args: Args, session: &Session) -> Outcome {
     Ok(Exit::Success)
 }
 
-/// Makes a key in a new file, and says its id.
+/// Makes a key in a new file, and says its id. When it returns, the key outlasts a power cut: the log may hold what is
+/// sealed with it from then on.
 pub(crate) fn write_new_key(path: &Path) -> Result<String, Failure> {
     let failed =
         |error| Failure::error(format!("cannot make a key in {}: {error}", path.display()));
     let key = holdfast_seal::new_key().map_err(failed)?;
-    let file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path);
-    file.and_then(|mut file| file.write_all(key.as_bytes()).and_then(|()| file.sync_all()))
-        .map_err(failed)?;
+    write_durably(path, key.as_bytes()).map_err(failed)?;
     let keys =
         SealingKeys::read(&[path.to_owned()]).map_err(|error| Failure::error(error.to_string()))?;
     Ok(keys.ids().map(|id| id.to_string()).collect())
+}
+
+/// Writes a new file, and makes both its content and its entry in the directory durable.
+fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    File::open(directory_of(path))?.sync_all()
+}
+
+/// The directory whose entry a file is: of a bare name, the present one.
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
@@ -72,5 +84,15 @@ mod tests {
         let before = std::fs::read(&path).expect("there");
         assert!(write_new_key(&path).expect_err("exists").message().contains("exists"));
         assert_eq!(std::fs::read(&path).expect("there"), before);
+    }
+    #[test]
+    fn the_directory_that_is_made_durable_is_the_one_that_holds_the_key() {
+        for (path, directory) in [
+            ("/etc/holdfast/seal.key", "/etc/holdfast"),
+            ("keys/seal.key", "keys"),
+            ("seal.key", "."),
+        ] {
+            assert_eq!(directory_of(Path::new(path)), Path::new(directory), "{path}");
+        }
     }
 }

@@ -1,28 +1,20 @@
 //! `holdfast zone dnssec …`: the keys that sign a zone, and their exchange, with a look at the parent before each step
 //! that resolvers could notice.
 
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+mod parent;
 
 use data_encoding::{BASE64, HEXUPPER};
-use hickory_proto::op::{Edns, Message, Query, ResponseCode};
-use hickory_proto::rr::{Name, RData, Record, RecordType};
 use holdfast_core::DnsName;
 use holdfast_wire::pb::v1 as pb;
 
 use crate::client::{Client, registry};
 use crate::command::service::{consistency, or_stale};
-use crate::dns_client::exchange;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Cell, Column, Page, Table, json};
 use crate::session::{Outcome, Session};
 use crate::words;
 
-/// How long a resolver may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
-/// How often it is asked.
-const ATTEMPTS: usize = 3;
 /// The number of SHA-256 among the digests of DS records.
 const SHA256: u8 = 2;
 
@@ -31,14 +23,14 @@ const SHA256: u8 = 2;
 pub(crate) enum Args {
     /// Make the zone's first key, and sign with it.
     Enable(ZoneArgs),
-    /// Show the keys, and what the parent was last seen to say.
+    /// Show the keys, what the parent was last seen to say, and what the next step waits for.
     Status(ZoneArgs),
-    /// Print the DS and CDS records of the keys that the parent should name.
+    /// Print the DS and CDS records for the parent, and from when those of a new key may take their place.
     Ds(ZoneArgs),
-    /// Replace the key: both sign until the parent names the new one alone.
+    /// Replace the key: both sign until resolvers know the new one, and can trust the zone by it alone.
     #[command(subcommand)]
     Rollover(RolloverArgs),
-    /// Leave the zone unsigned, once the parent names no key.
+    /// Leave the zone unsigned, once the parent names no key and resolvers have forgotten that it did.
     Disable(StepArgs),
 }
 
@@ -63,7 +55,8 @@ pub(crate) struct ZoneArgs {
 pub(crate) struct StepArgs {
     /// Its apex.
     zone: DnsName,
-    /// The resolver that is asked for the parent's DS records, with port 53 unless given [default: the system's first].
+    /// The server that is asked for the parent's DS records, with port 53 unless given [default: the system's first
+    /// resolver]. A server of the parent tells their TTL; of a resolver, which cannot, two days are waited for.
     #[arg(long, value_name = "IP[:PORT]")]
     resolver: Option<String>,
     /// Do it although the parent is not ready, for this reason; validating resolvers may lose the zone.
@@ -105,8 +98,8 @@ async fn depart(
     last: pb::SigningStep,
     session: &Session,
 ) -> Result<(), Failure> {
-    match parent_of(args).await {
-        Ok((tags, ttl)) => note(client, &args.zone, tags, ttl).await?,
+    match parent::look(args.resolver.as_deref(), args.zone.as_str()).await {
+        Ok(seen) => note(client, &args.zone, seen).await?,
         Err(problem) if args.force.is_none() => {
             return Err(Failure::error(format!(
                 "the parent's DS records of {}: {problem}",
@@ -121,17 +114,12 @@ async fn depart(
     session.out.page(&status_page(&read(client, &args.zone).await?))
 }
 
-async fn note(
-    client: &Client,
-    zone: &DnsName,
-    tags: Vec<u32>,
-    ttl: Duration,
-) -> Result<(), Failure> {
+async fn note(client: &Client, zone: &DnsName, seen: parent::Seen) -> Result<(), Failure> {
     let message = pb::ChangeZoneSigningRequest {
         // A request of its own: under the number of the step, the step would be taken for its repetition.
         request_id: uuid::Uuid::new_v4().to_string(),
-        parent_tags: tags,
-        parent_ttl_ms: holdfast_core::time::millis(ttl),
+        parent_tags: seen.tags,
+        parent_ttl_ms: holdfast_core::time::millis(seen.ttl),
         ..request(client, zone, pb::SigningStep::NoteParent)
     };
     send(client, message).await
@@ -185,7 +173,13 @@ fn ds_page(zone: &DnsName, answer: &pb::GetZoneSigningResponse) -> Page {
             format!("{} {} {SHA256} {}", key.tag, number(key), HEXUPPER.encode(&key.ds_digest));
         format!("{zone}. IN DS {ds}\n{zone}. IN CDS {ds}\n")
     };
-    let lines: String = answer.keys.iter().filter(|key| key.for_parent).map(line).collect();
+    let later = |key: &pb::ZoneKeyEntry| {
+        let moment = words::moment(key.ready_at_ms?);
+        let place = if answer.keys.len() > 1 { ", instead of the former" } else { "" };
+        Some(format!("; from {moment} on{place}:\n{}", line(key)))
+    };
+    let current = answer.keys.iter().filter(|key| key.for_parent).map(line);
+    let lines: String = current.chain(answer.keys.iter().filter_map(later)).collect();
     if lines.is_empty() {
         let text =
             format!("zone {zone} has no keys; `holdfast zone dnssec enable {zone}` makes one");
@@ -214,147 +208,84 @@ fn status_page(answer: &pb::GetZoneSigningResponse) -> Page {
             Cell::new(key.tag),
             Cell::new(number(key)),
             words::moment(key.created_at_ms).into(),
-            if key.for_parent { "yes" } else { "no" }.into(),
+            in_cds(key).into(),
             seen.into(),
             BASE64.encode(&key.public).into(),
         ]);
     }
     let page = Page::new(json::of(answer));
-    if table.is_empty() { page.text("the zone is not signed") } else { page.table(table) }
+    if table.is_empty() {
+        return page.text("the zone is not signed");
+    }
+    let page = page.table(table);
+    if answer.awaits.is_empty() { page } else { page.text(format!("awaited: {}", answer.awaits)) }
 }
 
-/// The key tags of the parent's DS records, and their TTL.
-async fn parent_of(args: &StepArgs) -> Result<(Vec<u32>, Duration), String> {
-    let server = match &args.resolver {
-        Some(text) => server_of(text)?,
-        None => system_resolver()?,
-    };
-    let mut last = String::new();
-    for _ in 0..ATTEMPTS {
-        match ask(server, args.zone.as_str()).await {
-            Ok(found) => return Ok(found),
-            Err(problem) => last = format!("{server}: {problem}"),
-        }
+fn in_cds(key: &pb::ZoneKeyEntry) -> String {
+    match key.ready_at_ms {
+        Some(ready_at) => format!("from {}", words::moment(ready_at)),
+        None if key.for_parent => "yes".to_owned(),
+        None => "no".to_owned(),
     }
-    Err(last)
-}
-
-fn server_of(text: &str) -> Result<SocketAddr, String> {
-    let address = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
-    address.or_else(|_| text.parse()).map_err(|_| format!("{text:?} is no address of a resolver"))
-}
-
-fn system_resolver() -> Result<SocketAddr, String> {
-    let text = std::fs::read_to_string("/etc/resolv.conf").map_err(|error| error.to_string())?;
-    let server = text.lines().filter_map(|line| line.strip_prefix("nameserver")).next();
-    server_of(server.ok_or("/etc/resolv.conf names no resolver")?.trim())
-}
-
-async fn ask(server: SocketAddr, zone: &str) -> Result<(Vec<u32>, Duration), String> {
-    let name = Name::from_ascii(format!("{zone}.")).map_err(|error| error.to_string())?;
-    let mut query = Message::query();
-    query.metadata.recursion_desired = true;
-    let mut edns = Edns::new();
-    edns.set_max_payload(1232);
-    query.edns = Some(edns);
-    query.add_query(Query::query(name, RecordType::DS));
-    let answer = exchange(server, &query, ANSWER_TIMEOUT).await?;
-    found_in(&answer, zone)
-}
-
-/// What an answer says; anything but a clear one is a problem, for a mistake here takes the zone away.
-fn found_in(answer: &Message, zone: &str) -> Result<(Vec<u32>, Duration), String> {
-    if answer.metadata.truncation {
-        return Err("the answer is cut".to_owned());
-    }
-    if answer.metadata.response_code != ResponseCode::NoError {
-        return Err(format!("it answers {}", answer.metadata.response_code));
-    }
-    let of_zone = |soa: &Record| soa.name.to_ascii().trim_end_matches('.') == zone;
-    if answer
-        .authorities
-        .iter()
-        .any(|record| record.record_type() == RecordType::SOA && of_zone(record))
-    {
-        return Err("it answers for the zone itself, which holds no DS records; \
-             name a resolver, or a server of the parent"
-            .to_owned());
-    }
-    let records = answer.answers.iter().filter(|record| record.record_type() == RecordType::DS);
-    let mut ttl = 0;
-    let mut tags = Vec::new();
-    for record in records {
-        let RData::Unknown { rdata, .. } = &record.data else { continue };
-        let Some(tag) = rdata.anything.first_chunk::<2>() else { continue };
-        tags.push(u32::from(u16::from_be_bytes(*tag)));
-        ttl = ttl.max(record.ttl);
-    }
-    Ok((tags, Duration::from_secs(ttl.into())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hickory_proto::rr::rdata::{NULL, SOA};
 
-    fn answer(code: ResponseCode, tags: &[u16]) -> Message {
-        let mut answer = Message::query().into_response();
-        answer.metadata.response_code = code;
-        for tag in tags {
-            let rdata = NULL::with([&tag.to_be_bytes()[..], &[13, 2], &[7; 32]].concat());
-            let data = RData::Unknown { code: RecordType::DS, rdata };
-            let name = Name::from_ascii("example.test.").expect("valid");
-            answer.add_answer(Record::from_rdata(name, 300, data));
-        }
-        answer
-    }
-
-    #[test]
-    fn only_a_clear_answer_of_the_parent_counts() {
-        let read = |message: &Message| {
-            let bytes = message.to_vec().expect("encodes");
-            found_in(&Message::from_vec(&bytes).expect("decodes"), "example.test")
-        };
-        assert_eq!(
-            read(&answer(ResponseCode::NoError, &[7, 60_000])),
-            Ok((vec![7, 60_000], Duration::from_secs(300)))
-        );
-        assert_eq!(read(&answer(ResponseCode::NoError, &[])), Ok((vec![], Duration::ZERO)));
-        for code in [ResponseCode::ServFail, ResponseCode::NXDomain, ResponseCode::Refused] {
-            assert!(read(&answer(code, &[])).is_err(), "{code}");
-        }
-        let negative = |owner: &str| {
-            let mut answer = answer(ResponseCode::NoError, &[]);
-            let name = Name::from_ascii(owner).expect("valid");
-            let soa = SOA::new(name.clone(), name.clone(), 1, 1, 1, 1, 1);
-            answer.add_authority(Record::from_rdata(name, 5, RData::SOA(soa)));
-            read(&answer)
-        };
-        assert_eq!(negative("test."), Ok((vec![], Duration::ZERO)));
-        assert!(negative("example.test.").is_err(), "the zone's own server");
-    }
-
-    #[test]
-    fn the_records_for_the_parent_are_printed_as_it_takes_them() {
-        let key = |tag, for_parent| pb::ZoneKeyEntry {
+    /// Keys by tag, whether they are told to the parent, and from when they may be.
+    fn keys(keys: &[(u32, bool, Option<u64>)]) -> pb::GetZoneSigningResponse {
+        let key = |(tag, for_parent, ready_at_ms)| pb::ZoneKeyEntry {
             tag,
             algorithm: pb::KeyAlgorithm::EcdsaP256.into(),
             ds_digest: vec![0xab; 32],
             for_parent,
+            ready_at_ms,
             ..pb::ZoneKeyEntry::default()
         };
-        let answer = pb::GetZoneSigningResponse {
-            keys: vec![key(1, false), key(60_000, true)],
-            ..pb::GetZoneSigningResponse::default()
-        };
+        let keys = keys.iter().copied().map(key).collect();
+        pb::GetZoneSigningResponse { keys, ..pb::GetZoneSigningResponse::default() }
+    }
+
+    fn printed(page: &Page) -> String {
+        page.render(crate::output::Format::Table, false).expect("printable").trim_end().to_owned()
+    }
+
+    #[test]
+    fn the_records_for_the_parent_are_printed_as_it_takes_them_and_from_when() {
         let zone = DnsName::new("example.test").expect("valid");
-        let text = ds_page(&zone, &answer).render(crate::output::Format::Table, false);
-        let digest = "AB".repeat(32);
-        assert_eq!(
-            text.expect("printable").trim_end(),
-            format!(
-                "example.test. IN DS 60000 13 2 {digest}\nexample.test. IN CDS 60000 13 2 {digest}"
-            )
-        );
+        let ds = |tag: u32| {
+            let data = format!("{tag} 13 2 {}", "AB".repeat(32));
+            format!("example.test. IN DS {data}\nexample.test. IN CDS {data}")
+        };
+        let later = Some(86_400_000);
+        for (answer, expected) in [
+            (keys(&[(1, false, None), (60_000, true, None)]), ds(60_000)),
+            (keys(&[(1, false, later)]), format!("; from 1970-01-02T00:00:00.000Z on:\n{}", ds(1))),
+            (
+                keys(&[(1, true, None), (2, false, later)]),
+                format!(
+                    "{}\n; from 1970-01-02T00:00:00.000Z on, instead of the former:\n{}",
+                    ds(1),
+                    ds(2)
+                ),
+            ),
+        ] {
+            assert_eq!(printed(&ds_page(&zone, &answer)), expected);
+        }
+    }
+
+    #[test]
+    fn the_status_says_until_when_the_next_step_waits_and_why() {
+        let awaits = "until tomorrow, for a reason".to_owned();
+        let answer = pb::GetZoneSigningResponse {
+            awaits,
+            ..keys(&[(1, true, None), (2, false, Some(86_400_000))])
+        };
+        let text = printed(&status_page(&answer));
+        assert!(text.contains("from 1970-01-02T00:00:00.000Z"), "{text}");
+        assert!(text.contains("awaited: until tomorrow, for a reason"), "{text}");
+        let calm = printed(&status_page(&keys(&[(1, true, None)])));
+        assert!(!calm.contains("awaited"), "{calm}");
     }
 }

@@ -100,6 +100,12 @@ impl Zone {
         self.name_servers.first().map_or(&self.name, |server| &server.name)
     }
 
+    /// The longest TTL of what it declares itself; its services have their own.
+    pub fn longest_ttl(&self) -> Duration {
+        let records = self.records.iter().map(|record| record.ttl).max().unwrap_or_default();
+        records.max(self.ttl).max(self.soa.negative_ttl)
+    }
+
     /// Says whether this zone is possible. Errors: the first field that is not, with what would be right.
     pub fn validate(&self) -> Result<(), SpecError> {
         match &self.primaries {

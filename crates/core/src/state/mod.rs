@@ -13,6 +13,7 @@
 mod apply;
 mod evaluate;
 mod judge;
+mod keys;
 mod orders;
 mod publish;
 mod snapshot;
@@ -75,6 +76,8 @@ pub struct State {
     records: ZoneRecords,
     /// When each service has something due.
     due: BTreeSet<(Timestamp, ServiceId)>,
+    /// When each zone's newest key may be told to the parent.
+    key_dues: BTreeSet<(Timestamp, DnsName)>,
     orders: OrderIndex,
     published: Published,
 }
@@ -135,6 +138,7 @@ impl State {
             names: BTreeMap::new(),
             records: ZoneRecords::default(),
             due: BTreeSet::new(),
+            key_dues: BTreeSet::new(),
             orders: OrderIndex::default(),
             published: Published::default(),
         };
@@ -147,6 +151,7 @@ impl State {
             .iter()
             .filter_map(|(id, service)| Some((evaluate::due(service)?, id.clone())))
             .collect();
+        state.key_dues = keys::key_dues(&state.data);
         state.published.mark_all(&state.data);
         state
     }
@@ -179,12 +184,14 @@ impl State {
             .map(|(at, _)| Deadline { at: *at, reason: "a held move or a TTL is due" });
         let order = self.orders.first();
         let order = order.map(|(at, _)| Deadline { at, reason: "an override expires" });
+        let key = self.key_dues.first();
+        let key = key.map(|(at, _)| Deadline { at: *at, reason: "every cache knows a zone's key" });
         let pause = self
             .data
             .pause
             .iter()
             .map(|p| Deadline { at: p.expires_at, reason: "the pause expires" });
-        service.into_iter().chain(order).chain(pause).min_by_key(|deadline| deadline.at)
+        service.into_iter().chain(order).chain(key).chain(pause).min_by_key(|deadline| deadline.at)
     }
 
     /// What the world sees; shares whatever has not changed since the last call.
@@ -280,6 +287,7 @@ impl State {
     fn expire(&mut self, work: &mut Work<'_>) {
         let at = self.data.at;
         self.expire_orders(work, at);
+        self.tell_ready_keys(work);
         while let Some((due, id)) = self.due.first().cloned()
             && due <= at
         {

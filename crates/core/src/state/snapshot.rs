@@ -8,6 +8,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -108,6 +109,8 @@ pub struct ZoneState {
     pub stale: Option<String>,
     /// The records that updates made; none where it comes from primaries.
     pub dynamic: Dynamic,
+    /// Until when caches may hold what it served under TTLs that were lowered since.
+    pub former_ttls_until: Timestamp,
 }
 
 impl ZoneState {
@@ -121,7 +124,19 @@ impl ZoneState {
             copied: None,
             stale: None,
             dynamic: Dynamic::new(),
+            former_ttls_until: Timestamp(0),
         }
+    }
+
+    /// Until when caches may hold what it serves of its own, should that change now.
+    pub(super) fn kept_until(&self, now: Timestamp) -> Timestamp {
+        self.former_ttls_until.max(now + self.longest_ttl())
+    }
+
+    /// The longest TTL of what it serves of its own; its services have theirs.
+    pub(super) fn longest_ttl(&self) -> Duration {
+        let updated = self.dynamic.values().flatten().map(|record| record.ttl).max();
+        self.served().map(|zone| zone.longest_ttl()).max(updated).unwrap_or_default()
     }
 
     /// The zone whose records are served: as declared or as copied; `None` until it was copied once.

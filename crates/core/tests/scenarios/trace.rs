@@ -112,6 +112,9 @@ pub(crate) fn record(view: &View, record: &Record) -> Option<String> {
         }
         Event::MembershipRequested(change) => format!("requested: {change}"),
         Event::LogicVersionRaised { version } => format!("logic version {version}"),
+        Event::ZoneSigningChanged { zone, change, tags, .. } => {
+            format!("keys of {zone}: {change} {tags:?}")
+        }
         Event::FailoverConverged(c) => format!(
             "{service} {} outside: {} of {} name servers, epoch={}",
             c.ending.label(),
@@ -124,7 +127,6 @@ pub(crate) fn record(view: &View, record: &Record) -> Option<String> {
         | Event::ZoneUpdated { .. }
         | Event::TsigKeyApplied { .. }
         | Event::TsigKeyRemoved { .. }
-        | Event::ZoneSigningChanged { .. }
         | Event::ServiceApplied { .. }
         | Event::ServiceDeleted
         | Event::EndpointRegistered { .. }

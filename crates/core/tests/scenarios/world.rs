@@ -18,6 +18,7 @@ use holdfast_core::{
     Timestamp,
 };
 
+use crate::keys;
 use crate::parse::{self, Words};
 use crate::trace;
 
@@ -113,6 +114,11 @@ impl World {
                 let back = parse::duration(words.nth(0).trim_start_matches('-'));
                 self.now = self.now.before(back);
             }
+            "keys" => self.apply_as_person(keys::change(words)),
+            "signs" => {
+                let zone = &self.state.snapshot().zones[&parse::parse(words.nth(0))];
+                self.trace.push(keys::shown(&zone.signing, self.now));
+            }
             "answer" | "explain" | "deadline" | "blocked" | "endpoints" | "serves" => {
                 self.ask(words)
             }
@@ -189,7 +195,7 @@ impl World {
         let if_revision = words.number("if_revision");
         let service = || parse::parse::<ServiceId>(words.nth(0));
         let command = match words.verb.as_str() {
-            "zone" => Command::ApplyZone { zone: parse::zone(words.nth(0)), if_revision },
+            "zone" => Command::ApplyZone { zone: keys::zone(words), if_revision },
             "delete_zone" => Command::DeleteZone { name: parse::parse(words.nth(0)) },
             "service" => Command::ApplyService { service: parse::service(words), if_revision },
             "delete" => Command::DeleteService { id: service(), if_revision },

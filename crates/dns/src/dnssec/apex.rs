@@ -24,7 +24,8 @@ pub(crate) fn is_asked(wire: &[u8], query: &Query) -> bool {
     KINDS.contains(&kind)
 }
 
-/// Writes the unsigned reply to a question for these records; false for any other question.
+/// Writes the unsigned reply to a question for these records; false for any other question, and for records that the
+/// zone does not have: CDS and CDNSKEY before its first key is ready.
 pub(crate) fn answer(
     (signers, answers): (&Signers, &Answers),
     (wire, query): (&[u8], &Query),
@@ -53,6 +54,9 @@ pub(crate) fn answer(
         _ if signed.chain.is_some() => vec![vec![1, 0, 0, 0, 0]],
         _ => return false,
     };
+    if data.is_empty() {
+        return false;
+    }
     out.clear();
     // QR and AA; the opcode and RD as asked.
     out.extend_from_slice(&[wire[0], wire[1], 0x84 | (wire[2] & 0x79), 0, 0, 1]);

@@ -11,7 +11,7 @@ use super::denial::NSEC3;
 use super::name::core_name;
 use crate::handler::status;
 
-/// Types that stand at the apex without being declared: NS, SOA, DNSKEY, CDS, CDNSKEY.
+/// Types that stand at the apex without being declared: NS, SOA, DNSKEY; CDS, CDNSKEY while a key is told to the parent.
 const APEX: [u16; 5] = [2, 6, 48, 59, 60];
 
 /// A name, as a proof sees it.
@@ -67,7 +67,7 @@ pub(super) fn types_of(
         }
     }
     if name == apex {
-        types.extend(APEX);
+        types.extend(apex_types(answers, apex));
         types.retain(|kind| *kind != Kind::DS.0);
     } else if is_cut(here) || answers.zones.contains_key(name) {
         types.push(Kind::NS.0);
@@ -86,6 +86,13 @@ pub(super) fn is_cut(here: Option<&NameAnswers>) -> bool {
     let mut kinds =
         here.into_iter().flat_map(|here| &here.sets).filter_map(|set| set.records.first());
     kinds.any(|(data, _)| data.kind() == Kind::NS)
+}
+
+fn apex_types(answers: &Answers, apex: &DnsName) -> &'static [u16] {
+    match answers.zones.get(apex) {
+        Some(zone) if zone.signing.for_parent().is_empty() => &APEX[..3],
+        _ => &APEX,
+    }
 }
 
 /// Whether a name lies below a delegation, or below the apex of another zone, and so is not of the zone.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use holdfast_core::Timestamp;
 use holdfast_core::seam::Clock;
-use holdfast_core::signing::SigningChange;
+use holdfast_core::signing::{SigningChange, ZoneKey};
 use holdfast_core::spec::{Denial, KeyAlgorithm};
 use holdfast_dns::{
     AnswersSource, Presigner, Publisher, Responder, Settings, SigningContext, lkg, signing_channel,
@@ -17,6 +18,8 @@ use crate::signed::{query, sealing, zone_key};
 use crate::state::Group;
 
 const DAY: u64 = 86_400_000;
+/// Longer than a key takes to become known to caches.
+const HOUR: Duration = Duration::from_secs(3600);
 const START: u64 = 1_800_000_000_000;
 /// The type of a question that no name of the state has data for.
 const AFSDB: u16 = 18;
@@ -163,11 +166,16 @@ fn a_rollover_is_signed_beforehand_with_both_keys() {
     let mut group = Group::new(Denial::Nsec3, &old);
     desk.publish(&mut group);
     desk.sign();
-    for change in [
-        SigningChange::StartRollover(new),
-        SigningChange::FinishRollover { forced: Some("a test".to_owned()) },
-    ] {
-        group.change_keys(change);
+    let steps: [fn(&mut Group, ZoneKey); 4] = [
+        |group, _| group.pass(HOUR),
+        |group, new| group.change_keys(SigningChange::StartRollover(new)),
+        |group, _| group.pass(HOUR),
+        |group, _| {
+            group.change_keys(SigningChange::FinishRollover { forced: Some("a test".to_owned()) })
+        },
+    ];
+    for step in steps {
+        step(&mut group, new.clone());
         desk.publish(&mut group);
         desk.sign();
         ask_services(&mut desk);

@@ -110,7 +110,7 @@ fn nested(denial: Denial, child: &[ZoneKey], listed: bool) -> Answers {
     let mut zone = ZoneAnswers::clone(answers.zones.get(&name("example.test")).expect("there"));
     zone.zone.name = apex.clone();
     zone.zone.dnssec = Some(Dnssec { denial, ..Dnssec::default() });
-    zone.signing = Signing { keys: child.to_vec(), parent: None };
+    zone.signing = Signing { keys: child.to_vec(), ready: true, ..Signing::default() };
     answers.zones.insert(apex.clone(), Arc::new(zone));
     if listed {
         let ds = child.iter().map(|key| RecordData::Ds {

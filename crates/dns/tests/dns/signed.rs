@@ -60,7 +60,7 @@ pub(crate) fn signed(index: u64, keys: &[ZoneKey], denial: Denial) -> Answers {
     let zone = answers.zones.get(&name("example.test")).expect("the fixture's").clone();
     let mut zone = ZoneAnswers::clone(&zone);
     zone.zone.dnssec = Some(Dnssec { denial, ..Dnssec::default() });
-    zone.signing = Signing { keys: keys.to_vec(), parent: None };
+    zone.signing = Signing { keys: keys.to_vec(), ready: true, ..Signing::default() };
     answers.zones = SharedMap::from([(name("example.test"), Arc::new(zone))]);
     answers
 }
@@ -167,6 +167,38 @@ async fn a_failover_and_a_rollover_in_its_middle_validate_under_either_key() {
             ("huge.example.test", "TXT", "negative response"),
         ];
         stage.check(&after).await;
+    }
+}
+
+/// A parent that reads CDS gives the zone a DS, with which what caches hold from before would be refused.
+#[test]
+fn a_first_key_is_not_told_to_the_parent_before_caches_know_it() {
+    // Types 32 to 63 in the bit map of the apex: RRSIG and NSEC, DNSKEY and NSEC3PARAM, CDS and CDNSKEY.
+    for (denial, types) in
+        [(Denial::Compact, [0, 0x03, 0x80, 0x18]), (Denial::Nsec3, [0, 0x02, 0x90, 0x18])]
+    {
+        for ready in [false, true] {
+            let mut answers = signed(7, &[zone_key(KeyAlgorithm::Ed25519, 7)], denial);
+            let mut zone = ZoneAnswers::clone(
+                answers.zones.get(&name("example.test")).expect("the fixture's"),
+            );
+            zone.signing.ready = ready;
+            answers.zones.insert(name("example.test"), Arc::new(zone));
+            let [mut plain, mut handled] = responders(sealing(), answers, Later(0));
+            let mut ask = |kind| {
+                let replies = [&mut plain, &mut handled]
+                    .map(|responder| exchange(responder, &query("example.test", kind), udp()));
+                assert_eq!(replies[0], replies[1], "type {kind}");
+                replies.into_iter().flatten().next().expect("an answer")
+            };
+            for (kind, told) in [(48, true), (59, ready), (60, ready)] {
+                let reply = ask(kind);
+                let records = 2 * u8::from(told);
+                assert_eq!((reply[3] & 0x0f, reply[7]), (0, records), "{denial:?}, type {kind}");
+            }
+            let proof = ask(18);
+            assert_eq!(proof.windows(4).any(|bytes| bytes == types), ready, "{denial:?}");
+        }
     }
 }
 

@@ -93,12 +93,13 @@ fn zone(denial: Denial) -> Zone {
 /// A state, and the time at which the next command comes.
 pub(crate) struct Group {
     state: State,
+    passed: Duration,
 }
 
 impl Group {
     /// The zone `example.test` with the services `shop` (failover), `any` (multivalue) and `one` (weighted).
     pub(crate) fn new(denial: Denial, key: &ZoneKey) -> Self {
-        let mut group = Self { state: State::new(GroupId(1)) };
+        let mut group = Self { state: State::new(GroupId(1)), passed: Duration::ZERO };
         group.apply(Command::ApplyZone { zone: zone(denial), if_revision: None });
         group.change_keys(SigningChange::Enable(key.clone()));
         for (label, policy) in [
@@ -114,9 +115,15 @@ impl Group {
 
     fn apply(&mut self, command: Command) {
         let index = self.state.index() + 1;
-        let at = Timestamp(1_800_000_000_000 + index * 1000);
+        let at = Timestamp(1_800_000_000_000 + index * 1000) + self.passed;
         let entry = Entry { at, actor: Actor::system(), request_id: None, command };
         self.state.apply(index, &entry).outcome.result.expect("possible");
+    }
+
+    /// So much later, what is due happens.
+    pub(crate) fn pass(&mut self, time: Duration) {
+        self.passed += time;
+        self.apply(Command::AdvanceTime);
     }
 
     pub(crate) fn change_keys(&mut self, change: SigningChange) {

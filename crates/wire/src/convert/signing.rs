@@ -125,11 +125,18 @@ impl Convert for Signing {
         internal::Signing {
             keys: list(&self.keys),
             parent: self.parent.as_ref().map(Convert::to_proto),
+            ready_at_ms: self.ready_at.0,
+            ready: self.ready,
         }
     }
 
     fn from_proto(proto: internal::Signing) -> Result<Self, DecodeError> {
-        Ok(Self { keys: from_list("keys", proto.keys)?, parent: optional("parent", proto.parent)? })
+        Ok(Self {
+            keys: from_list("keys", proto.keys)?,
+            ready_at: Timestamp(proto.ready_at_ms),
+            ready: proto.ready,
+            parent: optional("parent", proto.parent)?,
+        })
     }
 }
 

@@ -139,6 +139,7 @@ fn zone(state: &ZoneState) -> pb::ZoneState {
         copied: state.copied.as_ref().map(|copied| copied.to_proto()),
         stale: state.stale.clone(),
         dynamic: state.dynamic.values().flatten().map(Convert::to_proto).collect(),
+        former_ttls_until_ms: state.former_ttls_until.0,
     }
 }
 
@@ -150,6 +151,7 @@ fn from_zone(proto: pb::ZoneState) -> Result<(DnsName, ZoneState), DecodeError> 
     let state = ZoneState {
         touched: proto.touched,
         signing,
+        former_ttls_until: Timestamp(proto.former_ttls_until_ms),
         copied: copied.map(Arc::new),
         stale: proto.stale,
         dynamic: from_dynamic(proto.dynamic)?,

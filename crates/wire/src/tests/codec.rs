@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use holdfast_core::membership::MembershipChange;
 use holdfast_core::spec::{Service, Zone};
+use holdfast_core::state::ZoneState;
 use holdfast_core::{Actor, AgentId, Command, Entry, GroupId, Sealed, State, Timestamp};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -93,6 +94,16 @@ proptest! {
         }
         let decoded = snapshot::decode(&snapshot::encode(state.snapshot()));
         prop_assert_eq!(decoded.as_ref(), Ok(state.snapshot()));
+    }
+
+    #[test]
+    fn snapshots_hold_the_keys_of_zones(
+        zone in value::zone(), signing in value::signing(), former_ttls_until in any::<u64>().prop_map(Timestamp),
+    ) {
+        let mut snapshot = State::new(GroupId(1)).snapshot().clone();
+        let state = ZoneState { signing, former_ttls_until, ..ZoneState::new(zone.clone(), 7) };
+        snapshot.zones.insert(zone.name, state);
+        prop_assert_eq!(snapshot::decode(&snapshot::encode(&snapshot)), Ok(snapshot));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use holdfast_core::propagation::{Convergence, Ending, Fault, Figures};
 use holdfast_core::quorum::{Evidence, Verdict};
 use holdfast_core::sample::{Failure, FailureKind, Phase};
 use holdfast_core::sealed::SealingKeyId;
-use holdfast_core::signing::{SigningChange, ZoneKey};
+use holdfast_core::signing::{ParentDs, Signing, SigningChange, ZoneKey};
 use holdfast_core::spec::*;
 use holdfast_core::tsig::{TsigAlgorithm, TsigKey};
 use holdfast_core::ttl::{Tier, TtlCause};
@@ -520,6 +520,16 @@ fn order() -> impl Strategy<Value = Order> {
         scope().prop_map(Order::Drain),
         ms().prop_map(Order::LowerTtl),
     ]
+}
+
+prop_compose! {
+    pub(super) fn signing()(
+        keys in vec(zone_key(), 0..3), ready_at in stamp(), ready: bool,
+        parent in of((any::<Vec<u16>>(), ms(), stamp())),
+    ) -> Signing {
+        let parent = parent.map(|(tags, ttl, since)| ParentDs { tags, ttl, since });
+        Signing { keys, ready_at, ready, parent }
+    }
 }
 
 prop_compose! {

@@ -2,14 +2,13 @@
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use super::not_found;
 use crate::command::{Rejection, Reply};
 use crate::event::Event;
 use crate::name::DnsName;
-use crate::signing::{SigningChange, ZoneKey};
-use crate::state::{Snapshot, State, Work, ZoneState};
+use crate::signing::{Signing, SigningChange, ZoneKey};
+use crate::state::{State, Work, ZoneState};
 use crate::time::Timestamp;
 
 impl State {
@@ -20,53 +19,34 @@ impl State {
         change: &SigningChange,
     ) -> Result<Reply, Rejection> {
         let now = self.data.at;
-        let longest = longest_ttl(&self.data, apex);
+        let ready_at = self.key_ready_at(apex);
         let zone = self.data.zones.get_mut(apex).ok_or_else(|| not_found("zone", apex))?;
-        check(zone, change, (now, longest))?;
+        check(zone, change, now)?;
         let signing = &mut zone.signing;
         let noted = matches!(change, SigningChange::NoteParent { .. });
-        let (before, cds) = (signing.clone(), signing.for_parent().to_vec());
+        let before = signing.clone();
         match change {
             SigningChange::Enable(key) | SigningChange::StartRollover(key) => {
-                signing.keys.push(ZoneKey { created: now, ..key.clone() });
-                signing.parent = None;
+                signing.add(ZoneKey { created: now, ..key.clone() }, ready_at);
             }
             SigningChange::NoteParent { tags, ttl } => signing.note_parent(tags, *ttl, now),
-            SigningChange::FinishRollover { .. } => {
-                signing.keys.remove(0);
-                signing.parent = None;
-            }
-            SigningChange::Disable { .. } => {
-                signing.keys.clear();
-                signing.parent = None;
-            }
+            SigningChange::FinishRollover { .. } => signing.remove_old(),
+            SigningChange::Disable { .. } => *signing = Signing::default(),
         }
         if *signing == before {
             return Ok(Reply::Done);
         }
-        if !noted || cds != signing.for_parent() {
+        if !noted {
             zone.touched = work.index;
         }
+        self.reschedule_key(apex, before.due());
         self.published.mark_zone(apex);
         work.say(None, event_of(apex, change, &before.keys));
         Ok(Reply::Done)
     }
 }
 
-/// The longest TTL of any record of a zone.
-fn longest_ttl(data: &Snapshot, apex: &DnsName) -> Duration {
-    let Some(state) = data.zones.get(apex) else { return Duration::ZERO };
-    let records = state.zone.records.iter().map(|record| record.ttl);
-    let services = data.services.values().map(|service| &service.spec.dns);
-    let services = services.filter(|dns| dns.name.is_within(apex)).map(|dns| dns.ttl);
-    records.chain(services).fold(state.zone.ttl, Duration::max)
-}
-
-fn check(
-    zone: &ZoneState,
-    change: &SigningChange,
-    (now, longest): (Timestamp, Duration),
-) -> Result<(), Rejection> {
+fn check(zone: &ZoneState, change: &SigningChange, now: Timestamp) -> Result<(), Rejection> {
     let refused = |problem: &str, next_step: &str| Rejection::Signing {
         problem: problem.to_string(),
         next_step: next_step.to_string(),
@@ -94,10 +74,11 @@ fn check(
         SigningChange::Disable { .. } => !zone.signing.keys.is_empty(),
         _ => false,
     };
-    match zone.signing.obstacle(change, now, longest) {
-        Some(problem) if !(forced && possible) => {
-            Err(refused(&problem, "`holdfast zone dnssec status` shows what is awaited"))
-        }
+    match zone.signing.obstacle(change, now) {
+        Some(problem) if !(forced && possible) => Err(refused(
+            &problem,
+            "ask again then; `holdfast zone dnssec status` shows what is awaited",
+        )),
         _ => Ok(()),
     }
 }

@@ -27,6 +27,7 @@ impl State {
             self.due.remove(&(due, id.clone()));
         }
         self.disown_service_names(&spec);
+        self.keep_former_ttl(&spec.dns.name, spec.dns.ttl);
         self.touch_zone(&spec.dns.name, work.index);
         self.data.services.remove(id);
         self.published.mark(id);

@@ -1,4 +1,5 @@
-//! `DeleteZone`: refused while a service answers in it.
+//! `DeleteZone`: refused while a service answers in it, and while it has keys: they would be lost, and resolvers that
+//! hold the parent's DS records would refuse whatever took its place.
 
 use alloc::string::ToString;
 
@@ -21,6 +22,16 @@ impl State {
             return Err(Rejection::InUse {
                 name: alloc::format!("zone {apex}"),
                 user: alloc::format!("service {service}").to_string(),
+            });
+        }
+        if !stored.signing.keys.is_empty() {
+            return Err(Rejection::Signing {
+                problem: alloc::format!(
+                    "zone {apex} is signed, and its keys would be lost with it"
+                ),
+                next_step: alloc::format!(
+                    "remove the DS records from the parent, then `holdfast zone dnssec disable {apex}`"
+                ),
             });
         }
         if let Some(served) = served {

@@ -86,7 +86,9 @@ impl State {
     }
 
     fn store_copy(&mut self, apex: &DnsName, copied: Copied) {
+        let at = self.data.at;
         let Some(state) = self.data.zones.get_mut(apex) else { return };
+        state.former_ttls_until = state.kept_until(at);
         let zone = copied.zone.clone();
         let before = state.served().cloned();
         state.touched = copied.index;

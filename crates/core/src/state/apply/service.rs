@@ -55,6 +55,9 @@ impl State {
         let id = service.id.clone();
         let old = self.data.services.get(&id).map(|state| state.spec.clone());
         let same_names = old.as_ref().is_some_and(|old| have_same_names(old, &service));
+        if let Some(old) = &old {
+            self.keep_former_ttl(&old.dns.name, old.dns.ttl);
+        }
         if let Some(old) = old.as_ref().filter(|_| !same_names) {
             self.disown_service_names(old);
             self.touch_zone(&old.dns.name, work.index);

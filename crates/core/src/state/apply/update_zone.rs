@@ -58,6 +58,8 @@ impl State {
                 false => state.dynamic.insert(name.clone(), records.clone()),
             };
             let before = before.unwrap_or_default();
+            let longest = before.iter().map(|record| record.ttl).max().unwrap_or_default();
+            state.former_ttls_until = state.former_ttls_until.max(self.data.at + longest);
             count = count + records.len() - before.len();
             tell_differences(&before, records, &mut told);
         }

@@ -54,6 +54,7 @@ impl State {
         let mut state = ZoneState::new(zone.clone(), work.index);
         if let Some(stored) = stored {
             state.signing = stored.signing.clone();
+            state.former_ttls_until = stored.kept_until(self.data.at);
             state.copied = kept_copy(stored, zone);
             self.records.remove(&stored.zone);
         }

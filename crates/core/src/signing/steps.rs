@@ -1,0 +1,139 @@
+//! When a step in the exchange of a zone's keys is safe, and what it waits for: the arithmetic of RFC 6781, 4.1, in the
+//! terms of RFC 7583.
+//!
+//! ```text
+//! a new key may be told to the parent   created + Dprp + the zone's longest TTL       (Ipub; RFC 6781, 4.1.2 and 4.1.3)
+//! the old key, or the last, may leave   the parent's change seen + DprpP + TTLds      (Iret)
+//! ```
+//!
+//! The longest TTL is that of any record, not of DNSKEY alone: a resolver may hold data that only the old key signed
+//! beside a set of keys without it, and a set of only the old key beside a DS of only the new one.
+//!
+//! Invariant: a refusal names the moment from which the step is allowed, wherever that depends on time alone. Not known
+//! here: agents that are cut off from their group, and servers of the parent that lag for longer than [`PARENT_LAG`].
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use core::time::Duration;
+
+use super::{ParentDs, Signing, SigningChange};
+use crate::time::Timestamp;
+
+/// Within which all agents follow a change (Dprp).
+const AGENTS_LAG: Duration = Duration::from_secs(5 * 60);
+/// Within which all servers of the parent follow a change (DprpP).
+const PARENT_LAG: Duration = Duration::from_secs(60 * 60);
+/// The TTL of DS records that nobody saw, or could tell.
+const UNSEEN_TTL: Duration = Duration::from_secs(2 * 86_400);
+/// The longest TTL of DS records that is waited for.
+const LONGEST_TTL: Duration = Duration::from_secs(7 * 86_400);
+
+/// From when every cache knows a key that signs since `created`: `longest_ttl` is that of the zone's records, and caches
+/// may hold what was served under longer ones until `former_until`.
+pub(crate) fn ready_at(
+    created: Timestamp,
+    longest_ttl: Duration,
+    former_until: Timestamp,
+) -> Timestamp {
+    (created + longest_ttl).max(former_until) + AGENTS_LAG
+}
+
+impl ParentDs {
+    /// Until when a resolver may keep the DS records before these.
+    fn former_until(&self) -> Timestamp {
+        let ttl = if self.ttl.is_zero() { UNSEEN_TTL } else { self.ttl.min(LONGEST_TTL) };
+        self.since + PARENT_LAG + ttl
+    }
+
+    fn obstacle(&self, now: Timestamp) -> Option<String> {
+        let until = self.former_until();
+        (now < until).then(|| {
+            let unseen = if self.ttl.is_zero() { " (2 days, for no server of the parent was seen to tell it)" } else { "" };
+            format!(
+                "until {until}, resolvers may keep the parent's former DS records: their TTL{unseen}, and an hour for \
+                 all servers of the parent to follow"
+            )
+        })
+    }
+}
+
+impl Signing {
+    /// What the next step waits for, and until when; `None` where it waits for nothing.
+    pub fn awaits(&self, now: Timestamp) -> Option<String> {
+        match self.keys.as_slice() {
+            [] => None,
+            [_] => self.unready(now),
+            [..] => self.obstacle(&SigningChange::FinishRollover { forced: None }, now),
+        }
+    }
+
+    /// Why a step is not safe yet, if it is not.
+    pub(crate) fn obstacle(&self, change: &SigningChange, now: Timestamp) -> Option<String> {
+        let text = |text: &str| Some(text.to_string());
+        match (change, self.keys.as_slice()) {
+            (SigningChange::Enable(_), []) => None,
+            (SigningChange::Enable(_), _) => text("the zone is signed already"),
+            (SigningChange::StartRollover(key), [old])
+                if key.tag() == old.tag() || self.is_named(key.tag()) =>
+            {
+                text("the new key has the tag of one that is in use; make another")
+            }
+            (SigningChange::StartRollover(_), [_]) => self.unready(now),
+            (SigningChange::StartRollover(_), [_, ..]) => {
+                text("a rollover is under way; finish it first")
+            }
+            (SigningChange::FinishRollover { .. }, [old, new]) => {
+                self.finish_obstacle((old.tag(), new.tag()), now)
+            }
+            (SigningChange::FinishRollover { .. }, _) => text("no rollover is under way"),
+            (SigningChange::Disable { .. }, [_, ..]) => self.disable_obstacle(now),
+            (_, []) => text("the zone is not signed; `holdfast zone dnssec enable` signs it"),
+            (SigningChange::NoteParent { .. }, _) => None,
+        }
+    }
+
+    fn finish_obstacle(&self, (old, new): (u16, u16), now: Timestamp) -> Option<String> {
+        let (names_old, names_new) = (self.is_named(old), self.is_named(new));
+        if let Some(unready) = self.unready(now) {
+            let early = names_new && !names_old;
+            let advice = format!("; until then put the DS of key {old} back beside that of {new}");
+            return Some(if early { unready + &advice } else { unready });
+        }
+        let Some(parent) = &self.parent else { return Some(NOT_LOOKED_AT.to_string()) };
+        if !names_new {
+            return Some(format!("the parent's DS records do not name the new key {new}"));
+        }
+        if names_old {
+            return Some(format!("the parent's DS records still name the old key {old}"));
+        }
+        parent.obstacle(now)
+    }
+
+    fn disable_obstacle(&self, now: Timestamp) -> Option<String> {
+        match &self.parent {
+            None => Some(NOT_LOOKED_AT.to_string()),
+            Some(parent) if parent.tags.is_empty() => parent.obstacle(now),
+            Some(_) => Some(
+                "the parent still has DS records, and resolvers would refuse an unsigned zone"
+                    .to_string(),
+            ),
+        }
+    }
+
+    /// Why the newest key may not stand alone in the parent yet.
+    fn unready(&self, now: Timestamp) -> Option<String> {
+        let (newest, until) = (self.keys.last()?.tag(), self.ready_at);
+        (!self.ready && now < until).then(|| {
+            format!(
+                "until {until}, caches may hold records that key {newest} has not signed: the zone's longest TTL, and 5 \
+                 minutes for all agents to follow; from then on its DS belongs into the parent"
+            )
+        })
+    }
+
+    fn is_named(&self, tag: u16) -> bool {
+        self.parent.as_ref().is_some_and(|parent| parent.tags.contains(&tag))
+    }
+}
+
+const NOT_LOOKED_AT: &str = "nobody has looked at the parent's DS records yet";

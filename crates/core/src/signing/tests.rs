@@ -1,0 +1,153 @@
+use super::*;
+use crate::sealed::SealingKeyId;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+fn key(byte: u8) -> ZoneKey {
+    let private = Sealed { key: SealingKeyId([0; 8]), nonce: [0; 12], ciphertext: Vec::new() };
+    let algorithm = KeyAlgorithm::Ed25519;
+    ZoneKey { algorithm, public: Vec::from([byte; 32]), private, created: Timestamp(0) }
+}
+
+fn at(minutes: u64) -> Timestamp {
+    Timestamp(minutes * 60_000)
+}
+
+/// A zone of one key, which every cache knows.
+fn signed() -> Signing {
+    Signing { keys: Vec::from([key(1)]), ready: true, ..Signing::default() }
+}
+
+/// A rollover that began at 0 in a zone whose longest TTL is a day, with both tags.
+fn rolling() -> (Signing, u16, u16) {
+    let mut signing = signed();
+    signing.add(key(2), ready_at(at(0), 24 * HOUR, at(0)));
+    (signing, key(1).tag(), key(2).tag())
+}
+
+fn obstacle(signing: &Signing, now: Timestamp) -> String {
+    signing.obstacle(&SigningChange::FinishRollover { forced: None }, now).unwrap_or_default()
+}
+
+fn disable_obstacle(signing: &Signing, now: Timestamp) -> String {
+    signing.obstacle(&SigningChange::Disable { forced: None }, now).unwrap_or_default()
+}
+
+/// Whether a step is refused until exactly this moment.
+fn waits_until(refusal: impl Fn(Timestamp) -> String, moment: Timestamp) -> bool {
+    let before = Timestamp(moment.0 - 1);
+    refusal(before).contains(&alloc::format!("until {moment}")) && refusal(moment).is_empty()
+}
+
+#[test]
+fn the_parent_is_told_of_a_key_once_no_cache_holds_what_it_has_not_signed() {
+    let (mut signing, old, new) = rolling();
+    let told =
+        |signing: &Signing| signing.for_parent().iter().map(ZoneKey::tag).collect::<Vec<_>>();
+    assert_eq!(told(&signing), [old]);
+    signing.note_parent(&[old, new], HOUR, at(1));
+    assert_eq!(
+        told(&signing),
+        [old],
+        "whatever the parent says: DNSKEY sets without it are cached"
+    );
+    assert_eq!(signing.due(), Some(at(24 * 60 + 5)));
+    signing.ready = true;
+    assert_eq!((told(&signing), signing.due()), (Vec::from([new]), None));
+}
+
+#[test]
+fn a_ttl_that_was_lowered_counts_until_caches_have_forgotten_it() {
+    assert_eq!(ready_at(at(10), MINUTE, at(0)), at(16));
+    assert_eq!(ready_at(at(10), MINUTE, at(24 * 60)), at(24 * 60 + 5));
+    assert_eq!(ready_at(Timestamp(u64::MAX), MINUTE, at(0)), Timestamp(u64::MAX));
+}
+
+#[test]
+fn a_key_leaves_only_when_nobody_can_trust_the_zone_by_it_alone() {
+    let (mut signing, old, new) = rolling();
+    let ready = 24 * 60 + 5;
+    assert!(obstacle(&signing, at(ready)).contains("nobody has looked"));
+    signing.note_parent(&[old], 5 * HOUR, at(ready));
+    assert!(obstacle(&signing, at(9999)).contains("do not name the new key"));
+    signing.note_parent(&[new, old], 5 * HOUR, at(ready + 1));
+    assert!(obstacle(&signing, at(9999)).contains("still name the old key"));
+    signing.note_parent(&[new], HOUR, at(ready + 100));
+    let moment = at(ready + 100 + 60 + 5 * 60);
+    assert!(waits_until(|now| obstacle(&signing, now), moment), "the former TTL counts");
+    signing.note_parent(&[new], HOUR, at(ready + 103));
+    assert_eq!(obstacle(&signing, moment), "", "looking again does not begin anew");
+}
+
+#[test]
+fn a_parent_that_changed_too_early_shortens_nothing() {
+    let (mut signing, _, new) = rolling();
+    signing.note_parent(&[new], HOUR, at(1));
+    assert!(waits_until(|now| obstacle(&signing, now), at(24 * 60 + 5)));
+    assert!(obstacle(&signing, at(2)).contains("back beside"), "what mends it");
+}
+
+#[test]
+fn what_is_known_of_the_parent_outlasts_a_rollover() {
+    let (mut signing, old, new) = rolling();
+    signing.note_parent(&[old], 5 * HOUR, at(0));
+    signing.keys.remove(0);
+    signing.note_parent(&[new], HOUR, at(0));
+    signing.note_parent(&[], Duration::ZERO, at(100));
+    assert!(waits_until(|now| disable_obstacle(&signing, now), at(100 + 60 + 5 * 60)));
+}
+
+#[test]
+fn a_zone_is_left_unsigned_only_when_no_resolver_may_expect_a_signature() {
+    let mut signing = signed();
+    assert!(disable_obstacle(&signing, at(0)).contains("nobody has looked"));
+    signing.note_parent(&[key(1).tag()], HOUR, at(0));
+    assert!(disable_obstacle(&signing, at(999)).contains("still has DS records"));
+    signing.note_parent(&[], Duration::ZERO, at(999));
+    assert!(waits_until(|now| disable_obstacle(&signing, now), at(999 + 60 + 60)));
+}
+
+#[test]
+fn a_ds_that_nobody_saw_is_waited_for_as_for_one_of_two_days() {
+    let two_days = 48 * 60 + 60;
+    let mut unseen = signed();
+    unseen.note_parent(&[], Duration::ZERO, at(10));
+    assert!(waits_until(|now| disable_obstacle(&unseen, now), at(10 + two_days)));
+    let mut untold = signed();
+    untold.note_parent(&[key(1).tag()], Duration::ZERO, at(0));
+    untold.note_parent(&[], Duration::ZERO, at(10));
+    assert!(waits_until(|now| disable_obstacle(&untold, now), at(10 + two_days)));
+}
+
+#[test]
+fn steps_come_in_their_order() {
+    let (unsigned, mut signed) = (Signing::default(), signed());
+    let (rolling, ..) = rolling();
+    let (enable, start) = (SigningChange::Enable(key(3)), SigningChange::StartRollover(key(3)));
+    let possible = |signing: &Signing, change: &_| signing.obstacle(change, Timestamp(0)).is_none();
+    assert_eq!([&unsigned, &signed, &rolling].map(|s| possible(s, &enable)), [true, false, false]);
+    assert_eq!([&unsigned, &signed, &rolling].map(|s| possible(s, &start)), [false, true, false]);
+    assert!(!possible(&signed, &SigningChange::StartRollover(key(1))), "another key is needed");
+    signed.note_parent(&[key(3).tag()], HOUR, at(0));
+    assert!(!possible(&signed, &start), "its tag would be taken for what the parent names");
+}
+
+#[test]
+fn the_first_key_is_neither_told_nor_replaced_before_every_cache_knows_it() {
+    let mut signing = Signing::default();
+    signing.add(key(1), ready_at(at(0), HOUR, at(0)));
+    assert_eq!(signing.for_parent(), []);
+    let start = SigningChange::StartRollover(key(3));
+    assert!(waits_until(|now| signing.obstacle(&start, now).unwrap_or_default(), at(65)));
+    signing.ready = true;
+    assert_eq!(signing.for_parent(), [key(1)]);
+}
+
+#[test]
+fn a_forced_finish_tells_the_parent_at_once() {
+    let (mut signing, ..) = rolling();
+    signing.remove_old();
+    assert_eq!((signing.for_parent(), signing.due()), (&[key(2)][..], None));
+    assert_eq!(signing.awaits(at(0)), None);
+}

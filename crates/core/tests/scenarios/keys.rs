@@ -1,0 +1,57 @@
+//! The keys of a zone in a script: keys are numbers, which stand for their public parts and are told by their tags.
+
+use std::time::Duration;
+
+use holdfast_core::sealed::{Sealed, SealingKeyId};
+use holdfast_core::signing::{Signing, SigningChange, ZoneKey};
+use holdfast_core::spec::{Dnssec, KeyAlgorithm, Zone};
+use holdfast_core::{Command, Timestamp};
+
+use crate::parse::{self, Words};
+
+fn key(number: u8) -> ZoneKey {
+    let private = Sealed { key: SealingKeyId([0; 8]), nonce: [0; 12], ciphertext: Vec::new() };
+    let (algorithm, public) = (KeyAlgorithm::Ed25519, vec![number; 32]);
+    ZoneKey { algorithm, public, private, created: Timestamp(0) }
+}
+
+/// `zone example.test [ttl=1m] [signed=yes]`
+pub(crate) fn zone(words: &Words) -> Zone {
+    let zone = parse::zone(words.nth(0));
+    let ttl = words.duration("ttl").unwrap_or(zone.ttl);
+    let dnssec = words.key("signed").map(|_| Dnssec::default());
+    Zone { ttl, dnssec, ..zone }
+}
+
+/// `keys example.test enable 1`, `… start 2`, `… parent 1,2 [ttl=1h]`, `… finish`, `… disable`.
+pub(crate) fn change(words: &Words) -> Command {
+    let numbered = || key(parse::parse(words.nth(2)));
+    let forced = words.key("force").map(str::to_owned);
+    let change = match words.nth(1) {
+        "enable" => SigningChange::Enable(numbered()),
+        "start" => SigningChange::StartRollover(numbered()),
+        "parent" => {
+            let named = words.plain.get(2).map(|list| list.split(',')).into_iter().flatten();
+            let tags = named.map(|number| key(parse::parse(number)).tag()).collect();
+            let ttl = words.duration("ttl").unwrap_or(Duration::ZERO);
+            SigningChange::NoteParent { tags, ttl }
+        }
+        "finish" => SigningChange::FinishRollover { forced },
+        "disable" => SigningChange::Disable { forced },
+        other => panic!("{other:?} is no step of a zone's keys"),
+    };
+    Command::ChangeSigning { zone: parse::parse(words.nth(0)), change }
+}
+
+/// Which keys sign, which of them CDS tells, and what the next step waits for.
+pub(crate) fn shown(signing: &Signing, now: Timestamp) -> String {
+    let tags = |keys: &[ZoneKey]| {
+        keys.iter().map(|key| key.tag().to_string()).collect::<Vec<_>>().join(" ")
+    };
+    let awaits = signing.awaits(now).unwrap_or_else(|| "nothing".to_owned());
+    format!(
+        "signs [{}], CDS [{}], awaits: {awaits}",
+        tags(&signing.keys),
+        tags(signing.for_parent())
+    )
+}
