@@ -16,22 +16,23 @@
 //! and the question byte for byte as asked.
 
 mod learn;
+mod limit;
+mod peer;
 mod sign;
 mod special;
 
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use futures_util::{FutureExt as _, stream};
 use hickory_net::runtime::TokioTime;
-use hickory_net::xfer::Protocol;
 use hickory_proto::op::ResponseCode;
 use hickory_server::server::{Request, RequestHandler as _};
 use metrics::counter;
 use tokio::time::Instant;
 
+pub use self::peer::{Peer, Transport};
 use crate::ahead;
 use crate::capture::Capture;
 use crate::class::Class;
@@ -50,61 +51,6 @@ use crate::reply_opt::{ExtendedError, Remarks, ReplyOpt};
 use crate::screen::{Fault, Query, Screened, screen};
 use crate::streams::Messages;
 use crate::tally::{Instead, Tally, Withheld};
-
-/// How a message came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// In a datagram.
-    Udp,
-    /// In a stream.
-    Tcp,
-    /// In a stream over TLS (RFC 7858).
-    Tls,
-    /// In an HTTP request (RFC 8484).
-    Https,
-    /// In a QUIC stream (RFC 9250).
-    Quic,
-}
-
-impl Transport {
-    /// How many there are.
-    pub(crate) const COUNT: usize = 5;
-
-    /// What hickory is told: it knows of encryption only with its own servers.
-    fn protocol(self) -> Protocol {
-        match self {
-            Self::Udp => Protocol::Udp,
-            Self::Tcp | Self::Tls | Self::Https | Self::Quic => Protocol::Tcp,
-        }
-    }
-
-    /// Whether only the client can read what it is told.
-    pub(crate) fn encrypted(self) -> bool {
-        match self {
-            Self::Udp | Self::Tcp => false,
-            Self::Tls | Self::Https | Self::Quic => true,
-        }
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-            Self::Tls => "tls",
-            Self::Https => "https",
-            Self::Quic => "quic",
-        }
-    }
-}
-
-/// Where a message came from.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer {
-    /// Its source address.
-    pub address: SocketAddr,
-    /// How it came.
-    pub transport: Transport,
-}
 
 /// One query in this many is timed.
 const TIMED: u32 = 64;
@@ -246,16 +192,6 @@ impl Responder {
         told
     }
 
-    /// Counts what a reply over UDP has beyond its query.
-    fn weigh(&mut self, peer: Peer, query: usize, reply: usize) -> Result<(), Limited> {
-        match &mut self.limiter {
-            Some(limiter) if peer.transport == Transport::Udp => {
-                limiter.weigh(peer.address.ip(), query, reply)
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Writes the answer to a query, or what is sent where it is one too many; false for nothing at all. `room` bytes are
     /// left free.
     fn write_reply(
@@ -299,16 +235,6 @@ impl Responder {
     fn judge(&self, opt: Opt, peer: Peer) -> Option<Judged> {
         let cookies = self.handler.settings().cookies.as_ref()?;
         Some(cookies.judge(opt.options.cookie?, peer.address.ip()))
-    }
-
-    /// Counts a reply to a client of whom nothing is known.
-    fn admit(&mut self, peer: Peer, subject: Subject<'_>) -> Result<(), Limited> {
-        match &mut self.limiter {
-            Some(limiter) if peer.transport == Transport::Udp => {
-                limiter.admit(peer.address.ip(), subject)
-            }
-            _ => Ok(()),
-        }
     }
 
     fn write_fault(&mut self, wire: &[u8], fault: &Fault, peer: Peer, out: &mut Vec<u8>) -> bool {
@@ -373,50 +299,6 @@ impl Responder {
             opt.push(code, remarks, asked.most, out);
         }
         if limits { self.weigh(asked.peer, asked.wire.len(), out.len()) } else { Ok(()) }
-    }
-
-    /// What an answer from the table is counted under.
-    fn subject_of<'a>(&self, asked: &Asked<'a>, told: Told) -> Subject<'a> {
-        let name = asked.name();
-        match (told.code, told.zone, self.handler.published()) {
-            (ResponseCode::NoError, ..) => Subject::Name(name),
-            (ResponseCode::NXDomain, Some(zone), Some(published)) => {
-                let table = published.table();
-                let apex = table.map_or(0, |table| name.len() - table.zone(zone).apex_length);
-                Subject::Missing(&name[apex..])
-            }
-            _ => Subject::Failure,
-        }
-    }
-
-    /// What the handler's answer is counted under: the name, or what exists above it, so that names under a wildcard
-    /// are one.
-    fn subject<'a>(&self, asked: &Asked<'a>) -> Subject<'a> {
-        let name = asked.name();
-        let Some(published) = self.handler.published() else { return Subject::Failure };
-        let closest = published.table().map_or(0, |table| table.closest(name));
-        Subject::Name(&name[closest..])
-    }
-
-    /// Sends what makes a real client come back in a way that shows where it is; false for nothing at all.
-    fn write_limited(&mut self, asked: &Asked<'_>, limited: Limited, out: &mut Vec<u8>) -> bool {
-        let (instead, code) = match (limited, asked.cookie) {
-            (Limited::Dropped, _) => (Instead::Nothing, ResponseCode::NoError),
-            (Limited::Cut, None) => (Instead::Truncated, ResponseCode::NoError),
-            (Limited::Cut, Some(_)) => (Instead::BadCookie, ResponseCode::BADCOOKIE),
-        };
-        self.withheld.count_limited(instead);
-        if instead == Instead::Nothing {
-            return false;
-        }
-        write_bare(asked.wire, code, Some(asked.query.question_end()), out);
-        if instead == Instead::Truncated {
-            out[2] |= TC;
-        }
-        if let Some(opt) = self.reply_opt(asked) {
-            opt.push(code, Remarks::default(), asked.most, out);
-        }
-        true
     }
 
     /// What the reply's OPT must say, where the query has one.
