@@ -24,3 +24,4 @@ mod steering;
 mod transfers;
 mod transports;
 mod updates;
+mod validation;
