@@ -62,13 +62,15 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes certificates and configurations, starts the agents and waits until all are ready.
+    /// Makes certificates and configurations, starts the agents, waits until all are ready, and lets services have TTLs of
+    /// a second, which the stories wait for.
     pub fn start(lab: &mut Lab, dir: &Path, size: u8) -> Result<Self> {
         let mut cluster = Self::prepare(lab, dir, size)?;
         for place in 0..cluster.nodes.len() {
             cluster.start_node(place)?;
         }
         cluster.await_ready()?;
+        cluster.cli(&["settings", "set", "--ttl-floor", "1s"])?.ok()?;
         Ok(cluster)
     }
 

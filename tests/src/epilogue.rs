@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use hickory_proto::op::ResponseCode;
@@ -225,6 +226,7 @@ fn status(entry: &pb::ServiceEntry) -> Result<ServiceStatus> {
     let selection = status.selection.ok_or_else(|| anyhow!("a status without a selection"))?;
     let ttl = status.ttl.ok_or_else(|| anyhow!("a status without a TTL"))?;
     Ok(ServiceStatus {
+        ttl_floor: Duration::ZERO,
         spec: Arc::new(Service::from_proto(spec)?),
         revision: entry.revision,
         epoch: Epoch(status.epoch),

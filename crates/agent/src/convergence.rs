@@ -30,6 +30,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::telemetry::CONVERGED;
+
 /// Services that are followed at once; changes of others are counted.
 const AT_ONCE: usize = 8;
 /// A service is followed at most once in this time.
@@ -116,7 +118,7 @@ fn count(convergence: &Convergence) {
         [("ns", &convergence.servers), ("resolver", &convergence.resolvers)];
     for (kind, figures) in kinds {
         if let Some(all) = figures.t100 {
-            metrics::histogram!("holdfast_failover_converged_seconds", "kind" => kind).record(all);
+            metrics::histogram!(CONVERGED, "kind" => kind).record(all);
         }
     }
 }

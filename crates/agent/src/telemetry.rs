@@ -3,7 +3,8 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use holdfast_core::propagation::LONGEST;
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -18,6 +19,13 @@ const SECONDS: [f64; 17] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     5.0, 10.0, 30.0,
 ];
+
+/// How long clients were told the old answer, which TTLs decide.
+pub(crate) const CONVERGED: &str = "holdfast_failover_converged_seconds";
+
+/// Buckets for what TTLs decide, up to the longest that a failover is followed.
+const TTLS: [f64; 12] =
+    [0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 180.0, 300.0, LONGEST.as_secs() as f64];
 
 /// How often samples are put into their buckets.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -61,16 +69,21 @@ pub(crate) async fn keep_metrics(cancel: CancellationToken) {
     }
 }
 
+/// An exporter that knows the buckets of every histogram.
+fn exporter() -> Result<PrometheusBuilder, BuildError> {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Full(CONVERGED.into()), &TTLS)
+}
+
 /// Collects metrics for `/metrics`. Errors: the process collects them already.
 pub fn start_metrics() -> Result<(), TelemetryError> {
     let problem = |error: &dyn std::fmt::Display| TelemetryError {
         key: "metrics",
         problem: error.to_string(),
     };
-    let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
-        .map_err(|error| problem(&error))?
-        .install_recorder()
+    let handle = exporter()
+        .and_then(PrometheusBuilder::install_recorder)
         .map_err(|error| problem(&error))?;
     metrics::gauge!("holdfast_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     holdfast_probe::describe_metrics();
@@ -78,4 +91,27 @@ pub fn start_metrics() -> Result<(), TelemetryError> {
         return Err(problem(&"the process collects metrics already"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bound of the first bucket that counts a sample.
+    fn first_bucket(metric: &'static str, took: Duration) -> String {
+        let recorder = exporter().expect("buckets").build_recorder();
+        metrics::with_local_recorder(&recorder, || metrics::histogram!(metric).record(took));
+        let text = recorder.handle().render();
+        let holds = |line: &&str| line.starts_with(metric) && line.ends_with("} 1");
+        let line = text.lines().find(holds).expect("one bucket has it");
+        let (_, bound) = line.split_once("le=\"").expect("a bucket has a bound");
+        bound.trim_end_matches("\"} 1").to_owned()
+    }
+
+    #[test]
+    fn how_long_a_failover_took_is_told_as_far_as_it_is_followed() {
+        assert_eq!(first_bucket(CONVERGED, LONGEST), "600");
+        assert_eq!(first_bucket(CONVERGED, Duration::from_secs(31)), "60");
+        assert_eq!(first_bucket("holdfast_probe_duration_seconds", Duration::from_secs(9)), "10");
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::command::{
     agent, apply, audit, ca, check, check_config, cluster, completion, demo, dns, doctor, endpoint,
-    events, export, overrides, pause, secret, service, status, tsig, zone,
+    events, export, overrides, pause, secret, service, settings, status, tsig, zone,
 };
 use crate::options::Options;
 
@@ -70,6 +70,9 @@ pub(crate) enum Command {
     /// Members: show, add, promote, remove, hand over leadership.
     #[command(subcommand)]
     Cluster(cluster::Args),
+    /// Settings of the whole group: show, change.
+    #[command(subcommand)]
+    Settings(settings::Args),
     /// The audit chain: follow, search, verify, take away.
     #[command(subcommand)]
     Audit(audit::Args),
@@ -134,6 +137,8 @@ mod tests {
             "cluster add --id 4 --name a4 --region eu --peer 10.0.0.4:7443 --api 10.0.0.4:7444",
             "cluster remove a4 --yes",
             "cluster transfer-leader",
+            "settings show",
+            "settings set --ttl-floor 10s --max-moves none",
             "audit tail --last 5",
             "audit search --service shop --kind verdict.* --since 1h --limit 7",
             "audit verify",
@@ -176,6 +181,8 @@ mod tests {
             ("pause --for soon --reason r", "no duration"),
             ("endpoint register shop eu e3 10.0.0.3", "PORT"),
             ("cluster add --id 4", "--peer"),
+            ("settings set", "--ttl-floor"),
+            ("settings set --max-moves few", "neither a number"),
             ("ca issue ghost g", "ghost"),
             ("completion tcsh", "tcsh"),
         ] {

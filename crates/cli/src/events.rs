@@ -104,6 +104,23 @@ fn detail(event: &Event) -> String {
     }
 }
 
+/// The settings that differ.
+fn settings(event: &pb::SettingsChanged) -> String {
+    let (before, after) = (event.before.unwrap_or_default(), event.after.unwrap_or_default());
+    let moves = |most: Option<u32>| most.map_or("none".to_owned(), |most| most.to_string());
+    let of = |settings: pb::Settings| {
+        [
+            ("ttl_floor", words::seconds(settings.ttl_floor_ms)),
+            ("warm_up", words::seconds(settings.warm_up_ms)),
+            ("max_moves", moves(settings.max_moves)),
+            ("window", words::seconds(settings.window_ms)),
+        ]
+    };
+    let changed = of(before).into_iter().zip(of(after)).filter(|(before, after)| before != after);
+    let told = changed.map(|((name, before), (_, after))| format!("{name} {before} to {after}"));
+    told.collect::<Vec<_>>().join(", ")
+}
+
 fn zone_updated(event: &pb::ZoneUpdated) -> String {
     let more = match event.unnamed {
         0 => String::new(),
@@ -143,7 +160,8 @@ fn cluster_detail(event: &Event) -> String {
         Event::LogicVersionRaised(e) => format!("to {}", e.version),
         Event::MembershipRequested(e) => membership(e),
         Event::CommandRefused(e) => format!("{}: {} ({})", e.command, e.message, e.reason),
-        Event::ServiceDeleted(_) | Event::SettingsChanged(_) => String::new(),
+        Event::SettingsChanged(e) => settings(e),
+        Event::ServiceDeleted(_) => String::new(),
         Event::EndpointRegistered(_)
         | Event::EndpointDeregistered(_)
         | Event::VerdictChanged(_)

@@ -20,7 +20,7 @@ use crate::observation::{Report, Target};
 use crate::overrides::Order;
 use crate::propagation::Convergence;
 use crate::signing::SigningChange;
-use crate::spec::{Endpoint, Service, Settings, Zone};
+use crate::spec::{Endpoint, Service, SettingsChange, Zone};
 use crate::time::Timestamp;
 use crate::tsig::TsigKey;
 use crate::update::{UpdateRefusal, ZoneUpdate};
@@ -241,7 +241,7 @@ pub enum Command {
         leader: AgentId,
     },
     /// Changes the group's settings.
-    ChangeSettings(Settings),
+    ChangeSettings(SettingsChange),
     /// Time has passed: what was due until `Entry::at` happens.
     AdvanceTime,
     /// Lets the state decide by the rules of this version, once every member knows them.

@@ -13,6 +13,7 @@ use crate::name::DnsName;
 use crate::overrides::{Override, Pause};
 use crate::propagation::Convergence;
 use crate::quorum::{Evidence, Verdict};
+use crate::spec::Settings;
 use crate::time::Timestamp;
 use crate::ttl::TtlCause;
 
@@ -199,7 +200,12 @@ pub enum Event {
         leader: AgentId,
     },
     /// The group's settings changed.
-    SettingsChanged,
+    SettingsChanged {
+        /// What they were.
+        from: Settings,
+        /// What they are.
+        to: Settings,
+    },
     /// The rules of a newer version are in force.
     LogicVersionRaised {
         /// The version.
@@ -261,7 +267,7 @@ impl Event {
             Self::ObserverSilenced { .. } => "observer.silenced",
             Self::ObserverHeard { .. } => "observer.heard",
             Self::TermBegan { .. } => "term.began",
-            Self::SettingsChanged => "settings.changed",
+            Self::SettingsChanged { .. } => "settings.changed",
             Self::LogicVersionRaised { .. } => "logic_version.raised",
             Self::CommandRefused { .. } => "command.refused",
             Self::MembershipRequested(_) => "membership.requested",

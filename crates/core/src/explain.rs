@@ -111,19 +111,18 @@ pub fn describe(selection: &Selection) -> String {
     }
 }
 
-/// Why answers are told for a shorter time than is declared, where they are.
+/// Why answers are told for another time than is declared, where they are.
 fn ttl(status: &ServiceStatus, now: Timestamp) -> Option<Reason> {
     let Ttl { served, cause, forgotten_at, next, .. } = &status.ttl;
-    if *cause == TtlCause::Declared {
-        return None;
-    }
     let (told, declared) = (spelled(*served), status.spec.dns.ttl);
+    let meaning = match cause {
+        TtlCause::Declared if *served == declared => return None,
+        TtlCause::Declared => "no answer of this group is told for less (ttl_floor)",
+        _ => cause.meaning(),
+    };
     let ends = next.map_or(String::new(), |at| format!(", for another {}", remaining(now, at)));
-    let text = format!(
-        "answers are told for {told} instead of {}: {}{ends}",
-        spelled(declared),
-        cause.meaning()
-    );
+    let text =
+        format!("answers are told for {told} instead of {}: {meaning}{ends}", spelled(declared));
     let reason = Reason::new("ttl", cause.label(), text).fact("ttl_ms", served.as_millis());
     Some(reason.fact("declared_ms", declared.as_millis()).fact("forgotten_at", forgotten_at))
 }

@@ -24,7 +24,7 @@ use crate::selection::serve;
 use crate::spec::{Endpoint, Policy, Pool, Service};
 use crate::state::service_sets;
 use crate::steer::Latencies;
-use crate::ttl::short_ttl;
+use crate::ttl::{calm_ttl, short_ttl};
 use crate::view::{RecordSet, ServiceStatus};
 
 /// The most prospects of a service beside each of its endpoints alone.
@@ -45,14 +45,15 @@ pub struct Prospects<'a> {
 impl<'a> Prospects<'a> {
     /// What a service may come to serve from where it stands.
     pub fn of(status: &'a ServiceStatus) -> Self {
-        let spec = &*status.spec;
+        let (spec, floor) = (&*status.spec, status.ttl_floor);
         let endpoints: Vec<_> = spec.endpoints().collect();
         let is_served = |endpoint: &Endpoint| {
             status.selection.served.iter().any(|one| one.endpoint == endpoint.name)
         };
         let present = (0u16..).zip(&endpoints).filter(|(_, (_, endpoint))| is_served(endpoint));
         let present: Places = present.map(|(place, _)| place).collect();
-        let mut ttls = Vec::from([status.ttl.served, short_ttl(&spec.dns), spec.dns.ttl]);
+        let (calm, short) = (calm_ttl(&spec.dns, floor), short_ttl(&spec.dns, floor));
+        let mut ttls = Vec::from([status.ttl.served, short, calm]);
         ttls.sort();
         ttls.dedup();
         Self { spec, served: foresee(spec, present), endpoints, ttls }

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::spec::ServiceDns;
 use crate::time::Timestamp;
 
-/// A short TTL is no shorter, unless the declaration says so: some resolvers keep every answer for this long.
+/// A short TTL is no shorter, unless declaration and group say so: some resolvers keep every answer for this long.
 pub const FLOOR: Duration = Duration::from_secs(5);
 /// How long nothing may ask for a short TTL before it grows back, at the least.
 pub const SHORTEST_CALM: Duration = Duration::from_secs(60);
@@ -136,7 +136,7 @@ pub struct Ttl {
 /// What the TTL follows from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
-    /// The declared TTL.
+    /// The TTL while things are calm: the declared one, or the group's floor.
     pub declared: Duration,
     /// The short one.
     pub short: Duration,
@@ -149,11 +149,11 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// What a declaration alone comes to.
-    pub fn of(dns: &ServiceDns) -> Self {
+    /// What a declaration alone comes to in a group with this floor.
+    pub fn of(dns: &ServiceDns, floor: Duration) -> Self {
         Self {
-            declared: dns.ttl,
-            short: short_ttl(dns),
+            declared: calm_ttl(dns, floor),
+            short: short_ttl(dns, floor),
             ordered: None,
             suspicion: None,
             change: None,
@@ -171,9 +171,15 @@ impl Facts {
     }
 }
 
-/// The TTL of a name under suspicion, and the least that may be ordered: what is declared, else [`FLOOR`].
-pub fn short_ttl(dns: &ServiceDns) -> Duration {
-    dns.ttl_min.unwrap_or(FLOOR).min(dns.ttl)
+/// The TTL of a name while things are calm: what is declared, and no less than the group's floor.
+pub fn calm_ttl(dns: &ServiceDns, floor: Duration) -> Duration {
+    dns.ttl.max(floor)
+}
+
+/// The TTL of a name under suspicion, and the least that may be ordered: what is declared, else [`FLOOR`], and no less
+/// than the group's floor.
+pub fn short_ttl(dns: &ServiceDns, floor: Duration) -> Duration {
+    dns.ttl_min.unwrap_or(FLOOR).min(dns.ttl).max(floor)
 }
 
 impl Ttl {

@@ -148,6 +148,8 @@ pub struct EndpointStatus {
 /// How a service stands, with the reasoning of its last decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceStatus {
+    /// No answer has a shorter TTL: the group's setting.
+    pub ttl_floor: Duration,
     /// Its declaration.
     pub spec: Arc<Service>,
     /// The log index of its declaration's last change.

@@ -140,6 +140,8 @@ fn a_lowered_ttl_is_told_and_waited_for() -> Result<()> {
         let endpoints = [("eu", scene.eu.address(), 80), ("us", scene.us.address(), 80)];
         let shop = Service { name: SHOP, endpoints: &endpoints, check: WEB, failover: BRISK };
         scene.cluster.apply(&shop.to_yaml().replace("ttl: 1s", "ttl: 8s, ttl_min: 2s"))?;
+        let settings = scene.cluster.cli(&["settings", "show", "-o", "json"])?.json()?;
+        ensure!(settings["ttl_floor_ms"] == 1000, "{settings:#}");
         let cluster = &scene.cluster;
         let told = || -> Result<u64> {
             let look = look(scene, &[])?;

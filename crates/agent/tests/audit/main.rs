@@ -11,7 +11,7 @@ use holdfast_consensus::ProposeError;
 use holdfast_core::quorum::Verdict;
 use holdfast_core::spec::{
     Address, Check, CheckKind, Endpoint, Failback, FailoverRules, NameServer, Policy, Pool, Quorum,
-    Service, ServiceDns, Settings, Soa, TcpCheck, Zone,
+    Service, ServiceDns, SettingsChange, Soa, TcpCheck, Zone,
 };
 use holdfast_core::{AgentId, CheckName, Command, DnsName, EndpointName, PoolName, ServiceId};
 
@@ -186,8 +186,8 @@ async fn where_no_store_is_well_the_leader_stays_and_decides() {
 async fn stores_that_ail_in_turn_do_not_keep_the_group_in_its_warm_up() {
     let cluster = serving(NEVER).await;
     let warm_up = Duration::from_secs(90);
-    let settings = Settings { warm_up, ..Settings::default() };
-    cluster.change(&Command::ChangeSettings(settings)).await;
+    let change = SettingsChange { warm_up: Some(warm_up), ..SettingsChange::default() };
+    cluster.change(&Command::ChangeSettings(change)).await;
     cluster.endpoints.refuse(address(0));
     let (begun, mut hurt, mut handed_over) = (Instant::now(), None, 0);
     while !cluster.members.iter().all(|member| serves(member, 1)) {

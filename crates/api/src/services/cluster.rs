@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use holdfast_audit::Health;
 use holdfast_core::membership::{self as joining, MembershipChange};
+use holdfast_core::spec::SettingsChange;
 use holdfast_core::time::millis;
 use holdfast_core::{ActorKind, AgentId, AgentName, Command, RegionName, View};
 use holdfast_wire::Convert as _;
@@ -31,7 +32,7 @@ impl Cluster {
         id: &str,
         change: Result<MembershipChange, Refusal>,
     ) -> Result<Changed, Status> {
-        let change = entitled(&call.caller).and(change);
+        let change = entitled(&call.caller, "membership").and(change);
         self.0.change(call, id, change.map(Command::RequestMembership)).await
     }
 
@@ -40,7 +41,7 @@ impl Cluster {
         &self,
         call: &Call<pb::AddMemberRequest>,
     ) -> Result<MembershipChange, Refusal> {
-        entitled(&call.caller)?;
+        entitled(&call.caller, "membership")?;
         request_id(&call.body.request_id)?;
         let new = new_member(&call.body)?;
         let directory = self.0.deps.agreement.directory_of(&new, call.within).await;
@@ -51,14 +52,15 @@ impl Cluster {
     }
 }
 
-/// Who is in the cluster is for people and agents to say: a program's certificate lies on many machines.
-fn entitled(caller: &Caller) -> Result<(), Refusal> {
+/// Who is in the cluster, and by which settings it decides, is for people and agents to say: a program's certificate lies
+/// on many machines.
+fn entitled(caller: &Caller, what: &str) -> Result<(), Refusal> {
     match caller.actor.kind {
         ActorKind::Person | ActorKind::Agent | ActorKind::System => Ok(()),
         ActorKind::Workload => Err(Refusal::new(
             Code::PermissionDenied,
             "PERMISSION_DENIED",
-            format!("workload {} may not change the membership", caller.actor.name),
+            format!("workload {} may not change the {what}", caller.actor.name),
             "use a person's certificate (`holdfast ca issue --user NAME`)",
         )),
     }
@@ -122,6 +124,26 @@ impl ClusterService for Cluster {
         let leader = self.0.deps.agreement.standing().leader.map_or(0, |id| id.0);
         Ok(at(changed.index, pb::TransferLeadershipResponse { leader }))
     }
+
+    async fn change_settings(
+        &self,
+        request: Request<pb::ChangeSettingsRequest>,
+    ) -> Result<Response<pb::ChangeSettingsResponse>, Status> {
+        let call = Call::of(request)?;
+        let change = settings_change(&call).map(Command::ChangeSettings);
+        let changed = self.0.change(&call, &call.body.request_id, change).await?;
+        Ok(at(changed.index, pb::ChangeSettingsResponse { index: changed.index }))
+    }
+}
+
+fn settings_change(call: &Call<pb::ChangeSettingsRequest>) -> Result<SettingsChange, Refusal> {
+    entitled(&call.caller, "settings")?;
+    let change = SettingsChange::from_proto(call.body.change.unwrap_or_default());
+    let change = change.map_err(|error| Refusal::field("change", error.to_string()))?;
+    if change == SettingsChange::default() {
+        return Err(Refusal::field("change", "it changes nothing; name a setting"));
+    }
+    Ok(change)
 }
 
 fn member_id(id: u64) -> Result<AgentId, Refusal> {
@@ -179,6 +201,7 @@ fn page(context: &Context, standing: &Standing, view: &Arc<View>) -> pb::GetClus
         dns_at_ms: view.answers.at.0,
         requested_change: standing.requested.as_ref().map(MembershipChange::to_proto),
         joint: standing.joint,
+        settings: Some(view.settings.to_proto()),
     }
 }
 

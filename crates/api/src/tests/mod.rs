@@ -7,6 +7,7 @@ mod health;
 mod membership;
 mod refusals;
 mod registry;
+mod settings;
 mod signing;
 mod steering;
 mod trust;

@@ -100,7 +100,7 @@ async fn a_certificate_of_another_cluster_is_no_identity_here() {
 }
 
 #[tokio::test]
-async fn workloads_do_not_change_the_membership() {
+async fn workloads_change_neither_membership_nor_settings() {
     let authority = authority("demo");
     let node = secured(&authority).await;
     let tls = material(&authority, Role::Workload, "ci").client(None);
@@ -110,6 +110,9 @@ async fn workloads_do_not_change_the_membership() {
     let status = client.remove_member(request).await.expect_err("it is a program");
     assert_eq!(status.code(), Code::PermissionDenied);
     assert_eq!(node.replica.requested(), None);
+    let request = pb::ChangeSettingsRequest { request_id: super::fixture::id(), change: None };
+    let status = client.change_settings(request).await.expect_err("it is a program");
+    assert_eq!(status.code(), Code::PermissionDenied);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use holdfast_core::observation::ObserverState;
 use holdfast_core::overrides::{Order as Ordered, Override, Pause, Scope};
 use holdfast_core::quorum::{Evidence, Verdict};
 use holdfast_core::sample::{Failure, FailureKind, Phase};
-use holdfast_core::spec::Address;
+use holdfast_core::spec::{Address, Settings};
 use holdfast_core::{
     BootId, CheckName, DnsName, EndpointName, Epoch, OverrideId, PoolName, RegionName,
 };
@@ -98,7 +98,7 @@ fn rich_events() -> Vec<Event> {
             digest: "00".into(),
         },
         Event::EndpointDeregistered { endpoint },
-        Event::SettingsChanged,
+        Event::SettingsChanged { from: Settings::default(), to: Settings::default() },
         Event::LogicVersionRaised { version: u32::MAX },
     ]
 }

@@ -23,6 +23,7 @@ pub(crate) mod overrides;
 pub(crate) mod pause;
 pub(crate) mod secret;
 pub(crate) mod service;
+pub(crate) mod settings;
 pub(crate) mod status;
 pub(crate) mod tsig;
 pub(crate) mod version;
@@ -58,6 +59,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Pause(args) => pause::pause(args, &session).await,
         Command::Resume(args) => pause::resume(args, &session).await,
         Command::Cluster(args) => cluster::run(args, &session).await,
+        Command::Settings(args) => settings::run(args, &session).await,
         Command::Audit(args) => audit::run(args, &session).await,
         Command::Dns(args) => dns::run(args, &session).await,
         Command::Events(args) => events::run(args, &session).await,

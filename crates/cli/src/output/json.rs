@@ -32,6 +32,7 @@ macro_rules! told {
 told!(
     ApplyServiceResponse,
     ApplyZoneResponse,
+    ChangeSettingsResponse,
     AuditRecord,
     CheckPropagationResponse,
     ClearOverrideResponse,
@@ -46,6 +47,7 @@ told!(
     GetClusterResponse,
     GetServiceResponse,
     GetStatusResponse,
+    Settings,
     GetZoneResponse,
     GetZoneSigningResponse,
     HeartbeatResponse,

@@ -31,7 +31,7 @@ impl Budget {
                 (Event::ServiceApplied { .. } | Event::ServiceDeleted, Some(service)) => {
                     self.services.remove(service);
                 }
-                (Event::SettingsChanged, _) => self.group.clear(),
+                (Event::SettingsChanged { .. }, _) => self.group.clear(),
                 (Event::SelectionChanged { cause, .. }, Some(service)) if cause.is_automatic() => {
                     if rules.declared.get(service).is_none_or(|&changed| sequence > changed) {
                         self.count_service(view, service, at)?;
@@ -85,7 +85,7 @@ impl<'a> Rules<'a> {
                 (Event::ServiceApplied { .. } | Event::ServiceDeleted, Some(service)) => {
                     rules.declared.insert(service, record.sequence);
                 }
-                (Event::SettingsChanged, _) => rules.settings = record.sequence,
+                (Event::SettingsChanged { .. }, _) => rules.settings = record.sequence,
                 _ => {}
             }
         }

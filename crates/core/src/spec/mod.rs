@@ -34,7 +34,7 @@ pub use policy::{AllDown, Failback, FailoverRules, Mode, Policy, Quorum, RegionR
 pub use primaries::Primaries;
 pub use record::{Kind, Record, RecordData, ServiceBinding};
 pub use service::{Service, ServiceDns};
-pub use settings::Settings;
+pub use settings::{Settings, SettingsChange};
 pub use steered::{ClientRegion, GeoRule, Match, MatchError, Spread, Steered};
 pub use svcb::{Binding, SvcKey, SvcParams};
 pub use transfer::{NotifyTarget, Prefix, PrefixError, Transfer};

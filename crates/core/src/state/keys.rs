@@ -15,6 +15,7 @@ use crate::event::Event;
 use crate::name::DnsName;
 use crate::signing::{ZoneKey, ready_at};
 use crate::time::Timestamp;
+use crate::ttl::calm_ttl;
 
 /// What an audit record calls it.
 const READY: &str = "key ready for the parent";
@@ -29,9 +30,9 @@ pub(super) fn key_dues(data: &Snapshot) -> BTreeSet<(Timestamp, DnsName)> {
 impl State {
     /// From when every cache knows a key that begins to sign a zone by now.
     pub(super) fn key_ready_at(&self, apex: &DnsName) -> Timestamp {
-        let services = self.data.services.values();
-        let of_services =
-            services.filter(|s| s.spec.dns.name.is_within(apex)).map(|s| s.spec.dns.ttl).max();
+        let services = self.data.services.values().map(|service| &service.spec.dns);
+        let services = services.filter(|dns| dns.name.is_within(apex));
+        let of_services = services.map(|dns| calm_ttl(dns, self.data.settings.ttl_floor)).max();
         let zone = self.data.zones.get(apex);
         let of_zone = zone.map(|state| state.longest_ttl());
         let longest = of_services.max(of_zone).unwrap_or_default();

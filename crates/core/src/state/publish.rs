@@ -377,6 +377,7 @@ fn status_of(data: &Snapshot, state: &ServiceState) -> ServiceStatus {
         }
     });
     ServiceStatus {
+        ttl_floor: data.settings.ttl_floor,
         spec: state.spec.clone(),
         revision: state.revision,
         epoch: state.epoch,

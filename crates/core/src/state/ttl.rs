@@ -3,6 +3,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use core::time::Duration;
 
 use super::evaluate::due;
 use super::{AgentState, ServiceState, State, Work};
@@ -20,7 +21,11 @@ impl State {
     pub(super) fn settle_ttl(&mut self, work: &mut Work<'_>, id: &ServiceId) {
         let at = self.data.at;
         let Some(service) = self.data.services.get(id) else { return };
-        let facts = facts_of(service, &self.data.agents, self.orders_of(id));
+        let facts = facts_of(
+            (service, self.data.settings.ttl_floor),
+            &self.data.agents,
+            self.orders_of(id),
+        );
         let after = service.ttl.settled(&facts, at);
         if after == service.ttl {
             return;
@@ -45,15 +50,16 @@ impl State {
 }
 
 fn facts_of<'a>(
-    service: &ServiceState,
+    (service, floor): (&ServiceState, Duration),
     agents: &BTreeMap<AgentId, AgentState>,
     orders: impl Iterator<Item = &'a Override>,
 ) -> Facts {
-    let mut facts = Facts::of(&service.spec.dns);
+    let mut facts = Facts::of(&service.spec.dns, floor);
     let mut order_ends: Option<Timestamp> = None;
     for order in orders {
         match order.order {
             Order::LowerTtl(to) => {
+                let to = to.max(floor);
                 facts.ordered = Some(facts.ordered.map_or(to, |least| least.min(to)));
             }
             Order::Pin(_) | Order::ForceUp(_) | Order::ForceDown(_) | Order::Drain(_) => {

@@ -106,12 +106,15 @@ fn an_order_below_the_short_one_holds_while_it_settles() {
 }
 
 #[test]
-fn a_declared_ttl_below_the_floor_stays_as_it_is() {
+fn a_declared_ttl_never_shrinks_below_itself_nor_the_groups_floor() {
     let second = Duration::from_secs(1);
     let dns = ServiceDns::new(crate::DnsName::new("shop.example.test").expect("valid"), second);
-    let facts = Facts { suspicion: Some(TtlCause::Doubted), ..Facts::of(&dns) };
+    let facts = Facts { suspicion: Some(TtlCause::Doubted), ..Facts::of(&dns, second) };
     let ttl = Ttl::declared(second).settled(&facts, at(0));
     assert_eq!((ttl.served, ttl.cause), (second, TtlCause::Declared));
+    let raised = Facts { suspicion: Some(TtlCause::Doubted), ..Facts::of(&dns, FLOOR) };
+    let ttl = ttl.settled(&raised, at(1));
+    assert_eq!((ttl.served, ttl.cause), (FLOOR, TtlCause::Declared), "the group's floor");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use holdfast_core::spec::SettingsChange;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -99,7 +100,7 @@ pub(crate) enum What {
     Admit { agent: u8, region: u8, observer: bool },
     Remove(u8),
     Term { term: u64, leader: u8 },
-    Settings { warm_up: Duration, max_moves: Option<u32>, window: Duration },
+    Settings(SettingsChange),
     Tick,
     Logic(u32),
 }
@@ -256,8 +257,7 @@ fn what() -> impl Strategy<Value = What> {
         2 => (0u8..6, 0u8..3, prop::bool::weighted(0.8))
             .prop_map(|(agent, region, observer)| What::Admit { agent, region, observer }),
         1 => (0u8..6).prop_map(What::Remove),
-        2 => (short(), prop::option::of(prop_oneof![0u32..4, any::<u32>()]), short())
-            .prop_map(|(warm_up, max_moves, window)| What::Settings { warm_up, max_moves, window }),
+        2 => settings().prop_map(What::Settings),
         1 => (0u8..3, 0u8..3, any::<bool>(), revision()).prop_map(
             |(zone, records, secondary, revision)| What::Zone { zone, records, secondary, revision }
         ),
@@ -340,5 +340,16 @@ prop_compose! {
     ) -> Declared {
         Declared { service, name, policy, pools, checks, regions, veto, observe, manual, hold_down, cooldown,
             max_moves, window, all_down, ttl }
+    }
+}
+
+prop_compose! {
+    fn settings()(
+        warm_up in prop::option::of(short()),
+        max_moves in prop::option::of(prop::option::of(prop_oneof![0u32..4, any::<u32>()])),
+        window in prop::option::of(short()),
+        ttl_floor in prop::option::of(short()),
+    ) -> SettingsChange {
+        SettingsChange { warm_up, max_moves, window, ttl_floor }
     }
 }

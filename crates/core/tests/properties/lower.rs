@@ -10,7 +10,7 @@ use holdfast_core::sample::{Failure, FailureKind, Phase};
 use holdfast_core::spec::{
     Address, AllDown, Check, CheckKind, Endpoint, Failback, FailoverRules, HeartbeatCheck, Mode,
     NameServer, Policy, Pool, Primaries, Quorum, Record, RecordData, RegionRule, Service,
-    ServiceDns, Settings, Soa, TcpCheck, Zone,
+    ServiceDns, Soa, TcpCheck, Zone,
 };
 use holdfast_core::{
     Actor, ActorKind, AgentId, AgentName, BootId, Command, DnsName, EndpointName, Entry,
@@ -99,11 +99,7 @@ fn command(what: &What, state: &State, at: Timestamp) -> Command {
         What::Resume => Command::Resume { reason: String::new() },
         What::Order(_) | What::Clear(_) => order(what, state),
         What::Admit { .. } | What::Remove(_) | What::Term { .. } => membership(what),
-        What::Settings { warm_up, max_moves, window } => Command::ChangeSettings(Settings {
-            warm_up: *warm_up,
-            max_moves: *max_moves,
-            window: *window,
-        }),
+        What::Settings(change) => Command::ChangeSettings(change.clone()),
         What::Tick => Command::AdvanceTime,
         What::Logic(version) => Command::RaiseLogicVersion { version: *version },
     }

@@ -132,7 +132,7 @@ pub(crate) fn record(view: &View, record: &Record) -> Option<String> {
         | Event::EndpointRegistered { .. }
         | Event::EndpointDeregistered { .. }
         | Event::AgentAdmitted { .. }
-        | Event::SettingsChanged
+        | Event::SettingsChanged { .. }
         | Event::TtlChanged { .. }
         | Event::ZoneCopied { .. }
         | Event::ZoneStale { .. }

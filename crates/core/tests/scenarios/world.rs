@@ -11,7 +11,7 @@ use holdfast_core::observation::{Extent, Observation, ObserverState, Report, Tar
 use holdfast_core::overrides::{Order, Scope};
 use holdfast_core::propagation::{Convergence, Ending, Figures};
 use holdfast_core::sample::{Failure, FailureKind, Phase};
-use holdfast_core::spec::Settings;
+use holdfast_core::spec::SettingsChange;
 use holdfast_core::steer::Client;
 use holdfast_core::{
     Actor, ActorKind, AgentId, BootId, Command, Entry, Epoch, GroupId, RequestId, ServiceId, State,
@@ -146,11 +146,12 @@ impl World {
             "remove" => Command::RemoveAgent { id: self.observers[words.nth(0)].id },
             "beats" => self.beats(words),
             "settings" => {
-                let default = Settings::default();
-                Command::ChangeSettings(Settings {
-                    warm_up: words.duration("warm_up").unwrap_or(Duration::ZERO),
-                    max_moves: words.key("max_moves").map(parse::parse),
-                    window: words.duration("window").unwrap_or(default.window),
+                let most = |word| Some(parse::parse(word)).filter(|_| word != "none");
+                Command::ChangeSettings(SettingsChange {
+                    warm_up: words.duration("warm_up"),
+                    max_moves: words.key("max_moves").map(most),
+                    window: words.duration("window"),
+                    ttl_floor: words.duration("ttl_floor"),
                 })
             }
             "logic" => Command::RaiseLogicVersion { version: parse::parse(words.nth(0)) },

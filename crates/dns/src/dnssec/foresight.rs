@@ -7,7 +7,7 @@ use std::time::Duration;
 use holdfast_core::answer::{Kind, zone_of};
 use holdfast_core::prospects::Prospects;
 use holdfast_core::steer;
-use holdfast_core::ttl::short_ttl;
+use holdfast_core::ttl::{calm_ttl, short_ttl};
 use holdfast_core::view::{Answers, NameAnswers, Pick, RecordSet, ServiceStatus};
 use holdfast_core::{DnsName, Epoch, ServiceId};
 
@@ -98,8 +98,8 @@ pub(super) fn negative_ttls(newest: &Published) -> BTreeMap<DnsName, Vec<Duratio
         let zone = zone_of(answers, &dns.name);
         let known = zone.and_then(|zone| ttls.get_mut(&zone.zone.name));
         if let Some([calm, doubted]) = known.map(Vec::as_mut_slice) {
-            *calm = (*calm).min(dns.ttl);
-            *doubted = (*doubted).min(short_ttl(dns));
+            *calm = (*calm).min(calm_ttl(dns, status.ttl_floor));
+            *doubted = (*doubted).min(short_ttl(dns, status.ttl_floor));
         }
     }
     for (apex, known) in &mut ttls {

@@ -203,6 +203,7 @@ fn service(name: &str, endpoints: Vec<Endpoint>, checks: Vec<Check>) -> Service 
 fn view(services: &[Service]) -> View {
     let status = |spec: &Service| {
         Arc::new(ServiceStatus {
+            ttl_floor: Duration::ZERO,
             spec: Arc::new(spec.clone()),
             revision: 1,
             epoch: Epoch(0),

@@ -222,7 +222,10 @@ fn to_group_kind(event: &Event) -> Kind {
         Event::TermBegan { term, leader } => {
             Kind::TermBegan(pb::TermBegan { term: *term, leader: leader.0 })
         }
-        Event::SettingsChanged => Kind::SettingsChanged(pb::SettingsChanged {}),
+        Event::SettingsChanged { from, to } => Kind::SettingsChanged(pb::SettingsChanged {
+            before: Some(from.to_proto()),
+            after: Some(to.to_proto()),
+        }),
         Event::LogicVersionRaised { version } => {
             Kind::LogicVersionRaised(pb::LogicVersionRaised { version: *version })
         }
@@ -361,7 +364,10 @@ fn from_group_kind(kind: Kind) -> Result<Event, DecodeError> {
         Kind::ObserverSilenced(e) => Ok(Event::ObserverSilenced { agent: AgentId(e.agent) }),
         Kind::ObserverHeard(e) => Ok(Event::ObserverHeard { agent: AgentId(e.agent) }),
         Kind::TermBegan(e) => Ok(Event::TermBegan { term: e.term, leader: AgentId(e.leader) }),
-        Kind::SettingsChanged(pb::SettingsChanged {}) => Ok(Event::SettingsChanged),
+        Kind::SettingsChanged(changed) => Ok(Event::SettingsChanged {
+            from: required("before", changed.before)?,
+            to: required("after", changed.after)?,
+        }),
         Kind::LogicVersionRaised(e) => Ok(Event::LogicVersionRaised { version: e.version }),
         Kind::CommandRefused(e) => {
             Ok(Event::CommandRefused { command: e.command, reason: e.reason, message: e.message })

@@ -4,7 +4,7 @@ use holdfast_core::command::{Command, Entry};
 use holdfast_core::membership::MembershipChange;
 use holdfast_core::observation::{Report, Target};
 use holdfast_core::overrides::Order;
-use holdfast_core::spec::{Endpoint, Service, Settings, Zone};
+use holdfast_core::spec::{Endpoint, Service, SettingsChange, Zone};
 use holdfast_core::update::ZoneUpdate;
 use holdfast_core::{AgentId, BootId, OverrideId, Timestamp};
 
@@ -276,7 +276,9 @@ fn decode_group(kind: Kind) -> Result<Command, DecodeError> {
         Kind::BeginTerm(proto) => {
             Ok(Command::BeginTerm { term: proto.term, leader: AgentId(proto.leader) })
         }
-        Kind::ChangeSettings(proto) => Settings::from_proto(proto).map(Command::ChangeSettings),
+        Kind::ChangeSettings(proto) => {
+            SettingsChange::from_proto(proto).map(Command::ChangeSettings)
+        }
         Kind::AdvanceTime(pb::AdvanceTime {}) => Ok(Command::AdvanceTime),
         Kind::RaiseLogicVersion(proto) => Ok(Command::RaiseLogicVersion { version: proto.version }),
         Kind::ApplyZone(_)

@@ -19,6 +19,7 @@ mod reason;
 mod record;
 mod sealed;
 mod service;
+mod settings;
 mod signing;
 mod snapshot;
 mod status;

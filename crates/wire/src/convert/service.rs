@@ -1,8 +1,8 @@
-//! Services with their pools, endpoints and rules; the settings of the group.
+//! Services with their pools, endpoints and rules.
 
 use holdfast_core::spec::{
     Address, AllDown, Endpoint, Failback, FailoverRules, Mode, Pool, Quorum, RegionRule, Service,
-    ServiceDns, Settings,
+    ServiceDns,
 };
 
 use holdfast_core::ttl::{Tier, default_ttl};
@@ -13,7 +13,6 @@ use super::primitive::{
     required,
 };
 use crate::error::DecodeError;
-use crate::pb::internal::v1 as internal;
 use crate::pb::v1 as pb;
 
 enumeration!(Mode, Mode { Enforce, Observe });
@@ -215,25 +214,5 @@ impl Convert for AllDown {
             Kind::Fallback(pool) => Ok(Self::Fallback(parse("fallback", &pool)?)),
             Kind::FailClosed(pb::FailClosed {}) => Ok(Self::FailClosed),
         }
-    }
-}
-
-impl Convert for Settings {
-    type Proto = internal::Settings;
-
-    fn to_proto(&self) -> internal::Settings {
-        internal::Settings {
-            warm_up_ms: ms(self.warm_up),
-            max_moves: self.max_moves,
-            window_ms: ms(self.window),
-        }
-    }
-
-    fn from_proto(proto: internal::Settings) -> Result<Self, DecodeError> {
-        Ok(Self {
-            warm_up: from_ms(proto.warm_up_ms),
-            max_moves: proto.max_moves,
-            window: from_ms(proto.window_ms),
-        })
     }
 }

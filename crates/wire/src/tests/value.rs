@@ -592,6 +592,23 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn settings()(
+        warm_up in ms(), max_moves: Option<u32>, window in ms(), ttl_floor in ms(),
+    ) -> Settings {
+        Settings { warm_up, max_moves, window, ttl_floor }
+    }
+}
+
+prop_compose! {
+    fn settings_change()(
+        warm_up in of(ms()), max_moves: Option<Option<u32>>, window in of(ms()),
+        ttl_floor in of(ms()),
+    ) -> SettingsChange {
+        SettingsChange { warm_up, max_moves, window, ttl_floor }
+    }
+}
+
 fn membership_change() -> impl Strategy<Value = MembershipChange> {
     let id = || (0_u64..6).prop_map(AgentId);
     prop_oneof![
@@ -640,9 +657,7 @@ fn group_command() -> impl Strategy<Value = Command> {
         any::<u64>().prop_map(|id| Command::RemoveAgent { id: AgentId(id) }),
         any::<(u64, u64)>()
             .prop_map(|(term, leader)| Command::BeginTerm { term, leader: AgentId(leader) }),
-        (ms(), any::<Option<u32>>(), ms()).prop_map(|(warm_up, max_moves, window)| {
-            Command::ChangeSettings(Settings { warm_up, max_moves, window })
-        }),
+        settings_change().prop_map(Command::ChangeSettings),
         Just(Command::AdvanceTime),
         any::<u32>().prop_map(|version| Command::RaiseLogicVersion { version }),
     ]
@@ -806,7 +821,7 @@ prop_compose! {
 fn small_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         Just(Event::ServiceDeleted),
-        Just(Event::SettingsChanged),
+        (settings(), settings()).prop_map(|(from, to)| Event::SettingsChanged { from, to }),
         (any::<u64>(), text()).prop_map(|(agent, description)| Event::AgentAdmitted {
             agent: AgentId(agent),
             description

@@ -1,39 +1,34 @@
-//! `ChangeSettings`: the group's settings.
+//! `ChangeSettings`: the group's settings, one or more of them.
 
-use core::time::Duration;
+use alloc::vec::Vec;
 
 use crate::command::{Rejection, Reply};
 use crate::decision::BlockReason;
 use crate::event::Event;
-use crate::spec::{Settings, SpecError};
-use crate::state::{State, Work};
+use crate::spec::SettingsChange;
+use crate::state::{State, Touch, Work};
+use crate::ttl::calm_ttl;
 
 impl State {
     pub(in crate::state) fn change_settings(
         &mut self,
         work: &mut Work<'_>,
-        settings: &Settings,
+        change: &SettingsChange,
     ) -> Result<Reply, Rejection> {
-        let invalid = |field: &str, problem: &str| {
-            Err(Rejection::InvalidSpec(SpecError { field: field.into(), problem: problem.into() }))
-        };
-        if settings.warm_up > Settings::LONGEST_WARM_UP {
-            return invalid("warm_up", "must be at most 10m");
-        }
-        if settings.window < Duration::from_secs(1) {
-            return invalid("window", "must be at least 1s");
-        }
-        if settings.window > Settings::LONGEST_WINDOW {
-            return invalid("window", "must be at most 1d");
-        }
-        if settings.max_moves.is_some_and(|max| max == 0 || max as usize > Settings::MOST_MOVES) {
-            return invalid("max_moves", "must be 1 to 10000; to stop all automatic moves, pause");
-        }
-        if self.data.settings == *settings {
+        let to = change.applied_to(&self.data.settings);
+        to.validate().map_err(Rejection::InvalidSpec)?;
+        if self.data.settings == to {
             return Ok(Reply::Done);
         }
-        self.data.settings = settings.clone();
-        work.say(None, Event::SettingsChanged);
+        let from = core::mem::replace(&mut self.data.settings, to.clone());
+        if from.ttl_floor != to.ttl_floor {
+            for service in self.data.services.values().cloned().collect::<Vec<_>>() {
+                let dns = &service.spec.dns;
+                self.keep_former_ttl(&dns.name, calm_ttl(dns, from.ttl_floor));
+                work.touch(&service.spec.id, Touch::Observed);
+            }
+        }
+        work.say(None, Event::SettingsChanged { from, to });
         self.touch_held(work, BlockReason::GroupBudget);
         Ok(Reply::Done)
     }

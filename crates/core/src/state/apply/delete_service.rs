@@ -8,6 +8,7 @@ use crate::event::Event;
 use crate::id::{OverrideId, ServiceId};
 use crate::state::evaluate::due;
 use crate::state::{State, Work};
+use crate::ttl::calm_ttl;
 
 impl State {
     pub(in crate::state) fn delete_service(
@@ -27,7 +28,8 @@ impl State {
             self.due.remove(&(due, id.clone()));
         }
         self.disown_service_names(&spec);
-        self.keep_former_ttl(&spec.dns.name, spec.dns.ttl);
+        let former = calm_ttl(&spec.dns, self.data.settings.ttl_floor);
+        self.keep_former_ttl(&spec.dns.name, former);
         self.touch_zone(&spec.dns.name, work.index);
         self.data.services.remove(id);
         self.published.mark(id);

@@ -17,7 +17,7 @@ use crate::selection::Automatic;
 use crate::spec::{Endpoint, Service};
 use crate::state::{CheckState, EndpointState, ServiceState, State, Touch, Work};
 use crate::time::Timestamp;
-use crate::ttl::Ttl;
+use crate::ttl::{Ttl, calm_ttl};
 
 /// The most services of a group.
 const MAX_SERVICES: usize = 100_000;
@@ -56,7 +56,8 @@ impl State {
         let old = self.data.services.get(&id).map(|state| state.spec.clone());
         let same_names = old.as_ref().is_some_and(|old| have_same_names(old, &service));
         if let Some(old) = &old {
-            self.keep_former_ttl(&old.dns.name, old.dns.ttl);
+            let former = calm_ttl(&old.dns, self.data.settings.ttl_floor);
+            self.keep_former_ttl(&old.dns.name, former);
         }
         if let Some(old) = old.as_ref().filter(|_| !same_names) {
             self.disown_service_names(old);
@@ -82,7 +83,7 @@ impl State {
                 steps: Vec::new(),
                 decided_at: at,
                 endpoints: BTreeMap::new(),
-                ttl: Ttl::declared(spec.dns.ttl),
+                ttl: Ttl::declared(calm_ttl(&spec.dns, self.data.settings.ttl_floor)),
                 convergence: None,
             };
             self.data.services.insert(id.clone(), Arc::new(state));

@@ -10,7 +10,7 @@ use crate::id::{OverrideId, ServiceId};
 use crate::overrides::{Order, Override, Scope};
 use crate::spec::Service;
 use crate::state::{State, Touch, Work};
-use crate::ttl::short_ttl;
+use crate::ttl::{calm_ttl, short_ttl};
 
 /// The most overrides in force in a group.
 const MAX_OVERRIDES: usize = 10_000;
@@ -25,7 +25,7 @@ impl State {
     ) -> Result<Reply, Rejection> {
         let spec = &self.service(service)?.spec;
         check_scope(spec, order)?;
-        check_ttl(spec, order)?;
+        check_ttl(spec, self.data.settings.ttl_floor, order)?;
         check_order(reason, lasting)?;
         if self.data.overrides.len() >= MAX_OVERRIDES {
             return Err(Rejection::LimitReached {
@@ -51,21 +51,21 @@ impl State {
     }
 }
 
-/// A TTL is lowered within what the declaration allows.
-fn check_ttl(spec: &Service, order: &Order) -> Result<(), Rejection> {
+/// A TTL is lowered within what declaration and group allow.
+fn check_ttl(spec: &Service, floor: Duration, order: &Order) -> Result<(), Rejection> {
     let Order::LowerTtl(to) = order else { return Ok(()) };
-    let (least, declared) = (short_ttl(&spec.dns), spec.dns.ttl);
+    let (least, declared) = (short_ttl(&spec.dns, floor), calm_ttl(&spec.dns, floor));
     if (least..declared).contains(to) {
         return Ok(());
     }
     Err(Rejection::InvalidOrder(if least < declared {
         format!(
-            "a TTL of {to:?} is not possible for service {}: at least {least:?} (dns.ttl_min), less than {declared:?} (dns.ttl)",
+            "a TTL of {to:?} is not possible for service {}: at least {least:?} (dns.ttl_min, and ttl_floor of the group's settings), less than {declared:?} (dns.ttl)",
             spec.id
         )
     } else {
         format!(
-            "the TTL of service {} is {declared:?}, which is the least that it may have (dns.ttl_min)",
+            "the TTL of service {} is {declared:?}, which is the least that it may have (dns.ttl_min, and ttl_floor of the group's settings)",
             spec.id
         )
     }))
