@@ -364,3 +364,59 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_alias_that_has_an_address_by_turns_is_told_to_vary_when_it_has_none() {
+    let mut view = view();
+    let to = |target: &str| RecordData::Cname(name(target));
+    let turning = set(weighted(&[1, 1]), &[(to("v4.example.test"), 1), (to("v6.example.test"), 1)]);
+    let names = [
+        ("v4.example.test", at(vec![all(&[a(4)])])),
+        ("v6.example.test", at(vec![all(&[aaaa(6)])])),
+        ("turning.example.test", at(vec![turning])),
+        ("flat.example.test", at(vec![all(&[RecordData::Alias(name("turning.example.test"))])])),
+    ];
+    view.names.extend(names.into_iter().map(|(owner, data)| (name(owner), data)));
+    let asked = |kind| {
+        let answers = (0..64)
+            .map(|turn| answer(&view, &name("flat.example.test"), kind, &Client::anybody(turn)));
+        answers.collect::<Vec<Answer>>()
+    };
+    for kind in [Kind::A, Kind::AAAA, Kind::ANY] {
+        let answers = asked(kind);
+        assert!(
+            answers.iter().all(|answer| answer.code == Code::NoError && answer.varies),
+            "{kind}"
+        );
+    }
+    let empty = asked(Kind::A).iter().filter(|answer| answer.answers.is_empty()).count();
+    assert!(empty > 0 && empty < 64, "{empty}");
+}
+
+#[test]
+fn of_several_cnames_the_one_that_is_told_is_followed() {
+    let mut view = view();
+    let to = |target: &str| RecordData::Cname(name(target));
+    let turning =
+        set(weighted(&[1, 1]), &[(to("one.example.test"), 1), (to("two.example.test"), 1)]);
+    let names = [
+        ("one.example.test", at(vec![all(&[a(1)])])),
+        ("two.example.test", at(vec![all(&[a(2)])])),
+        ("turning.example.test", at(vec![turning])),
+    ];
+    view.names.extend(names.into_iter().map(|(owner, data)| (name(owner), data)));
+    let mut seen = std::collections::BTreeSet::new();
+    for turn in 0..64 {
+        let answer = answer(&view, &name("turning.example.test"), Kind::A, &Client::anybody(turn));
+        seen.insert(told(&answer));
+    }
+    let line = |target: &str, address: &str| {
+        format!(
+            "NoError turning.example.test=CNAME {target}.example.test {target}.example.test={address} /"
+        )
+    };
+    assert_eq!(
+        seen.into_iter().collect::<Vec<_>>(),
+        [line("one", "192.0.2.1"), line("two", "192.0.2.2")]
+    );
+}

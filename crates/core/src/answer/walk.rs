@@ -101,9 +101,13 @@ impl<'a> Walk<'a> {
     /// Answers with what is at a name, or at the wildcard that stands in for it.
     fn tell(&mut self, zone: &ZoneAnswers, owner: &DnsName, here: &NameAnswers) -> Next {
         if let Some(set) = set_of(here, self.kind) {
+            let first = self.result.answers.len();
             self.push(owner, set);
-            return match &set.records[0].0 {
-                RecordData::Cname(target) if !matches!(self.kind, Kind::CNAME | Kind::ANY) => {
+            // Of several CNAMEs one was chosen.
+            return match self.result.answers.get(first).map(|record| &record.data) {
+                Some(AnswerData::Record(RecordData::Cname(target)))
+                    if !matches!(self.kind, Kind::CNAME | Kind::ANY) =>
+                {
                     Next::Chase(target.clone())
                 }
                 _ => Next::Done,
@@ -139,13 +143,16 @@ impl<'a> Walk<'a> {
             _ => (v4, v6),
         };
         let (Some(wanted), Some(other)) = (wanted, other) else { return self.fail() };
+        // Whether there is an address of the family depends on the client too.
+        for found in [&wanted, &other] {
+            self.note(found.scope, found.varies);
+        }
         if wanted.answers.is_empty() {
             return match other.answers.is_empty() {
                 true => self.fail(),
                 false => self.tell_nothing(zone, Code::NoError),
             };
         }
-        self.note(wanted.scope, wanted.varies);
         let ttl = wanted.answers.iter().map(|record| record.ttl).fold(set.ttl, Duration::min);
         let own = |record: AnswerRecord| AnswerRecord { name: owner.clone(), ttl, ..record };
         let addresses = wanted.answers.into_iter().filter(|record| !is_alias(&record.data));

@@ -22,7 +22,7 @@ pub(super) struct ZoneRecords {
     declared: BTreeMap<DnsName, Vec<u32>>,
     /// How many records updates made, by apex.
     dynamic: BTreeMap<DnsName, usize>,
-    /// The zones with an ALIAS that leads into another zone.
+    /// The zones whose ALIASes may lead into other zones.
     led_away: BTreeSet<DnsName>,
 }
 
@@ -41,7 +41,7 @@ impl ZoneRecords {
             self.declared.entry(record.name.clone()).or_default().push(place as u32);
         }
         self.count_dynamic(&state.zone.name, &state.dynamic);
-        if state.zone.records.iter().any(|record| leads_out_of(&state.zone.name, record)) {
+        if is_led_away(&state.zone) {
             self.led_away.insert(state.zone.name.clone());
         }
     }
@@ -91,8 +91,16 @@ impl ZoneRecords {
     }
 }
 
-fn leads_out_of(apex: &DnsName, record: &Record) -> bool {
-    matches!(&record.data, RecordData::Alias(target) if !target.is_within(apex))
+/// Whether an ALIAS of a zone may lead into another one, by itself or by a record that it leads to.
+fn is_led_away(zone: &Zone) -> bool {
+    let leads_out = |record: &Record| match &record.data {
+        RecordData::Alias(target) | RecordData::Cname(target) | RecordData::Dname(target) => {
+            !target.is_within(&zone.name)
+        }
+        _ => false,
+    };
+    let is_alias = |record: &Record| matches!(record.data, RecordData::Alias(_));
+    zone.records.iter().any(is_alias) && zone.records.iter().any(leads_out)
 }
 
 /// The names at which a zone has records, sorted, each once.
