@@ -31,8 +31,10 @@ pub struct ZoneUpdate {
 }
 
 impl ZoneUpdate {
-    /// The most prerequisites, and the most changes.
-    pub const MAX_PARTS: usize = 1000;
+    /// The most prerequisites.
+    pub const MAX_PREREQUISITES: usize = 64;
+    /// The most changes.
+    pub const MAX_CHANGES: usize = 1000;
 }
 
 /// Something that must be true of a name.

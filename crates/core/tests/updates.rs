@@ -271,6 +271,7 @@ fn prerequisites_are_told_by_their_codes() {
         "yx www; is www TXT x; is www A 192.0.2.1",
         "yx @; yx @ SOA; yx @ NS; is @ NS ns1; is ns1 A 192.0.2.53",
         "yx shop; yx shop A; is shop A 192.0.2.80; nx shop AAAA; yx one.shop A",
+        "is one.shop A 192.0.2.80; nx one.shop SRV; nx two.shop; nx a.one.shop",
     ];
     for met in met {
         assert_eq!(group.update(&format!("{met}; - b")), Ok(false), "{met}");
@@ -286,6 +287,8 @@ fn prerequisites_are_told_by_their_codes() {
         ("is a A 192.0.2.8", UpdateCode::SetMissing),
         ("is a A 192.0.2.8; is a A 192.0.2.9; is a A 192.0.2.7", UpdateCode::SetMissing),
         ("is b TXT hi", UpdateCode::SetMissing),
+        ("is www A 192.0.2.1; is www TXT y", UpdateCode::SetMissing),
+        ("is one.shop A 192.0.2.81", UpdateCode::SetMissing),
         ("yx other.test.", UpdateCode::NotInZone),
     ] {
         let before = group.state.snapshot().zones.clone();
@@ -509,13 +512,24 @@ fn a_key_that_a_rule_names_is_not_removed() {
 }
 
 #[test]
-fn an_update_has_a_bound() {
+fn an_update_has_bounds() {
     let mut group = Group::new(open());
-    let one = update("k.test", "+ a 60 A 192.0.2.9").changes.remove(0);
-    let many =
-        ZoneUpdate { changes: vec![one; ZoneUpdate::MAX_PARTS + 1], ..update("k.test", "yx www") };
-    let refused = group.apply(Command::UpdateZone(many)).outcome.result;
-    assert_eq!(changed(refused), Err(UpdateCode::Refused));
+    let whole = update("k.test", "yx www; + a 60 A 192.0.2.9");
+    let asking = |count| vec![whole.prerequisites[0].clone(); count];
+    let changing = |count| vec![whole.changes[0].clone(); count];
+    for (prerequisites, changes, expected) in [
+        (64, 1000, Ok(true)),
+        (65, 0, Err(UpdateCode::Refused)),
+        (0, 1001, Err(UpdateCode::Refused)),
+    ] {
+        let update = ZoneUpdate {
+            prerequisites: asking(prerequisites),
+            changes: changing(changes),
+            ..whole.clone()
+        };
+        let result = group.apply(Command::UpdateZone(update)).outcome.result;
+        assert_eq!(changed(result), expected, "{prerequisites} and {changes}");
+    }
 }
 
 /// What may be asked of a small zone.

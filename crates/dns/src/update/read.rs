@@ -102,7 +102,9 @@ fn sections(
     }
     // A zone whose name cannot be held, or of another class, is none of ours.
     let zone = zone.ok().filter(|_| class == IN).ok_or(ResponseCode::NotAuth)?;
-    if prerequisites.len().max(updates.len()) > ZoneUpdate::MAX_PARTS {
+    if prerequisites.len() > ZoneUpdate::MAX_PREREQUISITES
+        || updates.len() > ZoneUpdate::MAX_CHANGES
+    {
         return Err(ResponseCode::Refused);
     }
     let prerequisites = prerequisites.into_iter().map(|line| prerequisite(line, &zone));

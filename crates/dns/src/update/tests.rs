@@ -117,7 +117,11 @@ fn what_is_wrong_is_told_by_its_code() {
     two_zones[5] = 2;
     let mut more = message(&[], &[]);
     more.push(0);
-    let many = vec![record(WWW, (1, ANY, 0), &[]); ZoneUpdate::MAX_PARTS + 1];
+    let lines = |count| vec![record(WWW, (1, ANY, 0), &[]); count];
+    let most_asked = message(&lines(ZoneUpdate::MAX_PREREQUISITES), &[]);
+    assert!(asked(&most_asked).is_ok());
+    let asks_more = message(&lines(ZoneUpdate::MAX_PREREQUISITES + 1), &[]);
+    let changes_more = message(&[], &lines(ZoneUpdate::MAX_CHANGES + 1));
     for (what, wire, code) in [
         ("a TTL", prerequisite(record(WWW, (1, ANY, 1), &[])), ResponseCode::FormErr),
         ("data", prerequisite(record(WWW, (1, NONE, 0), &A)), ResponseCode::FormErr),
@@ -138,7 +142,8 @@ fn what_is_wrong_is_told_by_its_code() {
         ("another type", other_type, ResponseCode::FormErr),
         ("two zones", two_zones, ResponseCode::FormErr),
         ("more", more, ResponseCode::FormErr),
-        ("too many", message(&[], &many), ResponseCode::Refused),
+        ("too many prerequisites", asks_more, ResponseCode::Refused),
+        ("too many changes", changes_more, ResponseCode::Refused),
     ] {
         assert_eq!(asked(&wire), Err(code), "{what}");
     }

@@ -8,6 +8,8 @@
 //! 3.4.2 has ignored is ignored: a CNAME beside other data and other data beside a CNAME, what is there already, what
 //! is to go and is not there.
 
+mod prerequisites;
+
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -21,7 +23,7 @@ use crate::name::DnsName;
 use crate::spec::{Kind, LONGEST_TTL, Record, RecordData, Zone};
 use crate::state::zone_records::server_addresses;
 use crate::state::{Owner, State, Work};
-use crate::update::{Action, Change, Condition, UpdateCode, UpdateRefusal, ZoneUpdate};
+use crate::update::{Action, Change, UpdateCode, UpdateRefusal, ZoneUpdate};
 
 /// The most changes that an audit record names.
 const MAX_TOLD: usize = 64;
@@ -77,8 +79,10 @@ impl State {
 
     /// The records that names come to have, of those names that change. Errors: why nothing changes.
     fn draft(&self, update: &ZoneUpdate) -> Refused<Draft> {
-        if update.prerequisites.len().max(update.changes.len()) > ZoneUpdate::MAX_PARTS {
-            return refuse(UpdateCode::Refused, "it has more parts than one update may have");
+        let most = ZoneUpdate::MAX_CHANGES;
+        if update.changes.len() > most {
+            let problem = format!("an update has at most {most} changes; send several");
+            return refuse(UpdateCode::Refused, problem);
         }
         let Some(state) = self.data.zones.get(&update.zone) else {
             return refuse(UpdateCode::NotOurs, format!("{} is no zone of ours", update.zone));
@@ -98,60 +102,6 @@ impl State {
         });
         self.check_fit(zone, &draft)?;
         Ok(draft)
-    }
-
-    /// RFC 2136, 3.2: each by itself, and then the sets that are told record by record.
-    fn check_prerequisites(&self, zone: &Zone, update: &ZoneUpdate) -> Refused {
-        let mut sets: BTreeMap<(&DnsName, Kind), Vec<&RecordData>> = BTreeMap::new();
-        for asked in &update.prerequisites {
-            let name = &asked.name;
-            check_within(zone, name)?;
-            match &asked.condition {
-                Condition::Name { exists } if *exists == self.standing(zone, name).is_empty() => {
-                    return refuse(unmet_name(*exists), format!("asked of {name}"));
-                }
-                Condition::Set { kind, exists } => {
-                    let present = self.kinds_at(zone, name).any(|present| present == *kind);
-                    if present != *exists {
-                        return refuse(unmet_set(*exists), format!("asked of {name} {kind}"));
-                    }
-                }
-                Condition::Holds(data) => {
-                    sets.entry((name, data.kind())).or_default().push(data);
-                }
-                Condition::Name { .. } => {}
-            }
-        }
-        for ((name, kind), mut asked) in sets {
-            let mut present = self.standing(zone, name);
-            present.retain(|data| data.kind() == kind);
-            present.sort();
-            asked.sort();
-            asked.dedup();
-            if !present.iter().eq(asked) {
-                return refuse(UpdateCode::SetMissing, format!("asked of {name} {kind}"));
-            }
-        }
-        Ok(())
-    }
-
-    /// What stands at a name, whoever put it there; without the SOA of an apex.
-    fn standing(&self, zone: &Zone, name: &DnsName) -> Vec<RecordData> {
-        let declared = self.records.declared(zone, name).map(|record| record.data.clone());
-        let dynamic = self.dynamic_at(zone, name).iter().map(|record| record.data.clone());
-        let servers = zone.name_servers.iter().filter(|_| *name == zone.name);
-        let servers = servers.map(|server| RecordData::Ns(server.name.clone()));
-        let mut standing: Vec<RecordData> =
-            declared.chain(dynamic).chain(servers).chain(server_addresses(zone, name)).collect();
-        if let Some(Owner::Service(id)) = self.names.get(name) {
-            standing.extend(super::super::publish::records_of_service(&self.data, id, name));
-        }
-        standing
-    }
-
-    fn kinds_at(&self, zone: &Zone, name: &DnsName) -> impl Iterator<Item = Kind> {
-        let soa = (*name == zone.name).then_some(Kind::SOA);
-        self.standing(zone, name).into_iter().map(|data| data.kind()).chain(soa)
     }
 
     fn dynamic_at(&self, zone: &Zone, name: &DnsName) -> &[Record] {
@@ -302,14 +252,6 @@ fn check_within(zone: &Zone, name: &DnsName) -> Refused {
 
 fn refuse_by_rule(key: &DnsName, what: impl core::fmt::Display) -> Refused {
     refuse(UpdateCode::Refused, format!("no rule lets key {key} change {what}"))
-}
-
-fn unmet_name(exists: bool) -> UpdateCode {
-    if exists { UpdateCode::NameMissing } else { UpdateCode::NameExists }
-}
-
-fn unmet_set(exists: bool) -> UpdateCode {
-    if exists { UpdateCode::SetMissing } else { UpdateCode::SetExists }
 }
 
 fn is_cut(kind: Kind) -> bool {

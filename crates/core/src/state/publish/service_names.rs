@@ -34,9 +34,8 @@ pub(super) fn names_of_service(
         refused,
         sets,
     };
-    let latencies = latencies_of(data, state);
-    let sets = service_sets(spec, &state.selection.served, state.ttl.served, &latencies);
-    let mut names = Vec::from([(spec.dns.name.clone(), answers(sets, state.selection.refused))]);
+    let own = answers(own_sets(data, state), state.selection.refused);
+    let mut names = Vec::from([(spec.dns.name.clone(), own)]);
     for (_, endpoint) in spec.endpoints() {
         let name = spec.dns.name.child(endpoint.name.as_str()).expect("checked by validate");
         let record = (address_data(&endpoint.address), 1);
@@ -47,17 +46,27 @@ pub(super) fn names_of_service(
     names
 }
 
-/// The data that a service serves at one of its names.
+/// The data that a service serves at one of its names; of the others nothing is made.
 pub(in crate::state) fn records_of_service(
     data: &Snapshot,
     id: &ServiceId,
     name: &DnsName,
 ) -> Vec<RecordData> {
-    let state = data.services.get(id);
-    let names = state.map(|state| names_of_service(data, id, state)).unwrap_or_default();
-    let here = names.into_iter().filter(|(own, _)| own == name);
-    let records = here.flat_map(|(_, answers)| answers.sets).flat_map(|set| set.records);
-    records.map(|(data, _)| data).collect()
+    let Some(state) = data.services.get(id) else { return Vec::new() };
+    let own = &state.spec.dns.name;
+    if name == own {
+        let records = own_sets(data, state).into_iter().flat_map(|set| set.records);
+        return records.map(|(data, _)| data).collect();
+    }
+    let label = name.as_str().strip_suffix(own.as_str()).and_then(|rest| rest.strip_suffix('.'));
+    let here = state.spec.endpoints().filter(|(_, endpoint)| label == Some(endpoint.name.as_str()));
+    here.map(|(_, endpoint)| address_data(&endpoint.address)).collect()
+}
+
+/// The sets of a service's own name.
+fn own_sets(data: &Snapshot, state: &ServiceState) -> Vec<RecordSet> {
+    let latencies = latencies_of(data, state);
+    service_sets(&state.spec, &state.selection.served, state.ttl.served, &latencies)
 }
 
 /// How far the endpoints are from the regions of observers, where the service asks for it: of those that are up, the
