@@ -35,6 +35,8 @@ impl ZoneUpdate {
     pub const MAX_PREREQUISITES: usize = 64;
     /// The most changes.
     pub const MAX_CHANGES: usize = 1000;
+    /// The most records that updates make at one name.
+    pub const MAX_AT_NAME: usize = 4096;
 }
 
 /// Something that must be true of a name.

@@ -532,6 +532,29 @@ fn an_update_has_bounds() {
     }
 }
 
+#[test]
+fn a_name_has_a_bounded_number_of_records_of_updates() {
+    let mut group = Group::new(open());
+    let mut add = |kind: usize, records: std::ops::Range<usize>| {
+        let lines = records.map(|n| format!("+ a 60 TYPE{} \\# 2 {n:04x}", 1000 + kind));
+        group.update(&lines.collect::<Vec<_>>().join(";"))
+    };
+    for kind in 0..4 {
+        assert_eq!(add(kind, 0..1000), Ok(true));
+    }
+    assert_eq!(add(4, 0..96), Ok(true), "4096 records");
+    assert_eq!(add(5, 0..1), Err(UpdateCode::Refused));
+    assert_eq!(add(4, 0..96), Ok(false), "they are there");
+    let longer = update("k.test", "+ a 61 TYPE1001 \\# 2 0000");
+    let applied = group.done(Command::UpdateZone(longer));
+    let Event::ZoneUpdated { changes, unnamed, .. } = &applied.records[0].content.event else {
+        panic!("{:?}", applied.records)
+    };
+    assert_eq!((changes.len(), *unnamed), (64, 2000 - 64), "a TTL is that of the whole set");
+    assert!(changes.iter().all(|line| line.starts_with("- a.z.test 60 TYPE1001 ")), "{changes:?}");
+    assert_eq!(group.update("- a; + b 60 A 192.0.2.1"), Ok(true));
+}
+
 /// What may be asked of a small zone.
 fn step() -> impl Strategy<Value = Command> {
     let owner =

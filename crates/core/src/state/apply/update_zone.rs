@@ -15,6 +15,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 use core::time::Duration;
 
 use crate::command::{Rejection, Reply};
@@ -53,7 +54,7 @@ impl State {
             return Ok(Reply::Stored { revision: state.touched, changed: false });
         }
         let mut count = self.records.dynamic_count(&update.zone);
-        let mut told = Vec::new();
+        let mut told = Told::default();
         for (name, records) in &draft {
             let before = match records.is_empty() {
                 true => state.dynamic.remove(name),
@@ -63,17 +64,16 @@ impl State {
             let longest = before.iter().map(|record| record.ttl).max().unwrap_or_default();
             state.former_ttls_until = state.former_ttls_until.max(self.data.at + longest);
             count = count + records.len() - before.len();
-            tell_differences(&before, records, &mut told);
+            told.tell(&before, records);
         }
         state.touched = work.index;
         let zone = Arc::clone(&state.zone);
         self.records.set_dynamic_count(&update.zone, count);
         self.reown(&zone, draft.keys());
         self.published.mark_names(&update.zone, draft.into_keys());
-        let unnamed = told.len().saturating_sub(MAX_TOLD) as u32;
-        told.truncate(MAX_TOLD);
         let (zone, key) = (update.zone.clone(), update.key.clone());
-        work.say(None, Event::ZoneUpdated { zone, key, changes: told, unnamed });
+        let Told { changes, unnamed } = told;
+        work.say(None, Event::ZoneUpdated { zone, key, changes, unnamed });
         Ok(Reply::Stored { revision: work.index, changed: true })
     }
 
@@ -178,6 +178,11 @@ impl State {
             );
         }
         for (name, records) in draft {
+            let (most, before) = (ZoneUpdate::MAX_AT_NAME, self.dynamic_at(zone, name).len());
+            if records.len() > most.max(before) {
+                let problem = format!("{name} can have at most {most} records of updates");
+                return refuse(UpdateCode::Refused, problem);
+            }
             let cuts = records.iter().any(|record| is_cut(record.data.kind()));
             if let Some(service) = self.service_in(name).filter(|_| cuts) {
                 return refuse(UpdateCode::Refused, format!("it would hide service {service}"));
@@ -281,17 +286,39 @@ fn add(
     for record in records.iter_mut().filter(|record| record.data.kind() == kind) {
         record.ttl = ttl;
     }
-    records.sort_by(|a, b| (a.data.kind(), &a.data).cmp(&(b.data.kind(), &b.data)));
+    records.sort_by(by_data);
     Ok(())
 }
 
-/// Says which records of a name went and which came.
-fn tell_differences(before: &[Record], after: &[Record], told: &mut Vec<String>) {
-    let gone = before.iter().filter(|record| !after.contains(record)).map(|record| ("-", record));
-    let come = after.iter().filter(|record| !before.contains(record)).map(|record| ("+", record));
-    told.extend(gone.chain(come).map(|(sign, record)| {
-        let Record { name, ttl, data } = record;
-        let line = format!("{sign} {name} {} {} {data}", ttl.as_secs(), data.kind());
-        line.chars().take(MAX_TOLD_LENGTH).collect::<String>()
-    }));
+/// The order of the records of one name.
+fn by_data(a: &Record, b: &Record) -> Ordering {
+    (a.data.kind(), &a.data).cmp(&(b.data.kind(), &b.data))
+}
+
+/// What an audit record says of an update.
+#[derive(Default)]
+struct Told {
+    changes: Vec<String>,
+    /// How many changes there are beyond these.
+    unnamed: u32,
+}
+
+impl Told {
+    /// Says which records of a name went and which came; both are in order.
+    fn tell(&mut self, before: &[Record], after: &[Record]) {
+        let lacks = |records: &[Record], record: &Record| {
+            let place = records.binary_search_by(|here| by_data(here, record));
+            place.map_or(true, |place| records[place] != *record)
+        };
+        let gone = before.iter().filter(|record| lacks(after, record)).map(|record| ("-", record));
+        let come = after.iter().filter(|record| lacks(before, record)).map(|record| ("+", record));
+        for (sign, Record { name, ttl, data }) in gone.chain(come) {
+            if self.changes.len() == MAX_TOLD {
+                self.unnamed += 1;
+                continue;
+            }
+            let line = format!("{sign} {name} {} {} {data}", ttl.as_secs(), data.kind());
+            self.changes.push(line.chars().take(MAX_TOLD_LENGTH).collect());
+        }
+    }
 }
