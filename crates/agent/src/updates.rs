@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use holdfast_consensus::Group;
 use holdfast_core::update::{UpdateCode, ZoneUpdate};
 use holdfast_core::{Actor, ActorKind, Command, Rejection, RequestId};
-use holdfast_dns::{Agreement, AnswersSource, Decided};
+use holdfast_dns::{Agreement, AnswersSource, Decided, UpdatePlace};
 use holdfast_wire::command::Proposal;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
@@ -35,9 +35,14 @@ impl Updates {
 }
 
 impl Agreement for Updates {
-    fn decide(&self, update: ZoneUpdate, request: RequestId) -> BoxFuture<'static, Decided> {
+    fn decide(
+        &self,
+        update: ZoneUpdate,
+        request: RequestId,
+        place: UpdatePlace,
+    ) -> BoxFuture<'static, Decided> {
         let deciding = decide(self.group.clone(), self.answers.clone(), update, request);
-        let deciding = self.runtime.spawn(deciding);
+        let deciding = self.runtime.spawn(deciding.inspect(move |_| drop(place)));
         // A task that is no more has decided nothing.
         deciding.map(|decided| decided.unwrap_or(Decided::Unavailable)).boxed()
     }

@@ -6,7 +6,6 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 use hickory_proto::op::ResponseCode;
 use metrics::counter;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::request::Question;
 use super::server::{Incoming, Reply, Transfers, told};
@@ -14,9 +13,6 @@ use crate::metric;
 use crate::reply_opt::ExtendedError;
 use crate::respond::Transport;
 use crate::update::{self, Agreement, Decided};
-
-/// An update on its way, and its place among them.
-type Begun = (BoxFuture<'static, Decided>, OwnedSemaphorePermit);
 
 impl Transfers {
     /// Has updates agreed on this way from now on; `None` refuses them with SERVFAIL.
@@ -32,11 +28,10 @@ impl Transfers {
                 count(code);
                 self.told(&question, code, why, incoming.signer)
             }
-            Ok((deciding, place)) => {
+            Ok(deciding) => {
                 let (clock, signer) = (Arc::clone(&self.clock), incoming.signer);
                 Reply::Many(Box::pin(stream::once(async move {
                     let code = deciding.await.code();
-                    drop(place);
                     count(code);
                     told(&question, (code, None), signer, &*clock)
                 })))
@@ -49,7 +44,7 @@ impl Transfers {
         &self,
         asked: Result<update::Asked, ResponseCode>,
         incoming: &Incoming<'_>,
-    ) -> Result<Begun, (ResponseCode, Option<ExtendedError>)> {
+    ) -> Result<BoxFuture<'static, Decided>, (ResponseCode, Option<ExtendedError>)> {
         // A reply that is waited for has no form there.
         if incoming.peer.transport == Transport::Https {
             return Err((ResponseCode::NotImp, Some(ExtendedError::NotSupported)));

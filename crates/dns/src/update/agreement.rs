@@ -30,8 +30,20 @@ pub enum Decided {
 /// Has updates agreed on.
 pub trait Agreement: Send + Sync {
     /// Hands an update over, and returns at once; the answer comes within 8 s, on any thread. Asked twice under one
-    /// request id, it is done once.
-    fn decide(&self, update: ZoneUpdate, request: RequestId) -> BoxFuture<'static, Decided>;
+    /// request id, it is done once. The place is given back when the update is decided, whether or not anybody waits for
+    /// it any more.
+    fn decide(
+        &self,
+        update: ZoneUpdate,
+        request: RequestId,
+        place: UpdatePlace,
+    ) -> BoxFuture<'static, Decided>;
+}
+
+/// One of the places of updates under way; free again when this is dropped.
+#[derive(Debug)]
+pub struct UpdatePlace {
+    _permit: OwnedSemaphorePermit,
 }
 
 /// The group, while there is one, and the places of updates that wait for it.
@@ -64,10 +76,10 @@ impl Path {
         &self,
         update: ZoneUpdate,
         request: RequestId,
-    ) -> Option<(BoxFuture<'static, Decided>, OwnedSemaphorePermit)> {
+    ) -> Option<BoxFuture<'static, Decided>> {
         let agreement = self.agreement.load_full()?;
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        Some((agreement.decide(update, request), place))
+        let place = UpdatePlace { _permit: Arc::clone(&self.places).try_acquire_owned().ok()? };
+        Some(agreement.decide(update, request, place))
     }
 }
 

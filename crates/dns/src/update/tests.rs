@@ -226,9 +226,15 @@ impl Model {
 }
 
 impl Agreement for Arc<Model> {
-    fn decide(&self, update: ZoneUpdate, request: RequestId) -> BoxFuture<'static, Decided> {
+    fn decide(
+        &self,
+        update: ZoneUpdate,
+        request: RequestId,
+        place: UpdatePlace,
+    ) -> BoxFuture<'static, Decided> {
         let model = Arc::clone(self);
         Box::pin(async move {
+            let _place = place;
             if let Some(gate) = &model.gate {
                 gate.notified().await;
             }
@@ -407,6 +413,37 @@ fn without_a_group_or_a_place_an_update_is_told_to_come_again() {
     assert!(matches!(stage.special(&signed(add(2)), Transport::Tcp), Special::Later(_)));
     stage.transfers.lead_updates(None);
     drop(waiting);
+    assert_eq!(stage.ask(&signed(add(2)), Transport::Tcp), (ResponseCode::ServFail, true));
+}
+
+/// A group that goes on with what it was given, and decides nothing.
+#[derive(Default)]
+struct Undecided(Mutex<Vec<UpdatePlace>>);
+
+impl Agreement for Arc<Undecided> {
+    fn decide(
+        &self,
+        _: ZoneUpdate,
+        _: RequestId,
+        place: UpdatePlace,
+    ) -> BoxFuture<'static, Decided> {
+        self.0.lock().expect("not poisoned").push(place);
+        Box::pin(std::future::pending())
+    }
+}
+
+#[test]
+fn a_client_that_hangs_up_leaves_its_place_to_its_update() {
+    let (stage, group) = (Stage::new(None), Arc::new(Undecided::default()));
+    stage.transfers.lead_updates(Some(Box::new(Arc::clone(&group))));
+    let hang_up = || match stage.special(&signed(add(1)), Transport::Tcp) {
+        Special::Later(messages) => drop(messages),
+        other => panic!("{other:?}"),
+    };
+    (0..MAX_UNDER_WAY).for_each(|_| hang_up());
+    assert_eq!(stage.ask(&signed(add(2)), Transport::Tcp), (ResponseCode::ServFail, true));
+    group.0.lock().expect("not poisoned").pop();
+    hang_up();
     assert_eq!(stage.ask(&signed(add(2)), Transport::Tcp), (ResponseCode::ServFail, true));
 }
 
