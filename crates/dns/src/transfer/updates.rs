@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
 use hickory_proto::op::ResponseCode;
+use holdfast_core::DnsName;
 use metrics::counter;
 
 use super::request::Question;
@@ -21,9 +22,19 @@ impl Transfers {
     }
 
     pub(super) fn update(&self, message: &[u8], incoming: Incoming<'_>) -> Reply {
-        let (opt, asked) = update::read(message, incoming.peer.transport);
+        let transport = incoming.peer.transport;
+        let key = match admit(&incoming) {
+            Ok(key) => key,
+            Err((code, why)) => {
+                count(code);
+                let opt = update::opt_alone(message, transport);
+                let question = Question { opt, ..Question::of(message) };
+                return self.told(&question, code, Some(why), incoming.signer);
+            }
+        };
+        let (opt, asked) = update::read(message, transport);
         let question = Question { opt, ..Question::of(message) };
-        match self.begin(asked, &incoming) {
+        match self.begin(key, asked, &incoming) {
             Err((code, why)) => {
                 count(code);
                 self.told(&question, code, why, incoming.signer)
@@ -42,19 +53,10 @@ impl Transfers {
     /// Hands an update over. Errors: why it is told no at once.
     fn begin(
         &self,
+        key: &DnsName,
         asked: Result<update::Asked, ResponseCode>,
         incoming: &Incoming<'_>,
     ) -> Result<BoxFuture<'static, Decided>, (ResponseCode, Option<ExtendedError>)> {
-        // A reply that is waited for has no form there.
-        if incoming.peer.transport == Transport::Https {
-            return Err((ResponseCode::NotImp, Some(ExtendedError::NotSupported)));
-        }
-        let from = incoming.peer.address;
-        let prohibited = (ResponseCode::Refused, Some(ExtendedError::Prohibited));
-        let Some(key) = &incoming.key else {
-            tracing::debug!(%from, "update refused: it is not signed");
-            return Err(prohibited);
-        };
         let asked = asked.map_err(|code| (code, None))?;
         let published = incoming.published;
         let published = published.ok_or((ResponseCode::ServFail, Some(ExtendedError::NotReady)))?;
@@ -62,13 +64,27 @@ impl Transfers {
             return Err((ResponseCode::NotAuth, Some(ExtendedError::NotAuthoritative)));
         };
         if !zone.zone.updates.iter().any(|rule| rule.key == *key) {
+            let from = incoming.peer.address;
             tracing::debug!(%from, zone = %asked.zone, %key, "update refused: no rule names the key");
-            return Err(prohibited);
+            return Err((ResponseCode::Refused, Some(ExtendedError::Prohibited)));
         }
         let request = update::request_id(key, incoming.mac);
         let begun = self.updates.decide(asked.by(key.clone()), request);
         begun.ok_or((ResponseCode::ServFail, Some(ExtendedError::NotReady)))
     }
+}
+
+/// The key of an update that is worth reading: what is not signed costs no more than its own length. Errors: why it is
+/// told no.
+fn admit<'a>(incoming: &'a Incoming<'_>) -> Result<&'a DnsName, (ResponseCode, ExtendedError)> {
+    // A reply that is waited for has no form there.
+    if incoming.peer.transport == Transport::Https {
+        return Err((ResponseCode::NotImp, ExtendedError::NotSupported));
+    }
+    incoming.key.as_ref().ok_or_else(|| {
+        tracing::debug!(from = %incoming.peer.address, "update refused: it is not signed");
+        (ResponseCode::Refused, ExtendedError::Prohibited)
+    })
 }
 
 fn count(code: ResponseCode) {

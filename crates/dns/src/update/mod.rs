@@ -20,4 +20,4 @@ mod tests;
 pub use agreement::{Agreement, Decided, UpdatePlace};
 pub(crate) use agreement::{Path, request_id};
 pub use read::read_update;
-pub(crate) use read::{Asked, read};
+pub(crate) use read::{Asked, opt_alone, read};

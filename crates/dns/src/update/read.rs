@@ -14,6 +14,7 @@ use holdfast_core::DnsName;
 use holdfast_core::spec::Kind;
 use holdfast_core::update::{Action, Change, Condition, Prerequisite, ZoneUpdate};
 
+use crate::cursor::Cursor;
 use crate::limits::HEADER;
 use crate::opt::{Opt, Options};
 use crate::rdata::{Reader, Unread, record_data};
@@ -66,6 +67,26 @@ pub(crate) fn read(
     let mut opt = None;
     let asked = sections(message, transport, &mut opt);
     (opt, asked)
+}
+
+/// The OPT of an update that is not read, where it is the first record of its section; everything before is stepped over.
+pub(crate) fn opt_alone(message: &[u8], transport: Transport) -> Option<Opt> {
+    let mut counts = Reader::new(message, 4);
+    let mut count = || counts.u16().ok();
+    let (zones, prerequisites, updates, additional) = (count()?, count()?, count()?, count()?);
+    let mut cursor = Cursor::new(message, HEADER);
+    for _ in 0..zones {
+        cursor.skip_name()?;
+        cursor.take(4)?;
+    }
+    for _ in 0..u32::from(prerequisites) + u32::from(updates) {
+        cursor.skip_name()?;
+        cursor.take(8)?;
+        let length = cursor.u16()?;
+        cursor.take(length.into())?;
+    }
+    let first = lines(&mut Reader::new(message, cursor.at()), additional.min(1)).ok()?;
+    first.first().and_then(|line| opt_of(line, transport))
 }
 
 /// What the holder of a key asks in a message of which the signature was taken off; one without a whole header asks

@@ -389,6 +389,23 @@ fn nobody_else_changes_anything() {
 }
 
 #[test]
+fn without_a_key_nothing_is_read_of_an_update_but_its_opt() {
+    let stage = Stage::new(None);
+    let unread = message(&[], &[record(WWW, (1, IN, 9), &A[..3])]);
+    assert_eq!(stage.ask(&signed(unread.clone()), Transport::Udp), (ResponseCode::FormErr, true));
+    assert_eq!(stage.ask(&unread, Transport::Udp), (ResponseCode::Refused, false));
+    let mut with_opt = unread;
+    with_opt.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+    with_opt[11] = 1;
+    let Special::Reply(reply) = stage.special(&with_opt, Transport::Udp) else {
+        panic!("it is refused at once")
+    };
+    let reply = Message::from_vec(&reply).expect("a message");
+    assert_eq!(reply.metadata.response_code, ResponseCode::Refused);
+    assert!(reply.edns.is_some(), "an OPT is answered with one (RFC 6891, 6.1.1)");
+}
+
+#[test]
 fn a_retransmission_is_done_once_and_told_the_same() {
     let stage = Stage::new(None);
     let first = signed(add(1));
