@@ -31,7 +31,7 @@ pub(crate) const TYPE: u16 = 250;
 /// Class ANY, which the record has.
 const CLASS: u16 = 255;
 /// How many seconds two clocks may differ.
-const FUDGE: u16 = 300;
+pub(crate) const FUDGE: u16 = 300;
 
 /// The error field (RFC 8945, 3).
 pub(crate) mod error {

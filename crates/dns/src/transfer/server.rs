@@ -67,6 +67,8 @@ pub(super) struct Incoming<'a> {
     pub(super) key: Option<DnsName>,
     /// What proves it; nothing where there is no key.
     pub(super) mac: &'a [u8],
+    /// For how many seconds it does, before and after it was signed.
+    pub(super) fudge: u16,
     pub(super) signer: Option<Signer>,
 }
 
@@ -126,7 +128,7 @@ impl Transfers {
     }
 
     fn answer(&self, message: &[u8], peer: Peer, published: Option<&Arc<Published>>) -> Reply {
-        let incoming = Incoming { peer, published, key: None, mac: &[], signer: None };
+        let incoming = Incoming { peer, published, key: None, mac: &[], fudge: 0, signer: None };
         match find(message) {
             Found::Nothing => self.dispatch(message, incoming),
             Found::Malformed => Reply::One(Question::of(message).bare(ResponseCode::FormErr)),
@@ -139,7 +141,8 @@ impl Transfers {
                     Ok(verified) => {
                         let key = Some(verified.key.name().clone());
                         let signer = Some(verified.signer);
-                        let incoming = Incoming { key, signer, mac: tsig.mac, ..incoming };
+                        let (mac, fudge) = (tsig.mac, tsig.fudge);
+                        let incoming = Incoming { key, signer, mac, fudge, ..incoming };
                         self.dispatch(&verified.message, incoming)
                     }
                     Err(fault) => Reply::One(refuse_signature(message, fault, now)),

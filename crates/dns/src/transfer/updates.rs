@@ -13,6 +13,7 @@ use super::server::{Incoming, Reply, Transfers, told};
 use crate::metric;
 use crate::reply_opt::ExtendedError;
 use crate::respond::Transport;
+use crate::tsig::FUDGE;
 use crate::update::{self, Agreement, Decided};
 
 impl Transfers {
@@ -81,10 +82,18 @@ fn admit<'a>(incoming: &'a Incoming<'_>) -> Result<&'a DnsName, (ResponseCode, E
     if incoming.peer.transport == Transport::Https {
         return Err((ResponseCode::NotImp, ExtendedError::NotSupported));
     }
-    incoming.key.as_ref().ok_or_else(|| {
-        tracing::debug!(from = %incoming.peer.address, "update refused: it is not signed");
-        (ResponseCode::Refused, ExtendedError::Prohibited)
-    })
+    let from = incoming.peer.address;
+    let prohibited = (ResponseCode::Refused, ExtendedError::Prohibited);
+    let Some(key) = &incoming.key else {
+        tracing::debug!(%from, "update refused: it is not signed");
+        return Err(prohibited);
+    };
+    // It could be sent again for as long, by whoever saw it.
+    if incoming.fudge > FUDGE {
+        tracing::debug!(%from, %key, fudge = incoming.fudge, "update refused: its fudge is over {FUDGE} s");
+        return Err(prohibited);
+    }
+    Ok(key)
 }
 
 fn count(code: ResponseCode) {

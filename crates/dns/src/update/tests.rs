@@ -316,11 +316,14 @@ fn zone() -> Zone {
     Zone { updates: vec![rule], ..zone }
 }
 
-fn signed_by(key: &str, secret: &[u8], mut wire: Vec<u8>, at: u64) -> Vec<u8> {
+fn signer(key: &str, secret: &[u8]) -> Signer {
     let mut keys = Keyring::default();
     keys.insert(name(key), TsigAlgorithm::HmacSha256, secret);
-    let key = Arc::clone(keys.get(&name(key)).expect("was put there"));
-    Signer::of_request(key).sign(&mut wire, at);
+    Signer::of_request(Arc::clone(keys.get(&name(key)).expect("was put there")))
+}
+
+fn signed_by(key: &str, secret: &[u8], mut wire: Vec<u8>, at: u64) -> Vec<u8> {
+    signer(key, secret).sign(&mut wire, at);
     wire
 }
 
@@ -403,6 +406,23 @@ fn without_a_key_nothing_is_read_of_an_update_but_its_opt() {
     let reply = Message::from_vec(&reply).expect("a message");
     assert_eq!(reply.metadata.response_code, ResponseCode::Refused);
     assert!(reply.edns.is_some(), "an OPT is answered with one (RFC 6891, 6.1.1)");
+}
+
+#[test]
+fn a_signature_that_would_count_for_long_changes_nothing() {
+    let stage = Stage::new(None);
+    for (fudge, at, code) in [
+        (301, NOW, ResponseCode::Refused),
+        (u16::MAX, NOW - 60_000, ResponseCode::Refused),
+        (300, NOW - 300, ResponseCode::NoError),
+        (5, NOW, ResponseCode::NoError),
+    ] {
+        let mut wire = add(1);
+        signer("key.test", SECRET).with_fudge(fudge).sign(&mut wire, at);
+        assert_eq!(stage.ask(&wire, Transport::Udp), (code, true), "{fudge} s");
+        let done = code == ResponseCode::NoError;
+        assert_eq!(!stage.texts_at(WWW).is_empty(), done, "{fudge} s");
+    }
 }
 
 #[test]
