@@ -29,6 +29,8 @@ const SOA: u16 = 6;
 const DNAME: u16 = 39;
 const DS: u16 = 43;
 const NX: u8 = 3;
+/// A DNAME makes the name too long: it is told, and signed, to say so (RFC 6672, 2.2).
+const YX: u8 = 6;
 
 /// What became of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +98,7 @@ impl Completer {
         out: &mut Vec<u8>,
     ) -> Completed {
         let code = out[3] & 0x0f;
-        if signers.is_empty() || !matches!(code, 0 | NX) || out[2] & crate::plain::TC != 0 {
+        if signers.is_empty() || !matches!(code, 0 | NX | YX) || out[2] & crate::plain::TC != 0 {
             return Completed::Unsigned;
         }
         self.question.clear();

@@ -15,6 +15,7 @@ mod options;
 mod presigned;
 mod proofs;
 mod publication;
+mod rare;
 mod signed;
 mod sockets;
 mod state;

@@ -27,12 +27,12 @@ const NSEC: u16 = 47;
 const NSEC3: u16 = 50;
 const BOTH: [Denial; 2] = [Denial::Compact, Denial::Nsec3];
 
-fn key() -> ZoneKey {
+pub(crate) fn key() -> ZoneKey {
     zone_key(KeyAlgorithm::Ed25519, 7)
 }
 
 /// The fixture's view, signed, with further names.
-fn with(denial: Denial, names: &[(&str, &[RecordData])]) -> Answers {
+pub(crate) fn with(denial: Denial, names: &[(&str, &[RecordData])]) -> Answers {
     let mut answers = signed(7, &[key()], denial);
     for (owner, data) in names {
         let kinds: Vec<_> = data.iter().map(|data| vec![data.clone()]).collect();
@@ -42,7 +42,7 @@ fn with(denial: Denial, names: &[(&str, &[RecordData])]) -> Answers {
 }
 
 /// What the view's agents say, which must be the same.
-fn told(answers: &Answers, owner: &str, kind: u16) -> Vec<u8> {
+pub(crate) fn told(answers: &Answers, owner: &str, kind: u16) -> Vec<u8> {
     let replies = responders(sealing(), answers.clone(), Later(0))
         .map(|mut responder| exchange(&mut responder, &query(owner, kind), tcp()));
     assert_eq!(replies[0], replies[1], "{owner} {kind}");
@@ -54,13 +54,13 @@ fn data_of(record: &Record) -> Vec<u8> {
 }
 
 /// Type covered and number of labels of the signatures among records.
-fn signatures(records: &[Record]) -> Vec<(u16, u8)> {
+pub(crate) fn signatures(records: &[Record]) -> Vec<(u16, u8)> {
     let signatures = records.iter().filter(|record| u16::from(record.record_type()) == RRSIG);
     let covers = |data: Vec<u8>| (u16::from_be_bytes([data[0], data[1]]), data[3]);
     signatures.map(|record| covers(data_of(record))).collect()
 }
 
-fn kinds(records: &[Record]) -> Vec<u16> {
+pub(crate) fn kinds(records: &[Record]) -> Vec<u16> {
     records.iter().map(|record| record.record_type().into()).collect()
 }
 
