@@ -17,6 +17,8 @@ const NSEC3PARAM: u16 = 51;
 pub(super) const NXNAME: u16 = 128;
 const NS: u16 = 2;
 const DS: u16 = 43;
+/// The longest label (RFC 1035, 2.3.4).
+const MAX_LABEL: usize = 63;
 
 /// A record of a proof.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,7 +38,7 @@ pub(super) struct Denied<'a> {
     pub(super) expanded: bool,
 }
 
-/// The proof; `None` where the name is too long for one.
+/// The proof; `None` for a name that is not in the zone.
 pub(super) fn prove(
     answers: &Answers,
     zone: &ZoneSigner,
@@ -46,7 +48,7 @@ pub(super) fn prove(
     let name = core_name(denied.name);
     let existence = look(answers, &zone.name, &name);
     match chain {
-        None => Some(vec![compact(answers, zone, (&name, &existence), denied)?]),
+        None => Some(vec![compact(answers, zone, (&name, &existence), denied)]),
         Some(chain) => hashed(answers, zone, chain, (&existence, denied)),
     }
 }
@@ -57,19 +59,42 @@ fn compact(
     zone: &ZoneSigner,
     (name, existence): (&DnsName, &Existence<'_>),
     denied: Denied<'_>,
-) -> Option<Proof> {
+) -> Proof {
     let here = existence.here.map(|here| &**here);
     let mut types = types_of(answers, &zone.name, (name, here), denied.kind);
     types.extend([RRSIG, NSEC]);
     if !existence.exact && existence.here.is_none() {
         types.push(NXNAME);
     }
-    if denied.name.len() + 2 > MAX_NAME {
-        return None;
-    }
-    let mut data = [b"\x01\0", denied.name].concat();
+    let mut data = successor(denied.name, &zone.apex);
     push_types(&mut types, &mut data);
-    Some(Proof { owner: denied.name.into(), kind: NSEC, data })
+    Proof { owner: denied.name.into(), kind: NSEC, data }
+}
+
+/// The name that comes directly after one in the zone, in the order of RFC 4034, 6.1; the apex after the last. Most names
+/// have names below them, the first of which is that of a zero byte; where these would be too long, the next is beside the
+/// name, or beside one above it (RFC 4471, 3.1.2).
+fn successor(name: &[u8], apex: &[u8]) -> Vec<u8> {
+    if name.len() + 2 <= MAX_NAME {
+        return [b"\x01\0", name].concat();
+    }
+    let beside = upwards(name).take_while(|here| *here != apex).find_map(next_beside);
+    beside.unwrap_or_else(|| apex.into())
+}
+
+/// The name directly after all that is below this one, under the same parent; `None` where this is the last there.
+fn next_beside(name: &[u8]) -> Option<Vec<u8>> {
+    let above = parent(name);
+    let mut label = name[1..name.len() - above.len()].to_vec();
+    if label.len() < MAX_LABEL && name.len() < MAX_NAME {
+        label.push(0);
+    } else {
+        let last = label.iter().rposition(|byte| *byte != 0xff)?;
+        label.truncate(last + 1);
+        // Capitals are in the order as small letters.
+        label[last] = if label[last] == b'A' - 1 { b'Z' + 1 } else { label[last] + 1 };
+    }
+    Some([&[label.len() as u8], &label[..], above].concat())
 }
 
 /// Records of the chain: the name, or its closest encloser, the next closer name and the wildcard (RFC 5155, 7.2).
@@ -148,6 +173,9 @@ fn push_types(types: &mut Vec<u16>, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use hickory_proto::rr::Name;
+    use hickory_proto::serialize::binary::BinDecodable as _;
+
     use super::*;
 
     /// RFC 4034, 4.3: A MX RRSIG NSEC TYPE1234.
@@ -159,5 +187,51 @@ mod tests {
         expected.extend([0; 26]);
         expected.push(0x20);
         assert_eq!(out, expected);
+    }
+
+    const APEX: &[u8] = b"\x07example\x04test\0";
+
+    /// A name of these labels in the zone.
+    fn named(labels: &[&[u8]]) -> Vec<u8> {
+        let labels = labels.iter().map(|label| [&[label.len() as u8], *label].concat());
+        [labels.collect::<Vec<_>>().concat().as_slice(), APEX].concat()
+    }
+
+    /// Checks what comes after a name of these labels, above which 192 bytes of labels stand.
+    fn check(labels: &[&[u8]], expected: &[&[u8]]) {
+        let full = [b'm'; 63];
+        let whole = |labels: &[&[u8]]| named(&[labels, &[&full[..], &full, &full]].concat());
+        let (name, expected) = (whole(labels), whole(expected));
+        let next = successor(&name, APEX);
+        assert_eq!(next, expected, "{labels:?}");
+        assert!(next.len() <= MAX_NAME);
+        let ordered = |wire: &[u8]| Name::from_bytes(wire).expect("a name");
+        assert!(ordered(&name) < ordered(&next), "{labels:?}");
+    }
+
+    /// 14 bytes of the apex and 192 above leave 48 for a label's length and bytes in a name of 254.
+    #[test]
+    fn what_comes_next_is_a_name_however_long_the_first_is() {
+        assert_eq!(successor(&named(&[b"a"]), APEX), named(&[b"\0", b"a"]));
+        let (short, long) = ([b'x'; 46], [b'x'; 47]);
+        check(&[&short], &[b"\0", &short]);
+        check(&[&long], &[&[&long[..], b"\0"].concat()]);
+        let ending = |last: &[u8]| [&long[..], last].concat();
+        check(&[&ending(b"a")], &[&ending(b"b")]);
+        check(&[&ending(b"@")], &[&ending(b"[")]);
+        check(&[&ending(b"\xff")], &[&[&long[..46], b"y"].concat()]);
+    }
+
+    #[test]
+    fn a_name_that_is_the_last_under_another_is_followed_by_what_is_beside_that() {
+        let last = [0xff; 43];
+        check(&[&last, b"ab", b"c"], &[b"ab\0", b"c"]);
+        let last = [0xff; 48];
+        assert_eq!(
+            successor(&named(&[&last, &[b'm'; 63], &[b'm'; 63], &[b'm'; 63]]), APEX),
+            named(&[&[&[b'm'; 62][..], b"n"].concat(), &[b'm'; 63], &[b'm'; 63]])
+        );
+        let full = [0xff; 63];
+        assert_eq!(successor(&named(&[&last, &full, &full, &full]), APEX), APEX);
     }
 }
