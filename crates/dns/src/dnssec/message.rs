@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use super::canonical::lower_names;
 use crate::compiled::labels;
 use crate::limits::HEADER;
 
@@ -69,6 +70,7 @@ impl Parsed {
             }
         }
         self.arena.extend_from_slice(message.get(*at..end)?);
+        lower_names(kind, &mut self.arena[begin..]);
         *at = end;
         let data = begin..self.arena.len();
         self.records.push(Record { section, owner, kind, ttl, data });

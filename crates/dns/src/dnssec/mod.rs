@@ -17,6 +17,7 @@ mod agenda;
 pub(crate) mod apex;
 mod asking;
 mod budget;
+mod canonical;
 mod complete;
 mod denial;
 mod existence;

@@ -1,6 +1,6 @@
 //! Signed replies that are seldom asked for: names at the limit of their length, types with names in their data.
 
-use holdfast_core::spec::{Denial, RecordData};
+use holdfast_core::spec::{Denial, Kind, RecordData};
 use holdfast_seal::SealingKeys;
 
 use crate::fixture::{decode, exchange, name, tcp};
@@ -57,4 +57,25 @@ async fn the_longest_names_are_denied_too() {
         let there = [(&*there, "A", "192.0.2.9"), (&*there, "AAAA", "negative response")];
         stage.check(&there).await;
     }
+}
+
+/// RFC 4034, 6.2: signatures cover the names in data in lower case; such data come as the peer sent them.
+#[tokio::test(flavor = "multi_thread")]
+async fn capitals_in_names_within_data_do_not_spoil_signatures() {
+    let host = b"\x04HoSt\x07Example\x04TEST\0";
+    let data = [
+        ("RP", 17, [&host[..], b"\x04TeXt\0"].concat()),
+        ("AFSDB", 18, [b"\0\x01", &host[..]].concat()),
+        ("RT", 21, [b"\0\x0a", &host[..]].concat()),
+        ("PX", 26, [b"\0\x0a", &host[..], b"\x03MaP\0"].concat()),
+        ("NAPTR", 35, [b"\0\x01\0\x02\x01S\x07SIP+D2U\x06!^A!b!", &host[..]].concat()),
+        ("KX", 36, [b"\0\x0a", &host[..]].concat()),
+    ];
+    let records = data.clone().map(|(_, kind, data)| RecordData::Other { kind: Kind(kind), data });
+    let stage = Stage::new(with(Denial::Compact, &[("r.example.test", &records)]), &key()).await;
+    for (kind, ..) in data {
+        stage.check(&[("r.example.test", kind, "r.example.test")]).await;
+    }
+    let said = stage.delv("r.example.test", "NAPTR").await;
+    assert!(said.contains("\"SIP+D2U\" \"!^A!b!\""), "strings keep their capitals: {said}");
 }
