@@ -31,6 +31,7 @@ pub(crate) const TSIG_FAULTS: &str = "holdfast_dns_tsig_faults_total";
 pub(crate) const SIGNATURES: &str = "holdfast_dns_signatures_total";
 pub(crate) const PRESIGNED: &str = "holdfast_dns_presigned_signatures";
 pub(crate) const PRESIGNED_INDEX: &str = "holdfast_dns_presigned_view_index";
+pub(crate) const UNSIGNED: &str = "holdfast_dns_unsigned_total";
 pub(crate) const UNSIGNABLE: &str = "holdfast_dns_unsignable_zones";
 pub(crate) const PANICS: &str = "holdfast_dns_panics_total";
 pub(crate) const GEO_BROKEN: &str = "holdfast_dns_geo_databases_broken";
@@ -46,6 +47,10 @@ pub(crate) fn describe() {
     describe_counter!(
         SIGNATURES,
         "DNSSEC signatures made, before they were asked for (presigned) or for a question (asked)"
+    );
+    describe_counter!(
+        UNSIGNED,
+        "Answers replaced by SERVFAIL because they could not be signed, by reason (key, clock, limit)"
     );
     describe_gauge!(PRESIGNED, "DNSSEC signatures kept that were made before they were asked for");
     describe_gauge!(PRESIGNED_INDEX, "Log index of the last view that was signed as a whole");

@@ -2,10 +2,12 @@
 
 use hickory_proto::op::ResponseCode;
 use holdfast_core::Timestamp;
+use metrics::counter;
 
 use super::{Asked, Responder, Transport, write_bare};
 use crate::class::Class;
 use crate::dnssec::{self, Completed, Signers, apex};
+use crate::metric;
 use crate::plain::{AA, TC};
 use crate::rate_limit::prefix_of;
 use crate::reply_opt::{ExtendedError, Remarks};
@@ -82,20 +84,26 @@ impl Responder {
         };
         match completed {
             Completed::Unsigned | Completed::Signed => (code, remarks),
-            Completed::Unable => refuse(asked, ExtendedError::Unsignable, out),
-            Completed::Behind => refuse(asked, ExtendedError::ClockBehind, out),
+            Completed::Unable => refuse(asked, ("key", ExtendedError::Unsignable), out),
+            Completed::Behind => refuse(asked, ("clock", ExtendedError::ClockBehind), out),
             Completed::Exhausted if asked.peer.transport == Transport::Udp => {
                 write_cut(asked, out);
                 (ResponseCode::NoError, remarks)
             }
-            Completed::Exhausted => refuse(asked, ExtendedError::NotReady, out),
+            Completed::Exhausted => refuse(asked, ("limit", ExtendedError::NotReady), out),
         }
     }
 }
 
-fn refuse(asked: &Asked<'_>, why: ExtendedError, out: &mut Vec<u8>) -> (ResponseCode, Remarks) {
+/// Writes SERVFAIL in place of an answer, which is counted as it was found; so what becomes of it has a counter.
+fn refuse(
+    asked: &Asked<'_>,
+    (why, told): (&'static str, ExtendedError),
+    out: &mut Vec<u8>,
+) -> (ResponseCode, Remarks) {
+    counter!(metric::UNSIGNED, "why" => why).increment(1);
     write_bare(asked.wire, ResponseCode::ServFail, Some(asked.query.question_end()), out);
-    (ResponseCode::ServFail, why.into())
+    (ResponseCode::ServFail, told.into())
 }
 
 /// Writes a reply that says no more than that there is more over TCP.

@@ -1,11 +1,13 @@
 //! Signed replies that are seldom asked for: names at the limit of their length, types with names in their data.
 
+use holdfast_core::Timestamp;
 use holdfast_core::spec::{Denial, Kind, RecordData};
 use holdfast_seal::SealingKeys;
+use metrics_exporter_prometheus::PrometheusBuilder;
 
-use crate::fixture::{decode, exchange, name, tcp};
+use crate::fixture::{decode, exchange, name, tcp, udp};
 use crate::proofs::{key, kinds, signatures, told, with};
-use crate::signed::{Later, Stage, query, responders};
+use crate::signed::{Later, Stage, query, responders, sealing, signed};
 
 const A: u16 = 1;
 const DNAME: u16 = 39;
@@ -78,4 +80,37 @@ async fn capitals_in_names_within_data_do_not_spoil_signatures() {
     }
     let said = stage.delv("r.example.test", "NAPTR").await;
     assert!(said.contains("\"SIP+D2U\" \"!^A!b!\""), "strings keep their capitals: {said}");
+}
+
+#[test]
+fn what_signing_refuses_is_counted_by_its_reason() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let answers = signed(7, &[key()], Denial::Compact);
+    let behind = || {
+        let mut answers = answers.clone();
+        answers.at = Timestamp(u64::MAX / 2);
+        answers
+    };
+    let text = metrics::with_local_recorder(&recorder, || {
+        let wire = query("shop.example.test", A);
+        let [mut keyless, _] = responders(SealingKeys::default(), answers.clone(), Later(0));
+        let [mut late, _] = responders(sealing(), behind(), Later(0));
+        for (responder, times) in [(&mut keyless, 1), (&mut late, 2)] {
+            for _ in 0..times {
+                assert_eq!(exchange(responder, &wire, udp()).expect("a reply")[3] & 0x0f, 2);
+            }
+        }
+        let [mut flooded, _] = responders(sealing(), answers.clone(), Later(0));
+        let mut numbers = 0..20_000;
+        let refused = numbers.any(|number| {
+            let wire = query(&format!("n{number}.example.test"), A);
+            exchange(&mut flooded, &wire, tcp()).expect("a reply")[3] & 0x0f == 2
+        });
+        assert!(refused, "signing is bounded");
+        recorder.handle().render()
+    });
+    for (why, count) in [("key", 1), ("clock", 2), ("limit", 1)] {
+        let line = format!("holdfast_dns_unsigned_total{{why=\"{why}\"}} {count}");
+        assert!(text.lines().any(|one| one == line), "{line}: {text}");
+    }
 }
