@@ -1,19 +1,18 @@
 //! When a signature begins, ends, and is made anew: slots of half the validity, shifted for each name.
 //!
 //! ```text
-//!  begin − 1 h      begin                begin + validity/2          begin + validity
-//!  inception ───────┼── used in this slot ──┼── good, not used any more ──┼ expiration
+//!  begin − validity/4   begin                begin + validity/2          begin + validity
+//!  inception ───────────┼── used in this slot ──┼── good, not used any more ──┼ expiration
 //! ```
 //!
 //! So whatever is served is good for at least another half of its validity, also by an agent that was cut off just
 //! before it would have been given anew; and as the shift spreads names over the slot, signing is spread too.
+//! Whatever is served is good by clocks that are behind by up to a quarter of its validity: those of resolvers, and true
+//! time where the agent's own clock is ahead.
 
 use std::time::Duration;
 
 use holdfast_core::Timestamp;
-
-/// How far the clock of a resolver may be behind.
-const SKEW: u64 = 3600;
 
 /// The times of a signature, in seconds since 1970; on the wire they are taken modulo 2^32 (RFC 4034, 3.1.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,13 +29,14 @@ pub struct Slot {
 pub fn slot_at(now: Timestamp, validity: Duration, shift: u32) -> Slot {
     let length = (validity.as_secs() / 2).max(1);
     let shift = u64::from(shift) % length;
+    let skew = validity.as_secs() / 4;
     let seconds = now.0 / 1000;
     // Counted from one slot before 1970, so that the shift does not go below zero.
     let number = (seconds + length - shift) / length;
     let begin = (number * length + shift).saturating_sub(length);
     let wire = |time: u64| (time & u64::from(u32::MAX)) as u32;
     Slot {
-        inception: wire(begin.saturating_sub(SKEW)),
+        inception: wire(begin.saturating_sub(skew)),
         expiration: wire(begin + validity.as_secs()),
         ends: begin + length,
     }
@@ -55,7 +55,8 @@ mod tests {
             for hour in 0..24 * 30 {
                 let seconds = 1_700_000_000 + hour * 3600;
                 let slot = slot_at(Timestamp(seconds * 1000), validity, shift);
-                assert!(u64::from(slot.inception) + SKEW <= seconds, "{shift} {hour}");
+                // To a clock that is behind by a quarter of the validity too.
+                assert!(u64::from(slot.inception) <= seconds - 7 * DAY / 2, "{shift} {hour}");
                 assert!(u64::from(slot.expiration) - seconds > 7 * DAY - 1, "{shift} {hour}");
                 assert!(slot.ends > seconds && slot.ends <= seconds + 7 * DAY);
                 let last = slot_at(Timestamp((slot.ends - 1) * 1000), validity, shift);
