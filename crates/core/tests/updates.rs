@@ -555,6 +555,42 @@ fn a_name_has_a_bounded_number_of_records_of_updates() {
     assert_eq!(group.update("- a; + b 60 A 192.0.2.1"), Ok(true));
 }
 
+#[test]
+fn a_zone_has_a_bounded_number_of_bytes() {
+    let mut group = Group::new(open());
+    let record = |n: usize, last: u8| {
+        let data = RecordData::Other { kind: Kind(1000), data: vec![last; 8000] };
+        Record { name: name(&format!("h{n}")), ttl: Duration::from_secs(60), data }
+    };
+    // 24 KB at each name.
+    let fill = |names: std::ops::Range<usize>| {
+        let records = names.flat_map(|n| (0..3).map(move |last| record(n, last)));
+        let changes = records
+            .map(|Record { name, ttl, data }| Change { name, action: Action::Add { ttl, data } });
+        let update = ZoneUpdate { changes: changes.collect(), ..update("k.test", "- a") };
+        Command::UpdateZone(update)
+    };
+    for chunk in 0..4 {
+        group.done(fill(chunk * 330..(chunk + 1) * 330));
+    }
+    let held =
+        |group: &Group| group.state.snapshot().zones[&name("@")].dynamic.values().flatten().count();
+    assert_eq!(held(&group), 3960);
+    assert_eq!(changed(group.apply(fill(1320..1420)).outcome.result), Err(UpdateCode::Refused));
+    assert_eq!(held(&group), 3960);
+    assert_eq!(group.update("- h0; - h1"), Ok(true));
+    assert_eq!(changed(group.apply(fill(2000..2002)).outcome.result), Ok(true));
+    let declaring = |count: usize| {
+        let records = (0..count).map(|n| record(5000 + n, 0)).collect();
+        Zone { records, ..open() }
+    };
+    let beside = group.declare(declaring(250));
+    assert!(matches!(beside, Err(Rejection::LimitReached { .. })), "{beside:?}");
+    let alone = declaring(4200).validate().expect_err("more than 32 MiB");
+    assert_eq!(alone.field, "records");
+    assert!(declaring(4000).validate().is_ok());
+}
+
 /// What may be asked of a small zone.
 fn step() -> impl Strategy<Value = Command> {
     let owner =

@@ -271,6 +271,13 @@ pub struct Record {
     pub data: RecordData,
 }
 
+impl Record {
+    /// How many bytes the record takes on the wire, names uncompressed (RFC 1035, 3.2.1).
+    pub fn wire_len(&self) -> usize {
+        self.name.wire_len() + 10 + self.data.wire_len()
+    }
+}
+
 /// The HTTPS record of a service: what its clients are told beside the addresses that are served.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceBinding {

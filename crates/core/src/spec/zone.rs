@@ -78,6 +78,8 @@ pub struct Zone {
 impl Zone {
     /// The most records of a zone, static ones and those of updates.
     pub const MAX_RECORDS: usize = 100_000;
+    /// The most bytes of these records on the wire, names uncompressed.
+    pub const MAX_BYTES: usize = 32 << 20;
 
     /// A zone with nothing but its apex, served to everybody and given to nobody.
     pub fn new(name: DnsName, soa: Soa, name_servers: Vec<NameServer>, ttl: Duration) -> Self {
@@ -145,6 +147,10 @@ impl Zone {
     pub(crate) fn validate_records(&self) -> Result<(), SpecError> {
         if self.records.len() > Self::MAX_RECORDS {
             return Err(spec_error("records", format!("at most {}", Self::MAX_RECORDS)));
+        }
+        if self.records.iter().map(Record::wire_len).sum::<usize>() > Self::MAX_BYTES {
+            let problem = format!("at most {} bytes in all", Self::MAX_BYTES);
+            return Err(spec_error("records", problem));
         }
         Owners::of(self, self.records.iter())?.validate()
     }

@@ -15,13 +15,38 @@ use crate::spec::{Kind, NameServer, Record, RecordData, Zone};
 /// The records that updates made in a zone, by name; those of one name sorted by type and data.
 pub type Dynamic = SharedMap<DnsName, Vec<Record>>;
 
+/// How much records are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Volume {
+    pub(super) records: usize,
+    /// On the wire, names uncompressed.
+    pub(super) bytes: usize,
+}
+
+impl Volume {
+    pub(super) fn of<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
+        records.into_iter().fold(Self::default(), |volume, record| Self {
+            records: volume.records + 1,
+            bytes: volume.bytes + record.wire_len(),
+        })
+    }
+
+    /// What becomes of it when `come` comes and `gone`, which is part of it, goes.
+    pub(super) fn after(self, come: Self, gone: Self) -> Self {
+        Self {
+            records: (self.records + come.records).saturating_sub(gone.records),
+            bytes: (self.bytes + come.bytes).saturating_sub(gone.bytes),
+        }
+    }
+}
+
 /// Where the records of each name are.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ZoneRecords {
     /// The places of a name's records among those that its zone declares.
     declared: BTreeMap<DnsName, Vec<u32>>,
-    /// How many records updates made, by apex.
-    dynamic: BTreeMap<DnsName, usize>,
+    /// How much is declared and made by updates, by apex.
+    volumes: BTreeMap<DnsName, Volume>,
     /// The zones whose ALIASes may lead into other zones.
     led_away: BTreeSet<DnsName>,
 }
@@ -40,7 +65,9 @@ impl ZoneRecords {
             // Zone::MAX_RECORDS fits.
             self.declared.entry(record.name.clone()).or_default().push(place as u32);
         }
-        self.count_dynamic(&state.zone.name, &state.dynamic);
+        let dynamic = Volume::of(state.dynamic.values().flatten());
+        let volume = Volume::of(&state.zone.records).after(dynamic, Volume::default());
+        self.volumes.insert(state.zone.name.clone(), volume);
         if is_led_away(&state.zone) {
             self.led_away.insert(state.zone.name.clone());
         }
@@ -51,7 +78,7 @@ impl ZoneRecords {
         for record in &zone.records {
             self.declared.remove(&record.name);
         }
-        self.dynamic.remove(&zone.name);
+        self.volumes.remove(&zone.name);
         self.led_away.remove(&zone.name);
     }
 
@@ -60,18 +87,14 @@ impl ZoneRecords {
         &self.led_away
     }
 
-    fn count_dynamic(&mut self, apex: &DnsName, dynamic: &Dynamic) {
-        self.dynamic.insert(apex.clone(), dynamic.values().map(Vec::len).sum());
+    /// How much a zone declares and updates made in it.
+    pub(super) fn volume(&self, apex: &DnsName) -> Volume {
+        self.volumes.get(apex).copied().unwrap_or_default()
     }
 
-    /// How many records updates made in a zone.
-    pub(super) fn dynamic_count(&self, apex: &DnsName) -> usize {
-        self.dynamic.get(apex).copied().unwrap_or_default()
-    }
-
-    /// Notes how many records updates made in a zone.
-    pub(super) fn set_dynamic_count(&mut self, apex: &DnsName, count: usize) {
-        self.dynamic.insert(apex.clone(), count);
+    /// Notes how much a zone holds after an update.
+    pub(super) fn set_volume(&mut self, apex: &DnsName, volume: Volume) {
+        self.volumes.insert(apex.clone(), volume);
     }
 
     /// The records that a zone declares at a name.

@@ -22,7 +22,7 @@ use crate::command::{Rejection, Reply};
 use crate::event::Event;
 use crate::name::DnsName;
 use crate::spec::{Kind, LONGEST_TTL, Record, RecordData, Zone};
-use crate::state::zone_records::server_addresses;
+use crate::state::zone_records::{Volume, server_addresses};
 use crate::state::{Owner, State, Work};
 use crate::update::{Action, Change, UpdateCode, UpdateRefusal, ZoneUpdate};
 
@@ -53,7 +53,7 @@ impl State {
         if draft.is_empty() {
             return Ok(Reply::Stored { revision: state.touched, changed: false });
         }
-        let mut count = self.records.dynamic_count(&update.zone);
+        let mut volume = self.records.volume(&update.zone);
         let mut told = Told::default();
         for (name, records) in &draft {
             let before = match records.is_empty() {
@@ -63,12 +63,12 @@ impl State {
             let before = before.unwrap_or_default();
             let longest = before.iter().map(|record| record.ttl).max().unwrap_or_default();
             state.former_ttls_until = state.former_ttls_until.max(self.data.at + longest);
-            count = count + records.len() - before.len();
+            volume = volume.after(Volume::of(records), Volume::of(&before));
             told.tell(&before, records);
         }
         state.touched = work.index;
         let zone = Arc::clone(&state.zone);
-        self.records.set_dynamic_count(&update.zone, count);
+        self.records.set_volume(&update.zone, volume);
         self.reown(&zone, draft.keys());
         self.published.mark_names(&update.zone, draft.into_keys());
         let (zone, key) = (update.zone.clone(), update.key.clone());
@@ -165,18 +165,25 @@ impl State {
         Ok(())
     }
 
+    /// The zone has room for what comes, or less comes than goes.
+    fn check_volume(&self, zone: &Zone, draft: &Draft) -> Refused {
+        let come = Volume::of(draft.values().flatten());
+        let gone = Volume::of(draft.keys().flat_map(|name| self.dynamic_at(zone, name)));
+        let volume = self.records.volume(&zone.name).after(come, gone);
+        if volume.records > Zone::MAX_RECORDS && come.records > gone.records {
+            let problem = format!("a zone has at most {} records", Zone::MAX_RECORDS);
+            return refuse(UpdateCode::Refused, problem);
+        }
+        if volume.bytes > Zone::MAX_BYTES && come.bytes > gone.bytes {
+            let problem = format!("the records of a zone have at most {} bytes", Zone::MAX_BYTES);
+            return refuse(UpdateCode::Refused, problem);
+        }
+        Ok(())
+    }
+
     /// The zone can hold what the names come to have.
     fn check_fit(&self, zone: &Zone, draft: &Draft) -> Refused {
-        let impossible = |problem: String| UpdateRefusal { code: UpdateCode::Refused, problem };
-        let added: usize = draft.values().map(Vec::len).sum();
-        let gone: usize = draft.keys().map(|name| self.dynamic_at(zone, name).len()).sum();
-        let count = zone.records.len() + self.records.dynamic_count(&zone.name) + added - gone;
-        if count > Zone::MAX_RECORDS && added > gone {
-            return refuse(
-                UpdateCode::Refused,
-                format!("a zone has at most {} records", Zone::MAX_RECORDS),
-            );
-        }
+        self.check_volume(zone, draft)?;
         for (name, records) in draft {
             let (most, before) = (ZoneUpdate::MAX_AT_NAME, self.dynamic_at(zone, name).len());
             if records.len() > most.max(before) {
@@ -198,7 +205,8 @@ impl State {
             self.records.declared(zone, name).chain(dynamic).collect::<Vec<&Record>>()
         };
         let part = names.iter().map(|name| (name, at(name)));
-        zone.validate_part(records, part).map_err(|error| impossible(format!("{error}")))
+        zone.validate_part(records, part)
+            .or_else(|error| refuse(UpdateCode::Refused, format!("{error}")))
     }
 
     /// The names on which depends whether the changed ones are possible: they, what is above them, the glue of

@@ -2,7 +2,6 @@
 
 use alloc::string::ToString;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use super::check_revision;
 use crate::audit::Hash;
@@ -11,7 +10,7 @@ use crate::copied::Copied;
 use crate::event::Event;
 use crate::name::DnsName;
 use crate::spec::{Kind, SpecError, Zone};
-use crate::state::zone_records::server_addresses;
+use crate::state::zone_records::{Volume, server_addresses};
 use crate::state::{Dynamic, Owner, State, Work, ZoneState};
 
 /// The most zones of a group.
@@ -141,11 +140,22 @@ fn check_beside_updates(zone: &Zone, dynamic: &Dynamic) -> Result<(), Rejection>
             owner: "dynamic updates; have it deleted by an update, or leave it out".into(),
         });
     }
-    let count: usize = dynamic.values().map(Vec::len).sum();
-    if zone.records.len() + count > Zone::MAX_RECORDS {
-        let limit = Zone::MAX_RECORDS as u64;
-        let what = "records of a zone, those of dynamic updates among them".into();
-        return Err(Rejection::LimitReached { what, limit });
+    let volume = Volume::of(zone.records.iter().chain(dynamic.values().flatten()));
+    for (count, limit, what) in [
+        (
+            volume.records,
+            Zone::MAX_RECORDS,
+            "records of a zone, those of dynamic updates among them",
+        ),
+        (
+            volume.bytes,
+            Zone::MAX_BYTES,
+            "bytes of a zone's records, those of dynamic updates among them",
+        ),
+    ] {
+        if count > limit {
+            return Err(Rejection::LimitReached { what: what.into(), limit: limit as u64 });
+        }
     }
     zone.validate_with(dynamic.values().flatten()).map_err(|SpecError { field, problem }| {
         let problem = alloc::format!("{problem} (with the records of dynamic updates)");
