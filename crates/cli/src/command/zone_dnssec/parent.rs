@@ -16,6 +16,8 @@ use crate::dns_client::exchange;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often it is asked.
 const ATTEMPTS: usize = 3;
+/// The bytes of a DS record before its digest: key tag, algorithm, and the digest's kind.
+const DS_HEADER: usize = 4;
 
 /// What the parent says of a zone.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -60,58 +62,126 @@ async fn ask(server: SocketAddr, zone: &str) -> Result<Seen, String> {
     let mut edns = Edns::new();
     edns.set_max_payload(1232);
     query.edns = Some(edns);
-    query.add_query(Query::query(name, RecordType::DS));
+    query.add_query(Query::query(name.clone(), RecordType::DS));
     let answer = exchange(server, &query, ANSWER_TIMEOUT).await?;
-    found_in(&answer, zone)
+    found_in(&answer, &name)
 }
 
-/// What an answer says; anything but a clear one is a problem, for a mistake here takes the zone away.
-fn found_in(answer: &Message, zone: &str) -> Result<Seen, String> {
-    if answer.metadata.truncation {
+/// What an answer says.
+fn found_in(answer: &Message, zone: &Name) -> Result<Seen, String> {
+    let metadata = &answer.metadata;
+    if metadata.truncation {
         return Err("the answer is cut".to_owned());
     }
-    if answer.metadata.response_code != ResponseCode::NoError {
-        return Err(format!("it answers {}", answer.metadata.response_code));
+    if metadata.response_code != ResponseCode::NoError {
+        return Err(format!("it answers {}", metadata.response_code));
     }
-    let of_zone = |soa: &Record| soa.name.to_ascii().trim_end_matches('.') == zone;
-    if answer
-        .authorities
-        .iter()
-        .any(|record| record.record_type() == RecordType::SOA && of_zone(record))
-    {
-        return Err("it answers for the zone itself, which holds no DS records; \
-             name a resolver, or a server of the parent"
-            .to_owned());
+    if !metadata.authoritative && !metadata.recursion_available {
+        return Err(format!("it neither holds the parent zone nor resolves names; {OTHER_SERVER}"));
     }
-    let records = answer.answers.iter().filter(|record| record.record_type() == RecordType::DS);
+    if answer.answers.is_empty() {
+        names_none(answer, zone)?;
+    }
     let mut seen = Seen::default();
-    for record in records {
-        let RData::Unknown { rdata, .. } = &record.data else { continue };
-        let Some(tag) = rdata.anything.first_chunk::<2>() else { continue };
-        seen.tags.push(u32::from(u16::from_be_bytes(*tag)));
-        if answer.metadata.authoritative {
+    for record in answer.answers.iter().filter(|record| record.record_type() != RecordType::RRSIG) {
+        seen.tags.push(tag_of(record, zone)?);
+        if metadata.authoritative {
             seen.ttl = seen.ttl.max(Duration::from_secs(record.ttl.into()));
         }
     }
+    if seen.tags.is_empty() && !answer.answers.is_empty() {
+        return Err(format!("it answers with signatures alone; {OTHER_SERVER}"));
+    }
     Ok(seen)
+}
+
+/// What mends an answer that says nothing of the parent.
+const OTHER_SERVER: &str = "name a resolver, or a server of the parent";
+
+/// Whether an empty answer says that there is no DS record (RFC 2308, 2.2), rather than nothing. Errors: what it may
+/// mean instead.
+fn names_none(answer: &Message, zone: &Name) -> Result<(), String> {
+    let soa = answer.authorities.iter().find(|record| record.record_type() == RecordType::SOA);
+    let problem = match soa {
+        Some(soa) if soa.name == *zone => {
+            "it answers for the zone itself, which holds no DS records"
+        }
+        Some(soa) if soa.name.zone_of(zone) => return Ok(()),
+        Some(_) => "its empty answer is of a zone that is not above this one",
+        None => {
+            "its empty answer has no SOA record, so it may be a referral, and says nothing of DS records"
+        }
+    };
+    Err(format!("{problem}; {OTHER_SERVER}"))
+}
+
+/// The key tag of a DS record of the zone (RFC 4034, 5.1). Errors: what the record is instead.
+fn tag_of(record: &Record, zone: &Name) -> Result<u32, String> {
+    let kind = record.record_type();
+    if kind != RecordType::DS || record.name != *zone {
+        return Err(format!(
+            "it answers with a record {kind} of {} instead of DS records of the zone; {OTHER_SERVER}",
+            record.name
+        ));
+    }
+    match &record.data {
+        RData::Unknown { rdata, .. } if rdata.anything.len() > DS_HEADER => {
+            let tag = [rdata.anything[0], rdata.anything[1]];
+            Ok(u32::from(u16::from_be_bytes(tag)))
+        }
+        _ => Err(format!(
+            "a DS record cannot be read, so which key it names is unknown; {OTHER_SERVER}"
+        )),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hickory_proto::rr::rdata::{NULL, SOA};
+    use hickory_proto::rr::rdata::{CNAME, NULL, SOA};
 
-    /// An answer of a server of the parent.
-    fn answer(code: ResponseCode, tags: &[u16]) -> Message {
+    fn name(text: &str) -> Name {
+        Name::from_ascii(text).expect("valid")
+    }
+
+    /// An empty answer of a server of the parent, without a word on why it is empty.
+    fn empty() -> Message {
         let mut answer = Message::query().into_response();
-        answer.metadata.response_code = code;
         answer.metadata.authoritative = true;
+        answer
+    }
+
+    fn ds(owner: &str, data: &[u8]) -> Record {
+        let data = RData::Unknown { code: RecordType::DS, rdata: NULL::with(data.to_vec()) };
+        Record::from_rdata(name(owner), 300, data)
+    }
+
+    /// An answer of a server of the parent, whose DS records name these tags.
+    fn naming(tags: &[u16]) -> Message {
+        let mut answer = empty();
         for tag in tags {
-            let rdata = NULL::with([&tag.to_be_bytes()[..], &[13, 2], &[7; 32]].concat());
-            let data = RData::Unknown { code: RecordType::DS, rdata };
-            let name = Name::from_ascii("example.test.").expect("valid");
-            answer.add_answer(Record::from_rdata(name, 300, data));
+            let data = [&tag.to_be_bytes()[..], &[13, 2], &[7; 32]].concat();
+            answer.add_answer(ds("example.test.", &data));
         }
+        answer
+    }
+
+    /// An answer without DS records, of the zone with this apex.
+    fn negative(apex: &str) -> Message {
+        let mut answer = empty();
+        let soa = SOA::new(name(apex), name(apex), 1, 1, 1, 1, 1);
+        answer.add_authority(Record::from_rdata(name(apex), 5, RData::SOA(soa)));
+        answer
+    }
+
+    fn read(message: &Message) -> Result<Seen, String> {
+        let bytes = message.to_vec().expect("encodes");
+        found_in(&Message::from_vec(&bytes).expect("decodes"), &name("example.test."))
+    }
+
+    fn of_resolver(mut answer: Message) -> Message {
+        answer.metadata.authoritative = false;
+        answer.metadata.recursion_available = true;
         answer
     }
 
@@ -120,27 +190,57 @@ mod tests {
     }
 
     #[test]
-    fn only_a_clear_answer_of_the_parent_counts() {
-        let read = |message: &Message| {
-            let bytes = message.to_vec().expect("encodes");
-            found_in(&Message::from_vec(&bytes).expect("decodes"), "example.test")
-        };
-        assert_eq!(read(&answer(ResponseCode::NoError, &[7, 60_000])), seen(&[7, 60_000], 300));
-        let mut cached = answer(ResponseCode::NoError, &[7]);
-        cached.metadata.authoritative = false;
+    fn the_tags_are_told_by_anyone_and_the_ttl_by_the_parent() {
+        assert_eq!(read(&naming(&[7, 60_000])), seen(&[7, 60_000], 300));
+        let cached = of_resolver(naming(&[7]));
         assert_eq!(read(&cached), seen(&[7], 0), "what is left of a TTL is no TTL");
-        assert_eq!(read(&answer(ResponseCode::NoError, &[])), seen(&[], 0));
         for code in [ResponseCode::ServFail, ResponseCode::NXDomain, ResponseCode::Refused] {
-            assert!(read(&answer(code, &[])).is_err(), "{code}");
+            let mut failed = negative("test.");
+            failed.metadata.response_code = code;
+            assert!(read(&failed).is_err(), "{code}");
         }
-        let negative = |owner: &str| {
-            let mut answer = answer(ResponseCode::NoError, &[]);
-            let name = Name::from_ascii(owner).expect("valid");
-            let soa = SOA::new(name.clone(), name.clone(), 1, 1, 1, 1, 1);
-            answer.add_authority(Record::from_rdata(name, 5, RData::SOA(soa)));
+    }
+
+    #[test]
+    fn an_empty_answer_counts_only_with_the_soa_of_a_zone_above() {
+        for above in ["test.", "TEST.", "."] {
+            assert_eq!(read(&negative(above)), seen(&[], 0), "{above}");
+            assert_eq!(read(&of_resolver(negative(above))), seen(&[], 0), "{above}");
+        }
+        for other in
+            ["example.test.", "EXAMPLE.test.", "www.example.test.", "other.", "ample.test."]
+        {
+            assert!(read(&negative(other)).is_err(), "{other}");
+        }
+        assert!(read(&of_resolver(empty())).is_err(), "a forwarder left the SOA out");
+        let mut referral = empty();
+        referral.metadata.authoritative = false;
+        let data = RData::NS(hickory_proto::rr::rdata::NS(name("ns.test.")));
+        referral.add_authority(Record::from_rdata(name("test."), 300, data));
+        assert!(read(&referral).is_err(), "a server of the grandparent refers");
+        assert!(read(&of_resolver(referral)).is_err(), "whatever it says of itself");
+        let mut neither = negative("test.");
+        neither.metadata.authoritative = false;
+        assert!(read(&neither).is_err(), "nobody who can know");
+    }
+
+    #[test]
+    fn a_record_that_names_no_key_of_the_zone_is_not_passed_over() {
+        let with = |record: Record| {
+            let mut answer = negative("test.");
+            answer.add_answer(record);
             read(&answer)
         };
-        assert_eq!(negative("test."), seen(&[], 0));
-        assert!(negative("example.test.").is_err(), "the zone's own server");
+        let alias = RData::CNAME(CNAME(name("elsewhere.test.")));
+        for unclear in [
+            ds("example.test.", &[0, 7, 13]),
+            ds("example.test.", &[0, 7, 13, 2]),
+            ds("other.test.", &[0, 7, 13, 2, 1]),
+            Record::from_rdata(name("example.test."), 300, alias),
+        ] {
+            let problem = with(unclear.clone()).expect_err("unclear");
+            assert!(problem.contains("name a resolver"), "{unclear}: {problem}");
+        }
+        assert_eq!(with(ds("EXAMPLE.test.", &[0, 7, 13, 2, 1])), seen(&[7], 300));
     }
 }
