@@ -89,8 +89,10 @@ pub struct ParentDs {
     pub tags: Vec<u16>,
     /// The longest TTL of DS records that the parent was seen to use; zero where nobody could tell.
     pub ttl: Duration,
-    /// Since when they have named these.
+    /// Since when every look has found these, with no longer a gap between two looks than `steps` allows.
     pub since: Timestamp,
+    /// When they were last looked at; `None` where that look has ceased to count.
+    pub seen_at: Option<Timestamp>,
 }
 
 /// The keys that sign a zone.
@@ -175,21 +177,31 @@ impl Signing {
         self.ready = true;
     }
 
-    /// Takes note of what the parent says.
-    pub(crate) fn note_parent(&mut self, tags: &[u16], ttl: Duration, now: Timestamp) {
+    /// Tells the parent of the newest key. Its DS may stand there at any time from now on, and be gone again at the next
+    /// look, so that none was seen before counts no more.
+    pub(crate) fn tell_newest(&mut self) {
+        self.ready = true;
+        if let Some(parent) = self.parent.as_mut().filter(|parent| parent.tags.is_empty()) {
+            parent.seen_at = None;
+        }
+    }
+
+    /// Takes note of what the parent says. Returns whether that, or since when it does, differs from the last look.
+    pub(crate) fn note_parent(&mut self, tags: &[u16], ttl: Duration, now: Timestamp) -> bool {
         let mut tags: Vec<u16> = tags.iter().copied().take(MAX_PARENT_TAGS).collect();
         tags.sort_unstable();
         tags.dedup();
-        match &mut self.parent {
-            Some(parent) => {
-                // What was replaced may be kept for as long as its own TTL said.
-                parent.ttl = parent.ttl.max(ttl);
-                if parent.tags != tags {
-                    (parent.tags, parent.since) = (tags, now);
-                }
-            }
-            None => self.parent = Some(ParentDs { tags, ttl, since: now }),
-        }
+        let Some(before) = self.parent.take() else {
+            self.parent = Some(ParentDs { tags, ttl, since: now, seen_at: Some(now) });
+            return true;
+        };
+        let goes_on = before.tags == tags && before.counts_at(now);
+        let since = if goes_on { before.since } else { now };
+        // What was replaced may be kept for as long as its own TTL said.
+        let ttl = before.ttl.max(ttl);
+        let differs = !goes_on || ttl != before.ttl;
+        self.parent = Some(ParentDs { tags, ttl, since, seen_at: Some(now) });
+        differs
     }
 }
 

@@ -94,6 +94,7 @@ impl Registry {
                 tags: parent.tags.iter().map(|tag| u32::from(*tag)).collect(),
                 ttl_ms: holdfast_core::time::millis(parent.ttl),
                 since_ms: parent.since.0,
+                seen_at_ms: parent.seen_at.map(|at| at.0),
             }),
             index: view.answers.index,
             awaits: signing.awaits(view.answers.at).unwrap_or_default(),

@@ -59,16 +59,19 @@ async fn a_key_is_made_replaced_and_kept_until_the_parent_lets_it_go() {
     let early = client.change_zone_signing(change(pb::SigningStep::FinishRollover)).await;
     assert!(early.expect_err("too early").message().contains("until 2026-01-01T00:12:10"));
     node.replica.pass(Duration::from_secs(400));
-    let seen = pb::ChangeZoneSigningRequest {
+    let seen = || pb::ChangeZoneSigningRequest {
         parent_tags: vec![both.keys[1].tag],
         parent_ttl_ms: 3_600_000,
         ..change(pb::SigningStep::NoteParent)
     };
-    client.change_zone_signing(seen).await.expect("a note");
+    client.change_zone_signing(seen()).await.expect("a note");
     assert_eq!(told(&shown(&mut client).await), [(false, false), (true, false)]);
     let early = client.change_zone_signing(change(pb::SigningStep::FinishRollover)).await;
     assert!(early.expect_err("too early").message().contains("until 2026-01-01T02:13:20"));
     node.replica.pass(Duration::from_secs(2 * 3600));
+    let unseen = client.change_zone_signing(change(pb::SigningStep::FinishRollover)).await;
+    assert!(unseen.expect_err("an old look").message().contains("look again"));
+    client.change_zone_signing(seen()).await.expect("a note");
     client.change_zone_signing(change(pb::SigningStep::FinishRollover)).await.expect("in time");
     let after = shown(&mut client).await;
     assert_eq!(after.keys.iter().map(|key| key.tag).collect::<Vec<_>>(), [both.keys[1].tag]);

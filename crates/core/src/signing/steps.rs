@@ -9,8 +9,14 @@
 //! The longest TTL is that of any record, not of DNSKEY alone: a resolver may hold data that only the old key signed
 //! beside a set of keys without it, and a set of only the old key beside a DS of only the new one.
 //!
+//! What stood in the parent between two looks is unknown. Looks that find the same make a run, and the wait counts from
+//! its first, while no gap between two of them is longer than the wait and [`LATENESS`]: that is what it takes to look,
+//! to come back when the refusal says, and to be late by a weekend. After a longer gap the run begins anew. A shorter
+//! bound would let nobody finish by two looks, and none is short enough to notice a DS that comes and goes between them.
+//!
 //! Invariant: a refusal names the moment from which the step is allowed, wherever that depends on time alone. Not known
-//! here: agents that are cut off from their group, and servers of the parent that lag for longer than [`PARENT_LAG`].
+//! here: agents that are cut off from their group, servers of the parent that lag for longer than [`PARENT_LAG`], and DS
+//! records that come and go between two looks of a run.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -28,6 +34,11 @@ const UNSEEN_TTL: Duration = Duration::from_secs(2 * 86_400);
 /// The longest TTL of DS records that is waited for.
 const LONGEST_TTL: Duration = Duration::from_secs(7 * 86_400);
 
+/// By how much longer than the wait two looks of a run may be apart.
+const LATENESS: Duration = Duration::from_secs(3 * 86_400);
+/// Within which of a look a step is asked for that depends on it.
+const LOOK_HOLDS: Duration = Duration::from_secs(5 * 60);
+
 /// From when every cache knows a key that signs since `created`: `longest_ttl` is that of the zone's records, and caches
 /// may hold what was served under longer ones until `former_until`.
 pub(crate) fn ready_at(
@@ -39,19 +50,35 @@ pub(crate) fn ready_at(
 }
 
 impl ParentDs {
-    /// Until when a resolver may keep the DS records before these.
-    fn former_until(&self) -> Timestamp {
+    /// For how long a resolver may keep the DS records before these.
+    fn wait(&self) -> Duration {
         let ttl = if self.ttl.is_zero() { UNSEEN_TTL } else { self.ttl.min(LONGEST_TTL) };
-        self.since + PARENT_LAG + ttl
+        PARENT_LAG + ttl
+    }
+
+    /// Whether a look at this time may go on with the run of the last.
+    pub(super) fn counts_at(&self, now: Timestamp) -> bool {
+        self.seen_at.is_some_and(|seen_at| now <= seen_at + self.wait() + LATENESS)
     }
 
     fn obstacle(&self, now: Timestamp) -> Option<String> {
-        let until = self.former_until();
-        (now < until).then(|| {
-            let unseen = if self.ttl.is_zero() { " (2 days, for no server of the parent was seen to tell it)" } else { "" };
-            format!(
+        let Some(seen_at) = self.seen_at else { return Some(NOT_LOOKED_AT.to_string()) };
+        let until = self.since + self.wait();
+        if now < until {
+            let unseen = if self.ttl.is_zero() {
+                " (2 days, for no server of the parent was seen to tell it)"
+            } else {
+                ""
+            };
+            return Some(format!(
                 "until {until}, resolvers may keep the parent's former DS records: their TTL{unseen}, and an hour for \
                  all servers of the parent to follow"
+            ));
+        }
+        (now > seen_at + LOOK_HOLDS).then(|| {
+            format!(
+                "the parent's DS records were last looked at {seen_at}, and may have changed; look again within 5 minutes \
+                 before the step, as `holdfast zone dnssec` does"
             )
         })
     }

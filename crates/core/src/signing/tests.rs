@@ -34,10 +34,24 @@ fn disable_obstacle(signing: &Signing, now: Timestamp) -> String {
     signing.obstacle(&SigningChange::Disable { forced: None }, now).unwrap_or_default()
 }
 
-/// Whether a step is refused until exactly this moment.
-fn waits_until(refusal: impl Fn(Timestamp) -> String, moment: Timestamp) -> bool {
-    let before = Timestamp(moment.0 - 1);
-    refusal(before).contains(&alloc::format!("until {moment}")) && refusal(moment).is_empty()
+/// The same, looked at again with the same result.
+fn looked_at_again(signing: &Signing, now: Timestamp) -> Signing {
+    let mut signing = signing.clone();
+    if let Some(parent) = signing.parent.clone() {
+        signing.note_parent(&parent.tags, Duration::ZERO, now);
+    }
+    signing
+}
+
+/// Whether a step, asked for right after a look that finds the same, is refused until exactly this moment.
+fn waits_until(
+    signing: &Signing,
+    refusal: impl Fn(&Signing, Timestamp) -> String,
+    moment: Timestamp,
+) -> bool {
+    let asked = |now| refusal(&looked_at_again(signing, now), now);
+    asked(Timestamp(moment.0 - 1)).contains(&alloc::format!("until {moment}"))
+        && asked(moment).is_empty()
 }
 
 #[test]
@@ -75,16 +89,16 @@ fn a_key_leaves_only_when_nobody_can_trust_the_zone_by_it_alone() {
     assert!(obstacle(&signing, at(9999)).contains("still name the old key"));
     signing.note_parent(&[new], HOUR, at(ready + 100));
     let moment = at(ready + 100 + 60 + 5 * 60);
-    assert!(waits_until(|now| obstacle(&signing, now), moment), "the former TTL counts");
+    assert!(waits_until(&signing, obstacle, moment), "the former TTL counts");
     signing.note_parent(&[new], HOUR, at(ready + 103));
-    assert_eq!(obstacle(&signing, moment), "", "looking again does not begin anew");
+    assert!(waits_until(&signing, obstacle, moment), "looking again does not begin anew");
 }
 
 #[test]
 fn a_parent_that_changed_too_early_shortens_nothing() {
     let (mut signing, _, new) = rolling();
     signing.note_parent(&[new], HOUR, at(1));
-    assert!(waits_until(|now| obstacle(&signing, now), at(24 * 60 + 5)));
+    assert!(waits_until(&signing, obstacle, at(24 * 60 + 5)));
     assert!(obstacle(&signing, at(2)).contains("back beside"), "what mends it");
 }
 
@@ -95,7 +109,7 @@ fn what_is_known_of_the_parent_outlasts_a_rollover() {
     signing.keys.remove(0);
     signing.note_parent(&[new], HOUR, at(0));
     signing.note_parent(&[], Duration::ZERO, at(100));
-    assert!(waits_until(|now| disable_obstacle(&signing, now), at(100 + 60 + 5 * 60)));
+    assert!(waits_until(&signing, disable_obstacle, at(100 + 60 + 5 * 60)));
 }
 
 #[test]
@@ -105,7 +119,7 @@ fn a_zone_is_left_unsigned_only_when_no_resolver_may_expect_a_signature() {
     signing.note_parent(&[key(1).tag()], HOUR, at(0));
     assert!(disable_obstacle(&signing, at(999)).contains("still has DS records"));
     signing.note_parent(&[], Duration::ZERO, at(999));
-    assert!(waits_until(|now| disable_obstacle(&signing, now), at(999 + 60 + 60)));
+    assert!(waits_until(&signing, disable_obstacle, at(999 + 60 + 60)));
 }
 
 #[test]
@@ -113,11 +127,11 @@ fn a_ds_that_nobody_saw_is_waited_for_as_for_one_of_two_days() {
     let two_days = 48 * 60 + 60;
     let mut unseen = signed();
     unseen.note_parent(&[], Duration::ZERO, at(10));
-    assert!(waits_until(|now| disable_obstacle(&unseen, now), at(10 + two_days)));
+    assert!(waits_until(&unseen, disable_obstacle, at(10 + two_days)));
     let mut untold = signed();
     untold.note_parent(&[key(1).tag()], Duration::ZERO, at(0));
     untold.note_parent(&[], Duration::ZERO, at(10));
-    assert!(waits_until(|now| disable_obstacle(&untold, now), at(10 + two_days)));
+    assert!(waits_until(&untold, disable_obstacle, at(10 + two_days)));
 }
 
 #[test]
@@ -139,7 +153,8 @@ fn the_first_key_is_neither_told_nor_replaced_before_every_cache_knows_it() {
     signing.add(key(1), ready_at(at(0), HOUR, at(0)));
     assert_eq!(signing.for_parent(), []);
     let start = SigningChange::StartRollover(key(3));
-    assert!(waits_until(|now| signing.obstacle(&start, now).unwrap_or_default(), at(65)));
+    let refusal = |signing: &Signing, now| signing.obstacle(&start, now).unwrap_or_default();
+    assert!(waits_until(&signing, refusal, at(65)));
     signing.ready = true;
     assert_eq!(signing.for_parent(), [key(1)]);
 }
@@ -150,4 +165,62 @@ fn a_forced_finish_tells_the_parent_at_once() {
     signing.remove_old();
     assert_eq!((signing.for_parent(), signing.due()), (&[key(2)][..], None));
     assert_eq!(signing.awaits(at(0)), None);
+}
+
+/// A signed zone whose parent was seen at 0 to name no key, and until when that is waited for.
+fn seen_without_ds() -> (Signing, Timestamp) {
+    let mut signing = signed();
+    signing.note_parent(&[], Duration::ZERO, at(0));
+    (signing, at(49 * 60))
+}
+
+#[test]
+fn a_look_holds_for_minutes() {
+    let (signing, until) = seen_without_ds();
+    assert!(disable_obstacle(&signing, until).contains("look again"));
+    let again = looked_at_again(&signing, until);
+    assert_eq!(disable_obstacle(&again, until + 5 * MINUTE), "");
+    let late = until + 5 * MINUTE + Duration::from_millis(1);
+    assert!(disable_obstacle(&again, late).contains(&alloc::format!("last looked at {until}")));
+    let (mut rolling, _, new) = rolling();
+    rolling.note_parent(&[new], HOUR, at(0));
+    assert!(obstacle(&rolling, until).contains("look again"), "and so for a rollover");
+}
+
+#[test]
+fn the_wait_begins_anew_after_a_gap_in_which_a_ds_may_have_come_and_gone() {
+    let (signing, until) = seen_without_ds();
+    let latest = until + 3 * 24 * HOUR;
+    let in_time = disable_obstacle(&looked_at_again(&signing, latest), latest);
+    assert_eq!(in_time, "", "late by a weekend");
+    let too_late = Timestamp(latest.0 + 1);
+    let again = looked_at_again(&signing, too_late);
+    assert!(waits_until(&again, disable_obstacle, too_late + 49 * HOUR));
+    let twice = looked_at_again(&looked_at_again(&signing, until), too_late);
+    assert_eq!(disable_obstacle(&twice, too_late), "", "a look between keeps the run");
+}
+
+#[test]
+fn that_the_parent_names_no_key_is_looked_at_anew_once_it_is_told_of_one() {
+    let (mut signing, until) = seen_without_ds();
+    signing.ready = false;
+    signing.tell_newest();
+    assert!(signing.ready && disable_obstacle(&signing, until).contains("nobody has looked"));
+    assert!(waits_until(&looked_at_again(&signing, until), disable_obstacle, until + 49 * HOUR));
+    let mut named = signed();
+    named.note_parent(&[key(1).tag()], HOUR, at(0));
+    named.tell_newest();
+    assert!(
+        disable_obstacle(&named, at(1)).contains("still has DS records"),
+        "a DS is no lack of one"
+    );
+}
+
+#[test]
+fn only_a_look_that_finds_something_else_is_told() {
+    let (mut signing, until) = seen_without_ds();
+    assert!(!signing.note_parent(&[], Duration::ZERO, until));
+    assert!(signing.note_parent(&[], HOUR, until), "the TTL is known");
+    assert!(signing.note_parent(&[7], HOUR, until), "a DS came");
+    assert!(signing.note_parent(&[7], HOUR, until + 90 * 24 * HOUR), "the run began anew");
 }

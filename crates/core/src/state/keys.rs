@@ -68,7 +68,7 @@ impl State {
         {
             self.key_dues.remove(&(due, apex.clone()));
             let Some(zone) = self.data.zones.get_mut(&apex) else { continue };
-            zone.signing.ready = true;
+            zone.signing.tell_newest();
             zone.touched = work.index;
             let tags: Vec<u16> = zone.signing.for_parent().iter().map(ZoneKey::tag).collect();
             self.published.mark_zone(&apex);

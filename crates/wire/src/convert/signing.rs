@@ -106,6 +106,7 @@ impl Convert for ParentDs {
             tags: tags_of(&self.tags),
             ttl_ms: ms(self.ttl),
             since_ms: self.since.0,
+            seen_at_ms: self.seen_at.map(|at| at.0),
         }
     }
 
@@ -114,6 +115,7 @@ impl Convert for ParentDs {
             tags: from_tags(proto.tags)?,
             ttl: from_ms(proto.ttl_ms),
             since: Timestamp(proto.since_ms),
+            seen_at: proto.seen_at_ms.map(Timestamp),
         })
     }
 }

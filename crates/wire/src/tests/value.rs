@@ -525,9 +525,10 @@ fn order() -> impl Strategy<Value = Order> {
 prop_compose! {
     pub(super) fn signing()(
         keys in vec(zone_key(), 0..3), ready_at in stamp(), ready: bool,
-        parent in of((any::<Vec<u16>>(), ms(), stamp())),
+        parent in of((any::<Vec<u16>>(), ms(), stamp(), of(stamp()))),
     ) -> Signing {
-        let parent = parent.map(|(tags, ttl, since)| ParentDs { tags, ttl, since });
+        let parent =
+            parent.map(|(tags, ttl, since, seen_at)| ParentDs { tags, ttl, since, seen_at });
         Signing { keys, ready_at, ready, parent }
     }
 }

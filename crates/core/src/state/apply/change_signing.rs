@@ -25,11 +25,14 @@ impl State {
         let signing = &mut zone.signing;
         let noted = matches!(change, SigningChange::NoteParent { .. });
         let before = signing.clone();
+        let mut told = true;
         match change {
             SigningChange::Enable(key) | SigningChange::StartRollover(key) => {
                 signing.add(ZoneKey { created: now, ..key.clone() }, ready_at);
             }
-            SigningChange::NoteParent { tags, ttl } => signing.note_parent(tags, *ttl, now),
+            SigningChange::NoteParent { tags, ttl } => {
+                told = signing.note_parent(tags, *ttl, now);
+            }
             SigningChange::FinishRollover { .. } => signing.remove_old(),
             SigningChange::Disable { .. } => *signing = Signing::default(),
         }
@@ -41,7 +44,9 @@ impl State {
         }
         self.reschedule_key(apex, before.due());
         self.published.mark_zone(apex);
-        work.say(None, event_of(apex, change, &before.keys));
+        if told {
+            work.say(None, event_of(apex, change, &before.keys));
+        }
         Ok(Reply::Done)
     }
 }
