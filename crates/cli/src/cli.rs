@@ -122,6 +122,7 @@ mod tests {
             "service delete shop --yes",
             "zone get example.test",
             "zone dnssec rollover finish example.test --resolver 127.0.0.1 --force gone",
+            "zone dnssec rollover abandon example.test --resolver 127.0.0.1 --force gone",
             "tsig add key.example.test --algorithm hmac-sha512",
             "tsig remove key.example.test --yes",
             "endpoint register shop eu e3 10.0.0.3:80 --weight 5",

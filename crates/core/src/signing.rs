@@ -7,6 +7,7 @@
 //!                                                           ▼
 //!           [k1, k2]  CDS: k1 ── every cache knows k2 ─▶ CDS: k2 ── the parent names k2 and not k1, for as long as
 //!                                                                   its former DS may be kept ── FinishRollover ─▶ [k2]
+//! AbandonRollover ─▶ [k1]  while the parent does not name k2, for as long as a DS of it may be kept
 //! Disable ─▶ []       once the parent names no key, for as long as its former DS may be kept
 //! ```
 //!
@@ -127,6 +128,12 @@ pub enum SigningChange {
         /// Why it is done although the parent is not ready.
         forced: Option<String>,
     },
+    /// Removes the key that was to replace the other, and keeps that; where the parent may name the new one only with a
+    /// reason.
+    AbandonRollover {
+        /// Why it is done although the parent is not ready.
+        forced: Option<String>,
+    },
     /// Leaves the zone unsigned; while the parent has DS records only with a reason.
     Disable {
         /// Why it is done although the parent is not ready.
@@ -142,6 +149,7 @@ impl SigningChange {
             Self::StartRollover(_) => "rollover started",
             Self::NoteParent { .. } => "parent seen",
             Self::FinishRollover { .. } => "rollover finished",
+            Self::AbandonRollover { .. } => "rollover abandoned",
             Self::Disable { .. } => "disabled",
         }
     }
@@ -174,6 +182,12 @@ impl Signing {
     /// Signs with the newest key alone. Where that is forced before its time, the parent is to know it at once.
     pub(crate) fn remove_old(&mut self) {
         self.keys.remove(0);
+        self.ready = true;
+    }
+
+    /// Signs with the old key alone, which every cache knows.
+    pub(crate) fn remove_new(&mut self) {
+        self.keys.truncate(1);
         self.ready = true;
     }
 

@@ -39,6 +39,7 @@ impl Registry {
                 ttl: Duration::from_millis(request.parent_ttl_ms),
             },
             pb::SigningStep::FinishRollover => SigningChange::FinishRollover { forced },
+            pb::SigningStep::AbandonRollover => SigningChange::AbandonRollover { forced },
             pb::SigningStep::Disable => SigningChange::Disable { forced },
         };
         Ok(Command::ChangeSigning { zone, change })

@@ -41,6 +41,8 @@ pub(crate) enum RolloverArgs {
     Start(ZoneArgs),
     /// Look at the parent, and remove the old key if it is safe; run it again until it is.
     Finish(StepArgs),
+    /// Look at the parent, and remove the new key if it names the old one alone, as where a registrar refuses the new.
+    Abandon(StepArgs),
 }
 
 /// A zone.
@@ -82,6 +84,9 @@ pub(crate) async fn run(args: Args, session: &Session) -> Outcome {
         }
         Args::Rollover(RolloverArgs::Finish(args)) => {
             depart(&mut client, &args, pb::SigningStep::FinishRollover, session).await?;
+        }
+        Args::Rollover(RolloverArgs::Abandon(args)) => {
+            depart(&mut client, &args, pb::SigningStep::AbandonRollover, session).await?;
         }
         Args::Disable(args) => {
             session.confirm(&format!("leave zone {} unsigned", args.zone))?;

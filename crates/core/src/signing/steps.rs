@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! a new key may be told to the parent   created + Dprp + the zone's longest TTL       (Ipub; RFC 6781, 4.1.2 and 4.1.3)
-//! the old key, or the last, may leave   the parent's change seen + DprpP + TTLds      (Iret)
+//! a key that it does not name may leave the parent's change seen + DprpP + TTLds      (Iret)
 //! ```
 //!
 //! The longest TTL is that of any record, not of DNSKEY alone: a resolver may hold data that only the old key signed
@@ -107,12 +107,17 @@ impl Signing {
             }
             (SigningChange::StartRollover(_), [_]) => self.unready(now),
             (SigningChange::StartRollover(_), [_, ..]) => {
-                text("a rollover is under way; finish it first")
+                text("a rollover is under way; finish or abandon it first")
             }
             (SigningChange::FinishRollover { .. }, [old, new]) => {
                 self.finish_obstacle((old.tag(), new.tag()), now)
             }
-            (SigningChange::FinishRollover { .. }, _) => text("no rollover is under way"),
+            (SigningChange::AbandonRollover { .. }, [old, new]) => {
+                self.abandon_obstacle((old.tag(), new.tag()), now)
+            }
+            (SigningChange::FinishRollover { .. } | SigningChange::AbandonRollover { .. }, _) => {
+                text("no rollover is under way")
+            }
             (SigningChange::Disable { .. }, [_, ..]) => self.disable_obstacle(now),
             (_, []) => text("the zone is not signed; `holdfast zone dnssec enable` signs it"),
             (SigningChange::NoteParent { .. }, _) => None,
@@ -132,6 +137,19 @@ impl Signing {
         }
         if names_old {
             return Some(format!("the parent's DS records still name the old key {old}"));
+        }
+        parent.obstacle(now)
+    }
+
+    fn abandon_obstacle(&self, (old, new): (u16, u16), now: Timestamp) -> Option<String> {
+        let Some(parent) = &self.parent else { return Some(NOT_LOOKED_AT.to_string()) };
+        if self.is_named(new) {
+            return Some(format!(
+                "the parent's DS records name the new key {new}; have it name key {old} alone"
+            ));
+        }
+        if !self.is_named(old) {
+            return Some(format!("the parent's DS records do not name the old key {old}"));
         }
         parent.obstacle(now)
     }

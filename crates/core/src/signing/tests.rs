@@ -224,3 +224,26 @@ fn only_a_look_that_finds_something_else_is_told() {
     assert!(signing.note_parent(&[7], HOUR, until), "a DS came");
     assert!(signing.note_parent(&[7], HOUR, until + 90 * 24 * HOUR), "the run began anew");
 }
+
+#[test]
+fn a_rollover_is_abandoned_only_while_no_resolver_may_trust_the_zone_by_the_new_key() {
+    let abandon = SigningChange::AbandonRollover { forced: None };
+    let refusal = |signing: &Signing, now| signing.obstacle(&abandon, now).unwrap_or_default();
+    assert!(refusal(&signed(), at(0)).contains("no rollover"));
+    let (mut signing, old, new) = rolling();
+    assert!(refusal(&signing, at(0)).contains("nobody has looked"));
+    signing.note_parent(&[old, new], 5 * HOUR, at(1));
+    assert!(refusal(&signing, at(9999)).contains("name the new key"));
+    signing.note_parent(&[], 5 * HOUR, at(2));
+    assert!(refusal(&signing, at(9999)).contains("do not name the old key"));
+    signing.note_parent(&[old], HOUR, at(10));
+    assert!(
+        waits_until(&signing, refusal, at(10 + 60 + 5 * 60)),
+        "whether the new is ready or not"
+    );
+    signing.tell_newest();
+    signing.remove_new();
+    assert_eq!((signing.for_parent(), signing.due()), (&[key(1)][..], None));
+    let start = SigningChange::StartRollover(key(3));
+    assert_eq!(signing.obstacle(&start, at(999)), None, "another key may be tried");
+}

@@ -23,7 +23,7 @@ pub(crate) fn zone(words: &Words) -> Zone {
     Zone { ttl, dnssec, ..zone }
 }
 
-/// `keys example.test enable 1`, `… start 2`, `… parent 1,2 [ttl=1h]`, `… finish`, `… disable`.
+/// `keys example.test enable 1`, `… start 2`, `… parent 1,2 [ttl=1h]`, `… finish`, `… abandon`, `… disable`.
 pub(crate) fn change(words: &Words) -> Command {
     let numbered = || key(parse::parse(words.nth(2)));
     let forced = words.key("force").map(str::to_owned);
@@ -37,6 +37,7 @@ pub(crate) fn change(words: &Words) -> Command {
             SigningChange::NoteParent { tags, ttl }
         }
         "finish" => SigningChange::FinishRollover { forced },
+        "abandon" => SigningChange::AbandonRollover { forced },
         "disable" => SigningChange::Disable { forced },
         other => panic!("{other:?} is no step of a zone's keys"),
     };

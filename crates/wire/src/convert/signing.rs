@@ -155,6 +155,7 @@ impl Convert for SigningChange {
                 Change::NoteParent(internal::NoteParent { tags: tags_of(tags), ttl_ms: ms(*ttl) })
             }
             Self::FinishRollover { forced: reason } => Change::FinishRollover(forced(reason)),
+            Self::AbandonRollover { forced: reason } => Change::AbandonRollover(forced(reason)),
             Self::Disable { forced: reason } => Change::Disable(forced(reason)),
         };
         internal::SigningChange { change: Some(change) }
@@ -169,6 +170,7 @@ impl Convert for SigningChange {
                 Self::NoteParent { tags: from_tags(note.tags)?, ttl: from_ms(note.ttl_ms) }
             }
             Change::FinishRollover(forced) => Self::FinishRollover { forced: forced.reason },
+            Change::AbandonRollover(forced) => Self::AbandonRollover { forced: forced.reason },
             Change::Disable(forced) => Self::Disable { forced: forced.reason },
         })
     }

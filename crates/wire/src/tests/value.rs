@@ -550,6 +550,7 @@ fn signing_change() -> impl Strategy<Value = SigningChange> {
         zone_key().prop_map(SigningChange::StartRollover),
         (any::<Vec<u16>>(), ms()).prop_map(|(tags, ttl)| SigningChange::NoteParent { tags, ttl }),
         of(text()).prop_map(|forced| SigningChange::FinishRollover { forced }),
+        of(text()).prop_map(|forced| SigningChange::AbandonRollover { forced }),
         of(text()).prop_map(|forced| SigningChange::Disable { forced }),
     ]
 }

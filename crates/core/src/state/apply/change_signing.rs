@@ -34,6 +34,7 @@ impl State {
                 told = signing.note_parent(tags, *ttl, now);
             }
             SigningChange::FinishRollover { .. } => signing.remove_old(),
+            SigningChange::AbandonRollover { .. } => signing.remove_new(),
             SigningChange::Disable { .. } => *signing = Signing::default(),
         }
         if *signing == before {
@@ -67,15 +68,17 @@ fn check(zone: &ZoneState, change: &SigningChange, now: Timestamp) -> Result<(),
         }
     }
     let forced = match change {
-        SigningChange::FinishRollover { forced } | SigningChange::Disable { forced } => {
-            forced.as_deref().is_some_and(|reason| {
-                !reason.trim().is_empty() && reason.len() <= super::LONGEST_REASON
-            })
-        }
+        SigningChange::FinishRollover { forced }
+        | SigningChange::AbandonRollover { forced }
+        | SigningChange::Disable { forced } => forced.as_deref().is_some_and(|reason| {
+            !reason.trim().is_empty() && reason.len() <= super::LONGEST_REASON
+        }),
         _ => false,
     };
     let possible = match change {
-        SigningChange::FinishRollover { .. } => zone.signing.keys.len() > 1,
+        SigningChange::FinishRollover { .. } | SigningChange::AbandonRollover { .. } => {
+            zone.signing.keys.len() > 1
+        }
         SigningChange::Disable { .. } => !zone.signing.keys.is_empty(),
         _ => false,
     };
@@ -95,6 +98,9 @@ fn event_of(apex: &DnsName, change: &SigningChange, before: &[ZoneKey]) -> Event
         }
         SigningChange::NoteParent { tags, .. } => (tags.clone(), None),
         SigningChange::FinishRollover { forced } => (Vec::from([before[0].tag()]), forced.clone()),
+        SigningChange::AbandonRollover { forced } => {
+            (before.last().map(ZoneKey::tag).into_iter().collect(), forced.clone())
+        }
         SigningChange::Disable { forced } => {
             (before.iter().map(ZoneKey::tag).collect(), forced.clone())
         }
