@@ -66,6 +66,8 @@ pub(crate) struct Copies {
 struct Attempt {
     term: u64,
     zone: DnsName,
+    /// The revision of the declaration.
+    declared: u64,
     primaries: Primaries,
     known: Option<Arc<Copied>>,
     /// Whether the group knows that the copy is stale.
@@ -211,9 +213,10 @@ impl Copies {
                     continue;
                 }
                 Ok(Some(fetched)) => {
-                    let (term, zone) = (attempt.term, zone.clone());
-                    let serial = fetched.serial;
-                    match self.propose(Command::RecordZoneCopy { term, zone, fetched }).await {
+                    let (serial, zone) = (fetched.serial, zone.clone());
+                    let (term, declared) = (attempt.term, attempt.declared);
+                    let copy = Command::RecordZoneCopy { term, zone, declared, fetched };
+                    match self.propose(copy).await {
                         Ok(()) => return Ok(true),
                         Err(problem) => {
                             format!("{server}: serial {serial} is not taken: {problem}")
@@ -245,11 +248,12 @@ impl Copies {
 
 impl Attempt {
     fn of(view: &View, term: u64, zone: DnsName, overdue: bool) -> Option<Self> {
-        let primaries = view.zones.get(&zone)?.0.primaries.clone()?;
+        let (declaration, declared) = view.zones.get(&zone)?;
+        let (primaries, declared) = (declaration.primaries.clone()?, *declared);
         let status = view.copies.get(&zone);
         let known = status.and_then(|status| status.copied.clone());
         let stale = status.is_some_and(|status| status.stale.is_some());
-        Some(Self { term, zone, primaries, known, stale, overdue })
+        Some(Self { term, zone, declared, primaries, known, stale, overdue })
     }
 }
 

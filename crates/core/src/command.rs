@@ -116,6 +116,8 @@ pub enum Command {
         term: u64,
         /// The zone's apex.
         zone: DnsName,
+        /// The revision of the declaration whose primaries gave it; for another one it is refused.
+        declared: u64,
         /// What was fetched.
         fetched: Fetched,
     },

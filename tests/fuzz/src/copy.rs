@@ -45,7 +45,8 @@ fn check(received: Received, known: &Copied, state: &mut State) {
     let given = received.records().clone();
     assert!(given.keys().all(|(owner, _)| owner.is_within(&apex)), "{given:?}");
     let fetched = received.since(Some(known), primary());
-    if apply(state, Command::RecordZoneCopy { term: 1, zone: apex, fetched }) {
+    let declared = state.snapshot().zones[&apex].revision;
+    if apply(state, Command::RecordZoneCopy { term: 1, zone: apex, declared, fetched }) {
         let kept = copied(state).records();
         assert!(kept.keys().eq(given.keys()), "{kept:?} of {given:?}");
     }
@@ -94,7 +95,8 @@ fn group() -> State {
         ],
     };
     assert!(apply(&mut state, Command::ApplyZone { zone, if_revision: None }), "possible");
-    let first = Command::RecordZoneCopy { term: 1, zone: name(APEX), fetched };
+    let declared = state.index();
+    let first = Command::RecordZoneCopy { term: 1, zone: name(APEX), declared, fetched };
     assert!(apply(&mut state, first), "possible");
     state
 }

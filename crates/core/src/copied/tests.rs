@@ -89,8 +89,18 @@ impl Group {
     }
 
     fn record(&mut self, fetched: Fetched) -> Result<Vec<Event>, Rejection> {
+        self.record_for(self.declared(), fetched)
+    }
+
+    /// Records what was fetched for the declaration of this revision.
+    fn record_for(&mut self, declared: u64, fetched: Fetched) -> Result<Vec<Event>, Rejection> {
         let zone = name("example.test");
-        self.try_apply(Command::RecordZoneCopy { term: TERM, zone, fetched })
+        self.try_apply(Command::RecordZoneCopy { term: TERM, zone, declared, fetched })
+    }
+
+    /// The revision of the zone's declaration.
+    fn declared(&self) -> u64 {
+        self.0.snapshot().zones[&name("example.test")].revision
     }
 
     fn serve(&mut self, owner: &str) -> Result<Vec<Event>, Rejection> {
@@ -184,8 +194,29 @@ fn a_difference_is_taken_to_the_copy_it_is_of_and_forward_only() {
     assert_eq!(group.ask("www.example.test"), one(2));
     assert_eq!(group.ask("ns1.example.test"), one(53));
     let zone = name("example.test");
-    let old = Command::RecordZoneCopy { term: TERM - 1, zone, fetched: whole(99, Vec::new()) };
+    let (declared, fetched) = (group.declared(), whole(99, Vec::new()));
+    let old = Command::RecordZoneCopy { term: TERM - 1, zone, declared, fetched };
     assert!(is_superseded(group.try_apply(old)), "of a leader that is none any more");
+}
+
+#[test]
+fn what_the_primaries_of_another_declaration_gave_is_refused() {
+    let mut group = Group::with_copy();
+    let (before, index) = (group.declared(), group.copied().index);
+    let mut elsewhere = declared();
+    let other = "198.51.100.2:53".parse().expect("an address");
+    elsewhere.primaries = Some(Primaries { addresses: vec![other], key: None });
+    group.declare(elsewhere.clone()).expect("possible");
+    let change = fetched(index, 90, vec![a("www.example.test", 1)], Vec::new());
+    assert!(is_superseded(group.record_for(before, change)), "a change");
+    assert!(is_superseded(group.record_for(before, whole(90, Vec::new()))), "all of it");
+    group.record(whole(3, Vec::new())).expect("the new primary counts otherwise");
+
+    let before = group.declared();
+    let name = name("example.test");
+    group.try_apply(Command::DeleteZone { name }).expect("nobody uses it");
+    group.declare(elsewhere).expect("possible");
+    assert!(is_superseded(group.record_for(before, whole(90, Vec::new()))), "declared again");
 }
 
 #[test]

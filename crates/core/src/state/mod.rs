@@ -239,8 +239,8 @@ impl State {
             Command::RemoveTsigKey { name } => self.remove_tsig_key(work, name),
             Command::UpdateZone(update) => self.update_zone(work, update),
             Command::ChangeSigning { zone, change } => self.change_signing(work, zone, change),
-            Command::RecordZoneCopy { term, zone, fetched } => {
-                self.record_zone_copy(work, *term, zone, fetched)
+            Command::RecordZoneCopy { term, zone, declared, fetched } => {
+                self.record_zone_copy(work, *term, (zone, *declared), fetched)
             }
             Command::RecordZoneSource { term, zone, problem } => {
                 self.record_zone_source(work, *term, zone, problem.as_deref())

@@ -269,6 +269,7 @@ fn primary() -> SocketAddr {
 fn copy(given: &Given, state: &State) -> Command {
     let Given { zone, term, step, since, removed, added } = given;
     let apex = zone_name(*zone);
+    let declared = state.snapshot().zones.get(&apex).map_or(0, |zone| zone.revision);
     let known = state.snapshot().zones.get(&apex).and_then(|zone| zone.copied.clone());
     let serial = known.as_ref().and_then(|known| known.serial).unwrap_or_default();
     let known = known.filter(|_| *since);
@@ -296,7 +297,7 @@ fn copy(given: &Given, state: &State) -> Command {
         removed: gone.collect(),
         added: come,
     };
-    Command::RecordZoneCopy { term: *term, zone: apex, fetched }
+    Command::RecordZoneCopy { term: *term, zone: apex, declared, fetched }
 }
 
 /// Mostly addresses, at names where services want to be; now and then what hides them, or what no zone can have.

@@ -141,8 +141,9 @@ impl Follower {
     /// Fetches what is newer, and has it applied.
     async fn follow(&mut self, server: SocketAddr) -> Fetched {
         let fetched = self.fetch(server).await.expect("it is given").expect("it is newer");
-        let copy = Command::RecordZoneCopy { term: 1, zone: name(APEX), fetched: fetched.clone() };
-        self.apply(copy);
+        let (zone, taken) = (name(APEX), fetched.clone());
+        let declared = self.state.snapshot().zones[&zone].revision;
+        self.apply(Command::RecordZoneCopy { term: 1, zone, declared, fetched: taken });
         fetched
     }
 }
@@ -171,6 +172,8 @@ async fn a_zone_follows_its_primary_under_a_key_and_by_increments() {
     assert_eq!((fetched.since, fetched.serial, fetched.removed.len()), (0, 7, 0));
     check_same(&mut follower, &first);
     assert_eq!(follower.fetch(server).await, Ok(None), "nothing is newer");
+    running.publisher.publish(Arc::new(given(6, secret, true)));
+    assert_eq!(follower.fetch(server).await, Err(FetchError::Older(server, 6, 7)));
 
     let mut second = given(8, secret, true);
     second.names.insert(name("shop.example.test"), sets(Pick::All, &[vec![a(2)]]));
@@ -184,7 +187,7 @@ async fn a_zone_follows_its_primary_under_a_key_and_by_increments() {
     check_same(&mut follower, &second);
     let asked = noting.asked.lock().expect("no panic").clone();
     let (soa, axfr, ixfr) = (RecordType::SOA, RecordType::AXFR, RecordType::IXFR);
-    assert_eq!(asked, [soa, axfr, soa, soa, ixfr]);
+    assert_eq!(asked, [soa, axfr, soa, soa, soa, ixfr]);
     running.stop().await;
 }
 

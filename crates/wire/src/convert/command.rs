@@ -124,11 +124,12 @@ fn to_group_kind(command: &Command) -> Kind {
                 convergence: Some(convergence.to_proto()),
             })
         }
-        Command::RecordZoneCopy { term, zone, fetched } => {
+        Command::RecordZoneCopy { term, zone, declared, fetched } => {
             Kind::RecordZoneCopy(pb::RecordZoneCopy {
                 term: *term,
                 zone: zone.to_string(),
                 fetched: Some(fetched.to_proto()),
+                declared: *declared,
             })
         }
         Command::RecordZoneSource { term, zone, problem } => {
@@ -253,6 +254,7 @@ fn decode_group(kind: Kind) -> Result<Command, DecodeError> {
         Kind::RecordZoneCopy(proto) => Ok(Command::RecordZoneCopy {
             term: proto.term,
             zone: parse("zone", &proto.zone)?,
+            declared: proto.declared,
             fetched: required("fetched", proto.fetched)?,
         }),
         Kind::RecordZoneSource(proto) => Ok(Command::RecordZoneSource {

@@ -638,8 +638,14 @@ fn group_command() -> impl Strategy<Value = Command> {
                 convergence
             }
         ),
-        (any::<u64>(), dns_name(), fetched().boxed())
-            .prop_map(|(term, zone, fetched)| Command::RecordZoneCopy { term, zone, fetched }),
+        (any::<u64>(), dns_name(), any::<u64>(), fetched().boxed()).prop_map(
+            |(term, zone, declared, fetched)| Command::RecordZoneCopy {
+                term,
+                zone,
+                declared,
+                fetched
+            }
+        ),
         (any::<u64>(), dns_name(), of(text()))
             .prop_map(|(term, zone, problem)| Command::RecordZoneSource { term, zone, problem }),
         any::<(u64, u64, u64)>().prop_map(|(term, agent, boot)| Command::SilenceObserver {

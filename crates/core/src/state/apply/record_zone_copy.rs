@@ -24,11 +24,12 @@ impl State {
         &mut self,
         work: &mut Work<'_>,
         term: u64,
-        apex: &DnsName,
+        (apex, declared): (&DnsName, u64),
         fetched: &Fetched,
     ) -> Result<Reply, Rejection> {
         self.check_term(term)?;
         let state = self.secondary(apex)?;
+        check_declaration(state, declared)?;
         check_difference(state.copied.as_deref(), fetched)?;
         let zone = merged(apex, state.copied.as_deref(), fetched).map_err(|error| {
             let field = alloc::format!("copy of {apex}: {}", error.field);
@@ -113,6 +114,17 @@ impl State {
             (Some(_), None) => work.say(None, Event::ZoneFresh { zone: apex.clone() }),
             (None, None) | (Some(_), Some(_)) => {}
         }
+    }
+}
+
+/// Says whether a zone is still declared as it was when it was fetched: other primaries may count otherwise, and a serial
+/// of those before them would hold up theirs.
+fn check_declaration(state: &ZoneState, declared: u64) -> Result<(), Rejection> {
+    match state.revision {
+        revision if revision == declared => Ok(()),
+        revision => Err(Rejection::Superseded(alloc::format!(
+            "this was fetched for the declaration of revision {declared}, and there is that of revision {revision}"
+        ))),
     }
 }
 

@@ -53,6 +53,12 @@ pub enum FetchError {
     /// The answer proves to come from nobody in particular.
     #[error("{0}: the answer does not count: {1}")]
     Unproven(SocketAddr, String),
+    /// The primary has an older serial than the copy, whose own may be of another primary.
+    #[error(
+        "{0}: serial {1} is older than serial {2}, which was copied; raise it there, or change `primaries`, which takes \
+         any serial"
+    )]
+    Older(SocketAddr, u32, u32),
     /// The difference is too much for one entry of the log.
     #[error(
         "{0}: what changed has more than {1} bytes, which is all that one step may have; split the zone"
@@ -80,7 +86,7 @@ struct Exchange {
 }
 
 impl Transfers {
-    /// What a primary has that is newer than the copy that is known; `None` where nothing is. Errors: [`FetchError`].
+    /// What a primary has that is newer than the copy that is known; `None` where it has the same serial. Errors: [`FetchError`].
     pub async fn fetch(
         &self,
         answers: &Answers,
@@ -90,7 +96,7 @@ impl Transfers {
     ) -> Result<Option<Fetched>, FetchError> {
         let start = self.serial_of(answers, apex, source).await?;
         let serial = known.and_then(|known| known.serial);
-        if serial.is_some_and(|serial| !is_newer(start.serial, serial)) {
+        if !leads_on(serial, start.serial, source.server)? {
             return Ok(None);
         }
         let mut received = None;
@@ -107,7 +113,7 @@ impl Transfers {
             received = self.receive(answers, apex, Wanted::Whole, source).await?;
         }
         let Some(received) = received else { return Ok(None) };
-        if serial.is_some_and(|serial| !is_newer(received.serial(), serial)) {
+        if !leads_on(serial, received.serial(), source.server)? {
             return Ok(None);
         }
         let fetched = received.since(known, source.server);
@@ -217,6 +223,15 @@ impl Exchange {
             let why = fault.map_or_else(|| why.clone(), |fault| format!("{why} ({fault})"));
             FetchError::Unproven(self.server, why)
         })
+    }
+}
+
+/// Whether a primary's serial leads on from the one that was copied. Errors: it leads back.
+fn leads_on(known: Option<u32>, found: u32, server: SocketAddr) -> Result<bool, FetchError> {
+    match known {
+        Some(known) if found == known => Ok(false),
+        Some(known) if !is_newer(found, known) => Err(FetchError::Older(server, found, known)),
+        _ => Ok(true),
     }
 }
 
