@@ -35,9 +35,9 @@ pub fn is_newer(serial: u32, than: u32) -> bool {
 /// The copy of a zone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copied {
-    /// The log index at which it was recorded.
+    /// The log index at which its records were recorded.
     pub index: u64,
-    /// When, by the group's time.
+    /// When its serial was, by the group's time.
     pub at: Timestamp,
     /// The primary's serial; `None` for what was declared here before the zone came from primaries.
     pub serial: Option<u32>,

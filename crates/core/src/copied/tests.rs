@@ -200,6 +200,29 @@ fn a_difference_is_taken_to_the_copy_it_is_of_and_forward_only() {
 }
 
 #[test]
+fn a_copy_that_is_as_the_one_before_costs_no_serial_of_ours() {
+    let mut group = Group::with_copy();
+    let serial = |group: &mut Group| {
+        let view = group.0.view();
+        view.answers.zones.get(&name("example.test")).expect("served").serial
+    };
+    let (before, ours) = (group.copied(), serial(&mut group));
+    assert_eq!(group.record(fetched(before.index, 11, Vec::new(), Vec::new())), Ok(Vec::new()));
+    assert_eq!(group.record(whole(12, Vec::new())), Ok(Vec::new()), "nor one that is given whole");
+    assert_eq!(serial(&mut group), ours);
+    let kept = group.copied();
+    assert_eq!((kept.serial, kept.index, &kept.zone), (Some(12), before.index, &before.zone));
+    let published = group.0.view().copies.get(&name("example.test")).cloned().expect("a copy");
+    assert_eq!(published.copied, Some(kept), "what is asked of primaries next begins there");
+
+    let mut slower = fetched(before.index, 13, Vec::new(), Vec::new());
+    slower.soa.refresh = 78 * SECOND;
+    let events = group.record(slower).expect("possible");
+    assert!(matches!(events[..], [Event::ZoneCopied { serial: 13, .. }]), "{events:?}");
+    assert!(serial(&mut group) > ours, "the SOA is another one");
+}
+
+#[test]
 fn what_the_primaries_of_another_declaration_gave_is_refused() {
     let mut group = Group::with_copy();
     let (before, index) = (group.declared(), group.copied().index);
@@ -310,7 +333,7 @@ fn silent_primaries_are_told_once_and_the_copy_is_served_on() {
     let view = group.0.view();
     let status = view.copies.get(&name("example.test")).expect("it is a copy");
     assert_eq!(status.stale.as_deref(), Some("still none"));
-    let events = group.record(whole(11, Vec::new())).expect("possible");
+    let events = group.record(whole(11, vec![a("new.example.test", 5)])).expect("possible");
     assert!(matches!(&events[..], [Event::ZoneCopied { .. }, Event::ZoneFresh { .. }]));
     assert_eq!(group.try_apply(source(None)), Ok(Vec::new()));
 }

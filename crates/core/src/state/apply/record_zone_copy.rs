@@ -36,6 +36,12 @@ impl State {
             Rejection::InvalidSpec(SpecError { field, ..error })
         })?;
         self.check_zone_cuts(&zone)?;
+        let before = state.copied.clone();
+        if let Some(before) = before.filter(|b| *b.zone == zone && b.mname == fetched.mname) {
+            self.keep_copy(apex, &before, fetched);
+            self.note_source(work, apex, None);
+            return Ok(Reply::Stored { revision: before.index, changed: false });
+        }
         let copied = Copied {
             index: work.index,
             at: self.data.at,
@@ -99,6 +105,15 @@ impl State {
         }
         self.own_zone_names(&zone, &Dynamic::new());
         self.published.mark_records(apex);
+    }
+
+    /// Takes the serial alone of a copy that is as the one before: ours stays, or two groups that copy from each other
+    /// would have each other count for ever.
+    fn keep_copy(&mut self, apex: &DnsName, before: &Copied, fetched: &Fetched) {
+        let (serial, from, at) = (Some(fetched.serial), Some(fetched.from), self.data.at);
+        if let Some(state) = self.data.zones.get_mut(apex) {
+            state.copied = Some(Arc::new(Copied { serial, from, at, ..before.clone() }));
+        }
     }
 
     fn note_source(&mut self, work: &mut Work<'_>, apex: &DnsName, problem: Option<&str>) {
