@@ -46,6 +46,7 @@ impl Registry {
             index,
             dynamic: dynamic.map(Convert::to_proto).collect(),
             copy: view.copies.get(&name).map(|status| copy_entry(status)),
+            serial: view.answers.zones.get(&name).map_or(0, |answers| answers.serial),
         })
     }
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use holdfast_core::DnsName;
 use holdfast_core::presentation::{parse_zone_file, write_zone_file};
 use holdfast_core::spec::{Record, Zone};
+use holdfast_wire::pb::v1 as pb;
 
 use crate::command::{apply, export, zone};
 use crate::failure::Failure;
@@ -82,20 +83,63 @@ fn read(args: &ImportArgs) -> Result<(Zone, Vec<String>), Failure> {
 /// Prints a zone's records, declared and of dynamic updates, as a master file.
 pub(crate) async fn export(args: &ExportArgs, session: &Session) -> Result<(), Failure> {
     let answer = zone::get(&session.client()?, args.zone.as_str(), args.stale).await?;
+    session.out.raw(&master_file(answer)?)
+}
+
+/// Errors: the zone's records are not declared here.
+fn master_file(answer: pb::GetZoneResponse) -> Result<String, Failure> {
     let mut zone: Zone = export::decode("zone", answer.zone)?;
+    if zone.primaries.is_some() {
+        let name = &zone.name;
+        let why =
+            format!("zone {name} is copied from its primaries, so its declaration has no records");
+        let next = format!(
+            "copy it from a primary, or from an agent that gives it out: `dig @SERVER {name} AXFR`"
+        );
+        return Err(Failure::error(why).next(next));
+    }
     let dynamic = answer.dynamic.into_iter().map(|record| export::decode("record", Some(record)));
     zone.records.extend(dynamic.collect::<Result<Vec<Record>, _>>()?);
-    // The SOA's serial is the log index in 32 bits, as it is answered.
-    let serial = (answer.revision & 0xffff_ffff) as u32;
-    session.out.raw(&write_zone_file(&zone, serial))
+    Ok(write_zone_file(&zone, answer.serial))
 }
 
 #[cfg(test)]
 mod tests {
     use holdfast_core::presentation::{OtherTypes as _, parse_data};
-    use holdfast_core::spec::{Kind, RecordData};
+    use std::time::Duration;
+
+    use holdfast_core::spec::{Kind, NameServer, Primaries, RecordData, Soa};
+    use holdfast_wire::Convert as _;
 
     use super::*;
+
+    fn answer(primaries: Option<Primaries>) -> pb::GetZoneResponse {
+        let name = |text: &str| DnsName::new(text).expect("a name");
+        let second = Duration::from_secs(1);
+        let soa = Soa {
+            mailbox: name("admin.example.test"),
+            refresh: second,
+            retry: second,
+            expire: second,
+            negative_ttl: second,
+        };
+        let server = NameServer { name: name("ns.elsewhere.test"), addresses: Vec::new() };
+        let zone = Zone::new(name("example.test"), soa, vec![server], second);
+        let zone = Some(Zone { primaries, ..zone }.to_proto());
+        pb::GetZoneResponse { zone, revision: 3, serial: 77, ..Default::default() }
+    }
+
+    #[test]
+    fn a_zone_is_printed_with_the_serial_that_is_served_and_a_copy_is_not() {
+        let text = master_file(answer(None)).unwrap_or_else(|_| panic!("it is declared here"));
+        let soa = text.lines().next().unwrap_or_default();
+        assert!(soa.contains(" admin.example.test. 77 "), "{soa}");
+        let address = "192.0.2.1:53".parse().expect("an address");
+        let primaries = Primaries { addresses: vec![address], key: None };
+        let refused = master_file(answer(Some(primaries))).expect_err("it is a copy");
+        let told = format!("{refused:?}");
+        assert!(told.contains("from its primaries") && told.contains("AXFR"), "{told}");
+    }
 
     #[test]
     fn types_that_core_does_not_know_are_read_by_hickory() {
