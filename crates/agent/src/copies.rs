@@ -14,7 +14,6 @@
 
 mod desk;
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,8 +80,6 @@ struct Attempt {
 struct Work {
     desk: Desk,
     attempts: JoinSet<(DnsName, bool)>,
-    /// Zones of which the leader is to hear; zones with primaries all.
-    waiting: BTreeSet<DnsName>,
     /// The notice that is passed on.
     passing: JoinSet<()>,
 }
@@ -104,8 +101,10 @@ impl Copies {
             let latest = view.borrow_and_update().clone();
             match term {
                 Some(term) => self.fetch_due(&mut work, &latest, term),
-                None => self.pass_on(&mut work, leader),
+                None => work.enter(None),
             }
+            let leader = leader.filter(|leader| !self.peers.is_self(*leader));
+            let heard = work.passing.is_empty() && (term.is_some() || leader.is_some());
             let wake = work.desk.wake().filter(|_| work.attempts.len() < AT_ONCE);
             tokio::select! {
                 biased;
@@ -119,10 +118,11 @@ impl Copies {
                     work.desk.end(&zone, fresh, (times, self.entropy.next_u64()), Instant::now());
                 }
                 Some(_) = work.passing.join_next(), if !work.passing.is_empty() => {}
-                zone = self.transfers.notices().next() => {
-                    work.waiting.insert(zone);
-                }
                 zone = self.notices.next() => work.desk.hint(&zone, Instant::now()),
+                zone = self.transfers.notices().next(), if heard => match (term, leader) {
+                    (None, Some(leader)) => self.pass_on(&mut work, leader, zone),
+                    _ => work.desk.hint(&zone, Instant::now()),
+                },
                 () = sleep_until(wake) => {}
             }
         }
@@ -131,14 +131,8 @@ impl Copies {
     /// Begins with every zone that is due, as the leader of this term.
     fn fetch_due(&self, work: &mut Work, view: &View, term: u64) {
         let now = Instant::now();
-        if work.desk.enter(Some(term)) {
-            // Dropping the set ends what is fetched for a term that is over.
-            work.attempts = JoinSet::new();
-        }
+        work.enter(Some(term));
         work.desk.follow(view, now);
-        while let Some(zone) = work.waiting.pop_first() {
-            work.desk.hint(&zone, now);
-        }
         while work.attempts.len() < AT_ONCE
             && let Some((zone, overdue)) = work.desk.begin(now)
             && let Some(attempt) = Attempt::of(view, term, zone, overdue)
@@ -148,25 +142,16 @@ impl Copies {
     }
 
     /// Tells the leader of a primary's notice: one at a time, so that a flood of notices stays here.
-    fn pass_on(&self, work: &mut Work, leader: Option<AgentId>) {
-        if work.desk.enter(None) {
-            work.attempts = JoinSet::new();
-        }
-        let leader = leader.filter(|leader| !self.peers.is_self(*leader));
-        if work.passing.is_empty()
-            && let Some(leader) = leader
-            && let Some(zone) = work.waiting.pop_first()
-        {
-            let (peers, body) = (self.peers.clone(), encode_zone_notice(&zone));
-            work.passing.spawn(async move {
-                // A hint: one that is lost costs a refresh interval at most, and primaries repeat theirs.
-                let passed = peers.call(leader, MessageKind::ZoneNotice, body, PASS_TIMEOUT);
-                if let Err(error) = passed.await {
-                    tracing::debug!(%zone, %error, "a primary's notice was not passed on");
-                }
-                tokio::time::sleep(PASS_PAUSE).await;
-            });
-        }
+    fn pass_on(&self, work: &mut Work, leader: AgentId, zone: DnsName) {
+        let (peers, body) = (self.peers.clone(), encode_zone_notice(&zone));
+        work.passing.spawn(async move {
+            // A hint: one that is lost costs a refresh interval at most, and primaries repeat theirs.
+            let passed = peers.call(leader, MessageKind::ZoneNotice, body, PASS_TIMEOUT);
+            if let Err(error) = passed.await {
+                tracing::debug!(%zone, %error, "a primary's notice was not passed on");
+            }
+            tokio::time::sleep(PASS_PAUSE).await;
+        });
     }
 
     /// Whether the copy is up to date afterwards.
@@ -242,6 +227,15 @@ impl Copies {
             Ok(Ok(_) | Err(Rejection::Superseded(_))) => Ok(()),
             Ok(Err(rejection)) => Err(rejection.to_string()),
             Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl Work {
+    /// Begins anew where the term is another one; what is fetched for a term that is over ends.
+    fn enter(&mut self, term: Option<u64>) {
+        if self.desk.enter(term) {
+            self.attempts = JoinSet::new();
         }
     }
 }

@@ -56,6 +56,9 @@ async fn a_key_is_made_replaced_and_kept_until_the_parent_lets_it_go() {
         shown.keys.iter().map(|key| (key.for_parent, key.ready_at_ms.is_some())).collect::<Vec<_>>()
     };
     assert_eq!(told(&both), [(true, false), (false, true)]);
+    let asked = pb::GetZoneRequest { zone: "example.test".to_owned(), ..Default::default() };
+    let declared = client.get_zone(asked).await.expect("declared").into_inner();
+    assert!(u64::from(declared.serial) > declared.revision, "keys are served too: {declared:?}");
     let early = client.change_zone_signing(change(pb::SigningStep::FinishRollover)).await;
     assert!(early.expect_err("too early").message().contains("until 2026-01-01T00:12:10"));
     node.replica.pass(Duration::from_secs(400));
