@@ -10,32 +10,37 @@
 //! leader fetched and could not propose any more is refused by its term, and the next one begins with every zone.
 //! Times have up to a tenth of jitter, and one zone is asked for at most once in [`SHORTEST`].
 //!
-//! Nothing is decided here: whether a copy is possible and newer is `apply`'s to say.
+//! Nothing is decided here: whether a copy is possible and newer is `apply`'s to say. What it would refuse in any case is
+//! not proposed, and what was refused is not fetched again at once.
 
 mod desk;
+mod refusals;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_consensus::{Group, Role};
-use holdfast_core::copied::Copied;
+use holdfast_core::copied::{Copied, Fetched};
 use holdfast_core::seam::Entropy;
 use holdfast_core::spec::Primaries;
 use holdfast_core::{Actor, AgentId, Command, DnsName, Rejection, View};
-use holdfast_dns::{Notices, Source, Transfers};
+use holdfast_dns::{FetchError, Notices, Source, Transfers};
 use holdfast_wire::agent::encode_zone_notice;
 use holdfast_wire::peer::MessageKind;
 use metrics::counter;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::peers::Peers;
-use desk::{Desk, Times};
+use desk::{Begun, Desk, Ended, Times};
+use refusals::Refusals;
 
 /// Zones that are asked for at once.
 const AT_ONCE: usize = 8;
+/// How long one attempt may take; each primary has an equal share.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(240);
 /// How long the leader may take to hear of a notice.
 const PASS_TIMEOUT: Duration = Duration::from_millis(500);
 /// Between two notices to the leader.
@@ -73,13 +78,15 @@ struct Attempt {
     stale: bool,
     /// Whether it is, if this attempt fails too.
     overdue: bool,
+    /// What is not to be fetched again.
+    refusals: Refusals,
 }
 
 /// What is under way.
 #[derive(Default)]
 struct Work {
     desk: Desk,
-    attempts: JoinSet<(DnsName, bool)>,
+    attempts: JoinSet<Ended>,
     /// The notice that is passed on.
     passing: JoinSet<()>,
 }
@@ -113,9 +120,9 @@ impl Copies {
                 changed = view.changed() => if changed.is_err() { return cancel.cancelled().await },
                 Some(done) = work.attempts.join_next(), if !work.attempts.is_empty() => {
                     // Nobody aborts an attempt of the set at hand; one that panicked takes the task along, which begins anew.
-                    let (zone, fresh) = done.expect("an attempt ends");
-                    let times = times_of(&self.group.view().borrow(), &zone);
-                    work.desk.end(&zone, fresh, (times, self.entropy.next_u64()), Instant::now());
+                    let ended = done.expect("an attempt ends");
+                    let times = Times::of(&self.group.view().borrow(), &ended.zone);
+                    work.desk.end(ended, (times, self.entropy.next_u64()), Instant::now());
                 }
                 Some(_) = work.passing.join_next(), if !work.passing.is_empty() => {}
                 zone = self.notices.next() => work.desk.hint(&zone, Instant::now()),
@@ -134,8 +141,8 @@ impl Copies {
         work.enter(Some(term));
         work.desk.follow(view, now);
         while work.attempts.len() < AT_ONCE
-            && let Some((zone, overdue)) = work.desk.begin(now)
-            && let Some(attempt) = Attempt::of(view, term, zone, overdue)
+            && let Some(begun) = work.desk.begin(now)
+            && let Some(attempt) = Attempt::of(view, term, begun)
         {
             work.attempts.spawn(self.clone().attempt(attempt));
         }
@@ -154,10 +161,9 @@ impl Copies {
         });
     }
 
-    /// Whether the copy is up to date afterwards.
-    async fn attempt(self, attempt: Attempt) -> (DnsName, bool) {
+    async fn attempt(self, mut attempt: Attempt) -> Ended {
         let zone = attempt.zone.clone();
-        let outcome = self.refresh(&attempt).await;
+        let outcome = self.refresh(&mut attempt).await;
         let result = match &outcome {
             Ok(true) => "copied",
             Ok(false) => "fresh",
@@ -179,38 +185,23 @@ impl Copies {
                 tracing::debug!(problem, "how a zone's primaries stand was not recorded");
             }
         }
-        (zone, outcome.is_ok())
+        Ended { zone, fresh: outcome.is_ok(), refusals: attempt.refusals }
     }
 
     /// Asks each primary until one has something newer; whether one had, for the first may lag behind the others. Errors:
     /// why none answered.
-    async fn refresh(&self, attempt: &Attempt) -> Result<bool, String> {
-        let Attempt { zone, primaries, known, .. } = attempt;
-        let answers = self.group.view().borrow().answers.clone();
+    async fn refresh(&self, attempt: &mut Attempt) -> Result<bool, String> {
+        let servers = attempt.primaries.addresses.clone();
+        let share = LONGEST_ATTEMPT / u32::try_from(servers.len().max(1)).unwrap_or(u32::MAX);
         let mut problems = Vec::new();
         let mut answered = false;
-        for server in &primaries.addresses {
-            let source = Source { server: *server, key: primaries.key.as_ref(), from: &self.from };
-            let found = self.transfers.fetch(&answers, zone, known.as_deref(), source).await;
-            let problem = match found {
-                Ok(None) => {
-                    answered = true;
-                    continue;
-                }
-                Ok(Some(fetched)) => {
-                    let (serial, zone) = (fetched.serial, zone.clone());
-                    let (term, declared) = (attempt.term, attempt.declared);
-                    let copy = Command::RecordZoneCopy { term, zone, declared, fetched };
-                    match self.propose(copy).await {
-                        Ok(()) => return Ok(true),
-                        Err(problem) => {
-                            format!("{server}: serial {serial} is not taken: {problem}")
-                        }
-                    }
-                }
-                Err(error) => error.to_string(),
-            };
-            problems.push(problem);
+        for server in servers {
+            match timeout(share, self.ask(attempt, server)).await {
+                Ok(Ok(true)) => return Ok(true),
+                Ok(Ok(false)) => answered = true,
+                Ok(Err(problem)) => problems.push(problem),
+                Err(_) => problems.push(format!("{server}: not done in {} s", share.as_secs())),
+            }
         }
         if answered {
             return Ok(false);
@@ -222,10 +213,53 @@ impl Copies {
         Err(problem)
     }
 
-    async fn propose(&self, command: Command) -> Result<(), String> {
+    /// Whether a primary had something newer. Errors: why it gave nothing, or nothing that could be taken.
+    async fn ask(&self, attempt: &mut Attempt, server: SocketAddr) -> Result<bool, String> {
+        let answers = self.group.view().borrow().answers.clone();
+        let refused = attempt.refusals.at(server, Instant::now());
+        let source = Source {
+            server,
+            key: attempt.primaries.key.as_ref(),
+            from: &self.from,
+            refused: refused.map(|(serial, _)| serial),
+        };
+        let known = attempt.known.as_deref();
+        let found = self.transfers.fetch(&answers, &attempt.zone, known, source).await;
+        let (serial, problem) = match found {
+            Ok(None) => return Ok(false),
+            Ok(Some(fetched)) => {
+                let serial = fetched.serial;
+                match self.offer(attempt, fetched).await? {
+                    None => return Ok(true),
+                    Some(problem) => (serial, format!("{server}: serial {serial}: {problem}")),
+                }
+            }
+            Err(error) => match (&error, refused) {
+                (FetchError::TooLarge { serial, .. }, _) => (*serial, error.to_string()),
+                (FetchError::Refused(..), Some((_, why))) => return Err(why.to_owned()),
+                _ => return Err(error.to_string()),
+            },
+        };
+        attempt.refusals.note(server, serial, problem.clone(), Instant::now());
+        Err(problem)
+    }
+
+    /// Has what was fetched agreed on; why it is not taken, where it is not. Errors: why nobody knows.
+    async fn offer(&self, attempt: &Attempt, fetched: Fetched) -> Result<Option<String>, String> {
+        if let Err(error) = fetched.check(&attempt.zone, attempt.known.as_deref()) {
+            return Ok(Some(error.to_string()));
+        }
+        let (term, zone, declared) = (attempt.term, attempt.zone.clone(), attempt.declared);
+        let copy = Command::RecordZoneCopy { term, zone, declared, fetched };
+        let refused = self.propose(copy).await?;
+        Ok(refused.map(|rejection| rejection.to_string()))
+    }
+
+    /// What the group says against a command, if anything. Errors: why it was not decided.
+    async fn propose(&self, command: Command) -> Result<Option<Rejection>, String> {
         match self.group.propose(None, Actor::system(), command).await.map(|done| done.result) {
-            Ok(Ok(_) | Err(Rejection::Superseded(_))) => Ok(()),
-            Ok(Err(rejection)) => Err(rejection.to_string()),
+            Ok(Ok(_) | Err(Rejection::Superseded(_))) => Ok(None),
+            Ok(Err(rejection)) => Ok(Some(rejection)),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -241,21 +275,15 @@ impl Work {
 }
 
 impl Attempt {
-    fn of(view: &View, term: u64, zone: DnsName, overdue: bool) -> Option<Self> {
+    fn of(view: &View, term: u64, Begun { zone, overdue, refusals }: Begun) -> Option<Self> {
         let (declaration, declared) = view.zones.get(&zone)?;
         let (primaries, declared) = (declaration.primaries.clone()?, *declared);
         let status = view.copies.get(&zone);
         let known = status.and_then(|status| status.copied.clone());
         let stale = status.is_some_and(|status| status.stale.is_some());
-        Some(Self { term, zone, declared, primaries, known, stale, overdue })
+        let refusals = refusals.of(declared);
+        Some(Self { term, zone, declared, primaries, known, stale, overdue, refusals })
     }
-}
-
-/// When a zone is to be looked at again, by the SOA of its copy.
-fn times_of(view: &View, zone: &DnsName) -> Option<Times> {
-    let copied = view.copies.get(zone)?.copied.clone()?;
-    let soa = &copied.zone.soa;
-    Some(Times { refresh: soa.refresh, retry: soa.retry, expire: soa.expire })
 }
 
 async fn sleep_until(wake: Option<Instant>) {

@@ -74,6 +74,11 @@ impl Fetched {
     /// The most bytes of one difference on the wire; the log keeps as much in memory.
     pub const MAX_BYTES: usize = 4 << 20;
 
+    /// Says whether a zone results from this and the copy before, as the log will. Errors: why not.
+    pub fn check(&self, apex: &DnsName, before: Option<&Copied>) -> Result<(), SpecError> {
+        merged(apex, before, self).map(drop)
+    }
+
     /// How many bytes the records take, about as they do in the log.
     pub fn size(&self) -> usize {
         let one = |record: &Record| record.name.wire_len() + record.data.wire_len() + 16;

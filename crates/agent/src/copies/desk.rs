@@ -1,29 +1,36 @@
 //! When each zone is asked for next: by its SOA's refresh and retry, and soon after a notice.
 //!
 //! ```text
-//! due ─▶ under way ─┬─ up to date ─▶ due after refresh          ┐ jitter of a tenth, less
-//!                   └─ failed ─────▶ due after retry, growing   ┘
-//! notice ─▶ due at once, or once the attempt under way has ended
+//! due longest ─▶ under way ─┬─ up to date ─▶ due after refresh          ┐ jitter of a tenth, less
+//!                           └─ failed ─────▶ due after retry, growing   ┘
+//! notice ─▶ due at once, or once the attempt under way has ended; after a failure within [`FLOOR`]
 //! ```
 //!
-//! Invariant: between the begins of two attempts for a zone [`SHORTEST`] passes, whatever anybody says. The first
-//! failures are tried again sooner than the SOA says: a zone that was never copied has no SOA, and a primary that
-//! restarts is back in seconds.
+//! Invariant: between the begins of two attempts for a zone [`SHORTEST`] passes, whatever anybody says, and no zone waits
+//! behind one that was due after it. The first failures are tried again sooner than the SOA says: a zone that was never
+//! copied has no SOA, and a primary that restarts is back in seconds.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::time::Duration;
 
 use holdfast_core::{DnsName, View};
 use tokio::time::Instant;
 
+use super::refusals::Refusals;
+
 /// The shortest time between two attempts for a zone.
 const SHORTEST: Duration = Duration::from_secs(1);
+/// The shortest refresh, and the shortest retry once there were some failures, whatever the SOA says.
+const FLOOR: Duration = Duration::from_secs(10);
 /// The longest time without a look, whatever the SOA says.
 const LONGEST: Duration = Duration::from_secs(86_400);
 /// The longest pause after a failure where there is no SOA.
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// How long a zone that was never copied may take before that is an event.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long attempts may fail before that is an event, however long the SOA would keep the copy.
+const LONGEST_FAILING: Duration = Duration::from_secs(3600);
 
 /// The SOA's times.
 #[derive(Debug, Clone, Copy)]
@@ -53,9 +60,39 @@ struct Docket {
     hinted: bool,
     /// The pause after the next failure.
     pause: Duration,
+    /// When failures began, and until when a notice waits after the last; `None` after a success.
+    failing: Option<(Instant, Instant)>,
     /// Up to date at that time, or not heard of before.
     since: Instant,
     expire: Duration,
+    refusals: Refusals,
+}
+
+/// What begins.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Begun {
+    pub(super) zone: DnsName,
+    /// Whether it is an event if this attempt fails too.
+    pub(super) overdue: bool,
+    /// What is not to be fetched again.
+    pub(super) refusals: Refusals,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) zone: DnsName,
+    pub(super) fresh: bool,
+    pub(super) refusals: Refusals,
+}
+
+impl Times {
+    /// Those of a zone's copy.
+    pub(super) fn of(view: &View, zone: &DnsName) -> Option<Self> {
+        let copied = view.copies.get(zone)?.copied.clone()?;
+        let soa = &copied.zone.soa;
+        Some(Self { refresh: soa.refresh, retry: soa.retry, expire: soa.expire })
+    }
 }
 
 impl Desk {
@@ -78,43 +115,54 @@ impl Desk {
             if declared.primaries.is_none() {
                 continue;
             }
-            let docket = self.zones.entry(zone.clone()).or_insert_with(|| Docket::new(0, now));
+            let expire = || Times::of(view, zone).map_or(PATIENCE, |times| times.expire);
+            let docket = self
+                .zones
+                .entry(zone.clone())
+                .or_insert_with(|| Docket::new(*revision, expire(), now));
             if docket.revision != *revision {
                 docket.revision = *revision;
+                docket.pause = SHORTEST;
+                docket.failing = None;
                 docket.hint(now);
             }
         }
     }
 
-    /// A zone that is due, which is under way from now on, and whether it is overdue.
-    pub(super) fn begin(&mut self, now: Instant) -> Option<(DnsName, bool)> {
-        let due = |docket: &Docket| !docket.under_way && docket.due <= now;
-        let (zone, docket) = self.zones.iter_mut().find(|(_, docket)| due(docket))?;
+    /// The zone that has been due longest, which is under way from now on.
+    pub(super) fn begin(&mut self, now: Instant) -> Option<Begun> {
+        let due =
+            self.zones.iter_mut().filter(|(_, docket)| !docket.under_way && docket.due <= now);
+        let (zone, docket) = due.min_by_key(|(_, docket)| docket.due)?;
         docket.under_way = true;
         docket.hinted = false;
         docket.begun = Some(now);
-        Some((zone.clone(), now - docket.since >= docket.expire))
+        let (zone, overdue) = (zone.clone(), docket.is_overdue(now));
+        Some(Begun { zone, overdue, refusals: mem::take(&mut docket.refusals) })
     }
 
     /// The attempt for a zone has ended.
     pub(super) fn end(
         &mut self,
-        zone: &DnsName,
-        fresh: bool,
+        Ended { zone, fresh, refusals }: Ended,
         (times, chance): (Option<Times>, u64),
         now: Instant,
     ) {
-        let Some(docket) = self.zones.get_mut(zone) else { return };
+        let Some(docket) = self.zones.get_mut(&zone) else { return };
         docket.under_way = false;
+        docket.refusals = refusals;
         docket.expire = times.map_or(PATIENCE, |times| times.expire);
         let pause = if fresh {
             docket.since = now;
             docket.pause = SHORTEST;
-            times.map_or(LONGEST_RETRY, |times| times.refresh)
+            docket.failing = None;
+            times.map_or(LONGEST_RETRY, |times| times.refresh.max(FLOOR))
         } else {
-            let longest = times.map_or(LONGEST_RETRY, |times| times.retry);
+            let longest = times.map_or(LONGEST_RETRY, |times| times.retry.max(FLOOR));
             let pause = docket.pause.min(longest);
             docket.pause = (docket.pause * 2).min(LONGEST);
+            let began = docket.failing.map_or(docket.begun.unwrap_or(now), |(began, _)| began);
+            docket.failing = Some((began, now + pause.min(FLOOR)));
             pause
         };
         docket.due = now + jittered(pause.clamp(SHORTEST, LONGEST), chance);
@@ -138,7 +186,7 @@ impl Desk {
 }
 
 impl Docket {
-    fn new(revision: u64, now: Instant) -> Self {
+    fn new(revision: u64, expire: Duration, now: Instant) -> Self {
         Self {
             revision,
             due: now,
@@ -146,9 +194,16 @@ impl Docket {
             under_way: false,
             hinted: false,
             pause: SHORTEST,
+            failing: None,
             since: now,
-            expire: PATIENCE,
+            expire,
+            refusals: Refusals::default(),
         }
+    }
+
+    fn is_overdue(&self, now: Instant) -> bool {
+        now - self.since >= self.expire
+            || self.failing.is_some_and(|(began, _)| now - began >= LONGEST_FAILING)
     }
 
     fn hint(&mut self, now: Instant) {
@@ -156,7 +211,10 @@ impl Docket {
             self.hinted = true;
             return;
         }
-        let earliest = self.begun.map_or(now, |begun| begun + SHORTEST);
+        let earliest = match self.failing {
+            Some((_, until)) => until,
+            None => self.begun.map_or(now, |begun| begun + SHORTEST),
+        };
         self.due = self.due.min(now.max(earliest));
     }
 }

@@ -260,6 +260,9 @@ fn what_cannot_be_served_leaves_the_copy_before() {
             whole(11, vec![cut, other("deep.sub.example.test", 99)])
         }),
     ] {
+        let known = group.copied();
+        let early = fetched.check(&name("example.test"), Some(&known)).expect_err(what);
+        assert!(early.to_string().contains(what), "{early}");
         let error = group.record(fetched).expect_err(what).to_string();
         assert!(error.contains(what) && error.starts_with("copy of example.test"), "{error}");
         assert_eq!(group.0.snapshot().zones, before);

@@ -105,6 +105,7 @@ struct Follower {
     transfers: Transfers,
     key: Option<DnsName>,
     answers: Answers,
+    refused: Option<u32>,
 }
 
 impl Follower {
@@ -112,8 +113,13 @@ impl Follower {
     fn new(server: SocketAddr, secret: Option<&[u8]>) -> Self {
         let key = secret.map(|_| name("key.test"));
         let answers = given(1, secret.unwrap_or(b"none"), true);
-        let mut follower =
-            Self { state: State::new(GroupId(1)), transfers: transfers(), key, answers };
+        let mut follower = Self {
+            state: State::new(GroupId(1)),
+            transfers: transfers(),
+            key,
+            answers,
+            refused: None,
+        };
         let mut zone = zone().zone.clone();
         zone.name_servers.clear();
         zone.primaries = Some(Primaries { addresses: vec![server], key: None });
@@ -133,7 +139,7 @@ impl Follower {
     }
 
     async fn fetch(&self, server: SocketAddr) -> Result<Option<Fetched>, FetchError> {
-        let source = Source { server, key: self.key.as_ref(), from: &[] };
+        let source = Source { server, key: self.key.as_ref(), from: &[], refused: self.refused };
         let known = self.known();
         self.transfers.fetch(&self.answers, &name(APEX), known.as_deref(), source).await
     }
@@ -172,12 +178,13 @@ async fn a_zone_follows_its_primary_under_a_key_and_by_increments() {
     assert_eq!((fetched.since, fetched.serial, fetched.removed.len()), (0, 7, 0));
     check_same(&mut follower, &first);
     assert_eq!(follower.fetch(server).await, Ok(None), "nothing is newer");
-    running.publisher.publish(Arc::new(given(6, secret, true)));
-    assert_eq!(follower.fetch(server).await, Err(FetchError::Older(server, 6, 7)));
 
     let mut second = given(8, secret, true);
     second.names.insert(name("shop.example.test"), sets(Pick::All, &[vec![a(2)]]));
     running.publisher.publish(Arc::new(second.clone()));
+    follower.refused = Some(8);
+    assert_eq!(follower.fetch(server).await, Err(FetchError::Refused(server, 8)));
+    follower.refused = Some(7);
     let fetched = follower.follow(server).await;
     let told = |records: &[holdfast_core::spec::Record]| -> Vec<(DnsName, RecordData)> {
         records.iter().map(|record| (record.name.clone(), record.data.clone())).collect()
@@ -307,6 +314,18 @@ async fn an_increment_that_does_not_fit_is_followed_by_the_whole_zone() {
     assert_eq!((fetched.serial, fetched.added.len()), (9, 2));
     let copied = follower.known().expect("copied");
     assert_eq!((copied.zone.records.len(), copied.zone.name_servers.len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_primary_that_counts_back_is_no_fresh_one() {
+    let secret = b"a secret of transfers";
+    let (running, _) = primary(given(7, secret, true)).await;
+    let mut follower = Follower::new(running.address(), Some(secret));
+    follower.follow(running.address()).await;
+    running.stop().await;
+    follower.key = None;
+    let server = scripted(vec![vec![reply(RecordType::SOA, &[start_of(6)])]]).await;
+    assert_eq!(follower.fetch(server).await, Err(FetchError::Older(server, 6, 7)));
 }
 
 #[test]

@@ -59,11 +59,21 @@ pub enum FetchError {
          any serial"
     )]
     Older(SocketAddr, u32, u32),
+    /// The primary has a serial that was refused.
+    #[error("{0}: serial {1} was fetched before, and is not taken")]
+    Refused(SocketAddr, u32),
     /// The difference is too much for one entry of the log.
     #[error(
-        "{0}: what changed has more than {1} bytes, which is all that one step may have; split the zone"
+        "{server}: what changed until serial {serial} has more than {most} bytes, which is all that one step may have; \
+         split the zone",
+        most = Fetched::MAX_BYTES
     )]
-    TooLarge(SocketAddr, usize),
+    TooLarge {
+        /// The primary.
+        server: SocketAddr,
+        /// Its serial.
+        serial: u32,
+    },
 }
 
 /// A question to one primary.
@@ -75,6 +85,8 @@ pub struct Source<'a> {
     pub key: Option<&'a DnsName>,
     /// The addresses to ask from: the first of the server's family.
     pub from: &'a [SocketAddr],
+    /// The serial that is not fetched, since it was and cannot be taken.
+    pub refused: Option<u32>,
 }
 
 /// A question under way.
@@ -99,6 +111,9 @@ impl Transfers {
         if !leads_on(serial, start.serial, source.server)? {
             return Ok(None);
         }
+        if source.refused == Some(start.serial) {
+            return Err(FetchError::Refused(source.server, start.serial));
+        }
         let mut received = None;
         if let (Some(serial), Some(known)) = (serial, known) {
             let wanted = Wanted::Since(serial, known.records());
@@ -118,7 +133,7 @@ impl Transfers {
         }
         let fetched = received.since(known, source.server);
         match fetched.size() > Fetched::MAX_BYTES {
-            true => Err(FetchError::TooLarge(source.server, Fetched::MAX_BYTES)),
+            true => Err(FetchError::TooLarge { server: source.server, serial: fetched.serial }),
             false => Ok(Some(fetched)),
         }
     }
