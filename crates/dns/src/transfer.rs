@@ -4,6 +4,8 @@
 //! ```text
 //! Published ─┬─ Answers ──▶ zone: every record of a zone, name by name ─▶ outgoing ─▶ messages ≤ 16 KiB, signed
 //!            └─ History ──▶ delta: what differs since the serial that a secondary has
+//!
+//! primary ─▶ messages ─▶ incoming: whole or nothing, within bounds ─▶ what the group agrees to serve
 //! ```
 //!
 //! A transfer is of one snapshot, however long it takes, and is made as fast as the peer reads it. Serials are log

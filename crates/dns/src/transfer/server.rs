@@ -4,7 +4,7 @@
 //! message ─▶ signature ─┬─ wrong ─▶ NOTAUTH and why            (RFC 8945, 5.2)
 //!                       └─ right or none ─▶ AXFR, IXFR ─▶ allowed? ─▶ messages, one at a time
 //!                                           UPDATE ─▶ agreed on, then answered (`update`)
-//!                                           NOTIFY ─▶ not implemented
+//!                                           NOTIFY ─▶ heard where a primary says so, else refused (`notices`)
 //!                                           query ─▶ the responder; its reply is signed
 //! ```
 //!
