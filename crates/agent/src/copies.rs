@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_consensus::{Group, Role};
-use holdfast_core::copied::{Copied, Fetched};
+use holdfast_core::copied::{Copied, Fetched, LONGEST_PROBLEM};
 use holdfast_core::seam::Entropy;
 use holdfast_core::spec::Primaries;
 use holdfast_core::{Actor, AgentId, Command, DnsName, Rejection, View};
@@ -45,8 +45,6 @@ const LONGEST_ATTEMPT: Duration = Duration::from_secs(240);
 const PASS_TIMEOUT: Duration = Duration::from_millis(500);
 /// Between two notices to the leader.
 const PASS_PAUSE: Duration = Duration::from_millis(50);
-/// The most bytes of a problem.
-const LONGEST_PROBLEM: usize = 500;
 const FETCHES: &str = "holdfast_zone_fetches_total";
 
 /// What the task works with.

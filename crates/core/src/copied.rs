@@ -24,6 +24,8 @@ use crate::spec::{Kind, LONGEST_TTL, NameServer, Record, RecordData, Soa, SpecEr
 use crate::state::ZoneState;
 use crate::time::Timestamp;
 
+/// The most bytes of a primary's problem; a longer one is refused.
+pub const LONGEST_PROBLEM: usize = 500;
 /// The longest time of an SOA.
 const LONGEST_TIME: Duration = Duration::from_secs(366 * 86_400);
 

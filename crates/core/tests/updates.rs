@@ -39,13 +39,7 @@ fn data(kind: &str, text: &str) -> RecordData {
 
 fn zone(records: &[(&str, &str, &str)], rules: &[(&str, &[&str], &[Kind])]) -> Zone {
     let second = Duration::from_secs(1);
-    let soa = Soa {
-        mailbox: name("hostmaster"),
-        refresh: 60 * second,
-        retry: 60 * second,
-        expire: 86_400 * second,
-        negative_ttl: 5 * second,
-    };
+    let soa = Soa { negative_ttl: 5 * second, ..Soa::new(name("hostmaster")) };
     let addresses = vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 53))];
     let servers = vec![NameServer { name: name("ns1"), addresses }];
     let mut zone = Zone::new(name("@"), soa, servers, 300 * second);

@@ -70,6 +70,8 @@ mod streams;
 mod table;
 mod tally;
 mod tcp;
+#[cfg(test)]
+mod testing;
 mod transfer;
 mod tsig;
 mod udp;

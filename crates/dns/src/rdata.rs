@@ -8,10 +8,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use holdfast_core::DnsName;
 use holdfast_core::spec::{Binding, Kind, RecordData, SvcKey, SvcParams};
 
+use crate::limits::MAX_NAME;
+
 /// The most pointers of one name; more than a name has labels cannot help.
 const MAX_POINTERS: usize = 128;
-/// The longest name on the wire (RFC 1035, 3.1).
-const MAX_NAME: usize = 255;
 /// MD, MF, MB, MG, MR and MINFO: obsolete, and their names may be compressed.
 const OBSOLETE: [u16; 6] = [3, 4, 7, 8, 9, 14];
 

@@ -69,13 +69,7 @@ fn copied(state: &State) -> Arc<Copied> {
 fn group() -> State {
     let mut state = State::new(GroupId(1));
     let second = Duration::from_secs(1);
-    let soa = Soa {
-        mailbox: name("admin.example.test"),
-        refresh: second,
-        retry: second,
-        expire: second,
-        negative_ttl: second,
-    };
+    let soa = Soa { negative_ttl: second, ..Soa::new(name("admin.example.test")) };
     let primaries = Primaries { addresses: vec![primary()], key: None };
     let bare = Zone::new(name(APEX), soa.clone(), Vec::new(), 60 * second);
     let zone = Zone { primaries: Some(primaries), ..bare };

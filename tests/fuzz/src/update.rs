@@ -19,13 +19,7 @@ fn name(text: &str) -> DnsName {
 /// A zone that takes updates of everything that a rule can give, with something declared.
 fn zone() -> Zone {
     let second = Duration::from_secs(1);
-    let soa = Soa {
-        mailbox: name("hostmaster.example.test"),
-        refresh: 3600 * second,
-        retry: 600 * second,
-        expire: 86_400 * second,
-        negative_ttl: 60 * second,
-    };
+    let soa = Soa { negative_ttl: 60 * second, ..Soa::new(name("hostmaster.example.test")) };
     let addresses = vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 53))];
     let server = NameServer { name: name("ns.example.test"), addresses };
     let mut zone = Zone::new(name("example.test"), soa, vec![server], 300 * second);

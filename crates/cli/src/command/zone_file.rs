@@ -116,13 +116,7 @@ mod tests {
     fn answer(primaries: Option<Primaries>) -> pb::GetZoneResponse {
         let name = |text: &str| DnsName::new(text).expect("a name");
         let second = Duration::from_secs(1);
-        let soa = Soa {
-            mailbox: name("admin.example.test"),
-            refresh: second,
-            retry: second,
-            expire: second,
-            negative_ttl: second,
-        };
+        let soa = Soa { negative_ttl: second, ..Soa::new(name("admin.example.test")) };
         let server = NameServer { name: name("ns.elsewhere.test"), addresses: Vec::new() };
         let zone = Zone::new(name("example.test"), soa, vec![server], second);
         let zone = Some(Zone { primaries, ..zone }.to_proto());

@@ -107,10 +107,10 @@ impl ZoneRecords {
         places.filter_map(|place| zone.records.get(*place as usize))
     }
 
-    /// Whether a zone declares records of this type at a name, a name server's addresses among them.
-    pub(super) fn declares(&self, zone: &Zone, name: &DnsName, kind: Kind) -> bool {
-        self.declared(zone, name).any(|record| record.data.kind() == kind)
-            || server_addresses(zone, name).any(|data| data.kind() == kind)
+    /// The types of what a zone declares at a name, a name server's addresses among them, each as often as it stands there.
+    pub(super) fn declared_kinds(&self, zone: &Zone, name: &DnsName) -> impl Iterator<Item = Kind> {
+        let records = self.declared(zone, name).map(|record| record.data.kind());
+        records.chain(server_addresses(zone, name).map(|data| data.kind()))
     }
 }
 

@@ -1,19 +1,17 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::SOA;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
-use holdfast_core::seam::{Clock, Entropy};
+use holdfast_core::Epoch;
 use holdfast_core::spec::{NameServer, RecordData, Soa, Transfer, Zone};
 use holdfast_core::steer::Shares;
 use holdfast_core::tsig::{TsigAlgorithm, TsigKey};
 use holdfast_core::view::{Answers, NameAnswers, Pick, RecordSet, ZoneAnswers};
-use holdfast_core::{DnsName, Epoch, Timestamp};
 use holdfast_seal::{Sealer, SealingKeys};
 
 use super::*;
@@ -22,32 +20,10 @@ use crate::publish::{AnswersSource, Publisher, channel};
 use crate::rate_limit::RateLimit;
 use crate::respond::{Peer, Responder, Transport};
 use crate::streams::{Special, Streams as _};
+use crate::testing::{Counting, NOW, Still, name};
 use crate::tsig::{Found, Keyring, Signer, Verifier, find};
 
-const NOW: u64 = 1_700_000_000;
 const SECRET: &[u8] = b"a secret of transfers";
-
-#[derive(Debug)]
-struct Still;
-
-impl Clock for Still {
-    fn now(&self) -> Timestamp {
-        Timestamp(NOW * 1000)
-    }
-}
-
-#[derive(Debug, Default)]
-struct Counting(AtomicU64);
-
-impl Entropy for Counting {
-    fn next_u64(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::Relaxed)
-    }
-}
-
-fn name(text: &str) -> DnsName {
-    DnsName::new(text).expect("valid")
-}
 
 fn sealing() -> SealingKeys {
     SealingKeys::new([[7; 32]])

@@ -1,17 +1,15 @@
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _};
 use hickory_proto::op::{Message, ResponseCode};
-use holdfast_core::seam::{Clock, Entropy};
 use holdfast_core::spec::{Kind, NameServer, RecordData, Soa, UpdateRule, Zone};
 use holdfast_core::tsig::{TsigAlgorithm, TsigKey};
 use holdfast_core::update::{Action, Change, Condition, Prerequisite, ZoneUpdate};
 use holdfast_core::{
-    Actor, ActorKind, Command, DnsName, Entry, GroupId, Rejection, RequestId, State, Timestamp,
+    Actor, ActorKind, Command, Entry, GroupId, Rejection, RequestId, State, Timestamp,
 };
 use holdfast_seal::{Sealer, SealingKeys};
 use proptest::prelude::*;
@@ -23,19 +21,15 @@ use super::*;
 use crate::rdata::{Reader, Unread, record_data};
 use crate::respond::{Peer, Transport};
 use crate::streams::{Special, Streams as _};
+use crate::testing::{Counting, NOW, Still, name};
 use crate::transfer::Transfers;
 use crate::tsig::{Keyring, Signer};
 use crate::{AnswersSource, DnsConfig, DnsServer, channel};
 
-const NOW: u64 = 1_700_000_000;
 const SECRET: &[u8] = b"a secret of updates";
 const IN: u16 = 1;
 const NONE: u16 = 254;
 const ANY: u16 = 255;
-
-fn name(text: &str) -> DnsName {
-    DnsName::new(text).expect("valid")
-}
 
 fn spelled(text: &str) -> Vec<u8> {
     let mut wire = Vec::new();
@@ -189,24 +183,6 @@ fn data_come_as_the_group_holds_them() {
     assert_eq!(name_at_8, Ok(RecordData::Cname(name("b.test"))));
 }
 
-#[derive(Debug)]
-struct Still;
-
-impl Clock for Still {
-    fn now(&self) -> Timestamp {
-        Timestamp(NOW * 1000)
-    }
-}
-
-#[derive(Debug, Default)]
-struct Counting(AtomicU64);
-
-impl Entropy for Counting {
-    fn next_u64(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::Relaxed)
-    }
-}
-
 /// A group of one, whose log is this.
 struct Model {
     state: Mutex<(State, u64)>,
@@ -303,13 +279,7 @@ impl Stage {
 
 fn zone() -> Zone {
     let second = Duration::from_secs(1);
-    let soa = Soa {
-        mailbox: name("hostmaster.example.test"),
-        refresh: 60 * second,
-        retry: 60 * second,
-        expire: 86_400 * second,
-        negative_ttl: 5 * second,
-    };
+    let soa = Soa { negative_ttl: 5 * second, ..Soa::new(name("hostmaster.example.test")) };
     let server = NameServer { name: name("ns.elsewhere.test"), addresses: vec![] };
     let rule = UpdateRule { key: name("key.test"), names: vec![], types: vec![] };
     let zone = Zone::new(name("example.test"), soa, vec![server], 300 * second);

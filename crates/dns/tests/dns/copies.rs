@@ -109,6 +109,17 @@ struct Follower {
 }
 
 impl Follower {
+    /// It has copied serial 7, and asks without a key from now on.
+    async fn of_seven() -> Self {
+        let secret = b"a secret of transfers";
+        let (running, _) = primary(given(7, secret, true)).await;
+        let mut follower = Self::new(running.address(), Some(secret));
+        follower.follow(running.address()).await;
+        running.stop().await;
+        follower.key = None;
+        follower
+    }
+
     /// One that declares the zone as a copy, and has the key with this secret if it is to use it.
     fn new(server: SocketAddr, secret: Option<&[u8]>) -> Self {
         let key = secret.map(|_| name("key.test"));
@@ -288,12 +299,7 @@ async fn a_primary_that_fails_half_way_gives_nothing() {
 
 #[tokio::test]
 async fn an_increment_that_does_not_fit_is_followed_by_the_whole_zone() {
-    let secret = b"a secret of transfers";
-    let (running, _) = primary(given(7, secret, true)).await;
-    let mut follower = Follower::new(running.address(), Some(secret));
-    follower.follow(running.address()).await;
-    running.stop().await;
-    follower.key = None;
+    let mut follower = Follower::of_seven().await;
 
     let ns = Name::from_ascii("ns2.example.test.").expect("valid");
     let gone = Record::from_rdata(ns.clone(), 60, RData::A(A([192, 0, 2, 99].into())));
@@ -318,12 +324,7 @@ async fn an_increment_that_does_not_fit_is_followed_by_the_whole_zone() {
 
 #[tokio::test]
 async fn a_primary_that_counts_back_is_no_fresh_one() {
-    let secret = b"a secret of transfers";
-    let (running, _) = primary(given(7, secret, true)).await;
-    let mut follower = Follower::new(running.address(), Some(secret));
-    follower.follow(running.address()).await;
-    running.stop().await;
-    follower.key = None;
+    let follower = Follower::of_seven().await;
     let server = scripted(vec![vec![reply(RecordType::SOA, &[start_of(6)])]]).await;
     assert_eq!(follower.fetch(server).await, Err(FetchError::Older(server, 6, 7)));
 }

@@ -10,14 +10,11 @@ use alloc::sync::Arc;
 use super::not_found;
 use crate::audit::Hash;
 use crate::command::{Rejection, Reply};
-use crate::copied::{Copied, Fetched, is_newer, merged};
+use crate::copied::{Copied, Fetched, LONGEST_PROBLEM, is_newer, merged};
 use crate::event::Event;
 use crate::name::DnsName;
 use crate::spec::SpecError;
 use crate::state::{Dynamic, State, Work, ZoneState};
-
-/// The longest problem that is kept, in bytes.
-const LONGEST_PROBLEM: usize = 500;
 
 impl State {
     pub(in crate::state) fn record_zone_copy(

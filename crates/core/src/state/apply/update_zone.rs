@@ -22,7 +22,7 @@ use crate::command::{Rejection, Reply};
 use crate::event::Event;
 use crate::name::DnsName;
 use crate::spec::{Kind, LONGEST_TTL, Record, RecordData, Zone};
-use crate::state::zone_records::{Volume, server_addresses};
+use crate::state::zone_records::Volume;
 use crate::state::{Owner, State, Work};
 use crate::update::{Action, Change, UpdateCode, UpdateRefusal, ZoneUpdate};
 
@@ -121,17 +121,14 @@ impl State {
         match &change.action {
             Action::Add { ttl, data } => {
                 self.check_free(zone, key, (name, data.kind()))?;
-                let others = self.records.declared(zone, name).map(|record| record.data.kind());
-                let others = others.chain(server_addresses(zone, name).map(|data| data.kind()));
+                let others = self.records.declared_kinds(zone, name);
                 let others = others.chain((*name == zone.name).then_some(Kind::SOA));
                 add(records, name, (*ttl, data), others.collect())
             }
             Action::RemoveName => {
-                let declared = self.records.declared(zone, name).map(|record| record.data.kind());
-                let mut kinds: Vec<Kind> = declared
-                    .chain(server_addresses(zone, name).map(|data| data.kind()))
-                    .chain(records.iter().map(|record| record.data.kind()))
-                    .collect();
+                let declared = self.records.declared_kinds(zone, name);
+                let made = records.iter().map(|record| record.data.kind());
+                let mut kinds: Vec<Kind> = declared.chain(made).collect();
                 kinds.dedup();
                 if kinds.is_empty() && !zone.permits_some_update(key, name) {
                     return refuse_by_rule(key, name);
@@ -158,7 +155,7 @@ impl State {
         if !zone.permits_update(key, name, kind) {
             return refuse_by_rule(key, format_args!("{kind} records of {name}"));
         }
-        if self.records.declares(zone, name, kind) {
+        if self.records.declared_kinds(zone, name).any(|here| here == kind) {
             let problem = format!("zone {} declares the {kind} records of {name}", zone.name);
             return refuse(UpdateCode::Refused, problem);
         }
@@ -245,8 +242,7 @@ impl State {
     fn reown<'a>(&mut self, zone: &Zone, names: impl Iterator<Item = &'a DnsName>) {
         for name in names {
             if self.dynamic_at(zone, name).is_empty()
-                && self.records.declared(zone, name).next().is_none()
-                && server_addresses(zone, name).next().is_none()
+                && self.records.declared_kinds(zone, name).next().is_none()
             {
                 self.names.remove(name);
             } else {
