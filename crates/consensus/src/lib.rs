@@ -13,6 +13,7 @@
 //! acknowledgement before an fsync; a node that lost its log and still votes.
 
 mod audit_sink;
+mod clocks;
 mod codec;
 mod config;
 mod error;

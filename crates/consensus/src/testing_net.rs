@@ -161,6 +161,11 @@ struct TestClock {
     begun: Instant,
     ahead_ms: AtomicU64,
 }
+impl TestClock {
+    fn new(begun: Instant) -> Self {
+        Self { begun, ahead_ms: AtomicU64::new(0) }
+    }
+}
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         let ahead = Duration::from_millis(self.ahead_ms.load(Ordering::SeqCst));
@@ -187,7 +192,8 @@ pub(crate) struct Cluster {
     pub(crate) net: Net,
     pub(crate) storages: BTreeMap<u64, Storage>,
     pub(crate) nodes: BTreeMap<u64, Node>,
-    clock: Arc<TestClock>,
+    begun: Instant,
+    clocks: BTreeMap<u64, Arc<TestClock>>,
     snapshot_every: u64,
 }
 
@@ -214,7 +220,8 @@ impl Cluster {
             net: Net::default(),
             storages: (1..=count).map(storage).collect(),
             nodes: BTreeMap::new(),
-            clock: Arc::new(TestClock { begun: Instant::now(), ahead_ms: AtomicU64::new(0) }),
+            begun: Instant::now(),
+            clocks: BTreeMap::new(),
             snapshot_every: 10_000,
         }
     }
@@ -249,10 +256,16 @@ impl Cluster {
         }
     }
 
-    fn seams(&self, audit: Arc<Records>, alive: Arc<AtomicBool>) -> Seams {
+    /// The clock of an agent's machine.
+    fn clock(&mut self, id: u64) -> Arc<TestClock> {
+        let clock = || Arc::new(TestClock::new(self.begun));
+        self.clocks.entry(id).or_insert_with(clock).clone()
+    }
+
+    fn seams(&mut self, id: u64, audit: Arc<Records>, alive: Arc<AtomicBool>) -> Seams {
         Seams {
             wire: Arc::new(End { net: self.net.clone(), alive }),
-            clock: self.clock.clone(),
+            clock: self.clock(id),
             entropy: Arc::new(Dice),
             audit,
             fatal: Fatal::hook(|reason| panic!("{reason}")),
@@ -263,7 +276,8 @@ impl Cluster {
         let id = config.me.id;
         let audit = Arc::new(Records::default());
         let alive = Arc::new(AtomicBool::new(true));
-        let group = Group::start(config, self.seams(audit.clone(), alive.clone())).await?;
+        let seams = self.seams(config.me.id.0, audit.clone(), alive.clone());
+        let group = Group::start(config, seams).await?;
         let groups = Groups::default();
         groups.insert(group.clone());
         self.net.lock().nodes.insert(id, groups);
@@ -286,10 +300,15 @@ impl Cluster {
         }
     }
 
-    /// All wall clocks are this far ahead of the time that passes; returns what they show.
-    pub(crate) fn put_clocks_ahead(&self, ahead: Duration) -> Timestamp {
-        self.clock.ahead_ms.store(holdfast_core::time::millis(ahead), Ordering::SeqCst);
-        self.clock.now()
+    /// The wall clocks of `ids` are this far ahead of the time that passes; returns what they show.
+    pub(crate) fn put_clocks_ahead(&mut self, ids: &[u64], ahead: Duration) -> Timestamp {
+        let ahead_ms = holdfast_core::time::millis(ahead);
+        let shown = ids.iter().map(|id| {
+            let clock = self.clock(*id);
+            clock.ahead_ms.store(ahead_ms, Ordering::SeqCst);
+            clock.now()
+        });
+        shown.max().expect("a clock")
     }
 
     /// The agent stops in order.

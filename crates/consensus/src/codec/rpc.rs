@@ -1,9 +1,10 @@
 //! Bodies of the peer messages that this crate sends.
 //!
 //! Every Raft message travels in a [`Call`] that names the data directories of both ends, so that a node that lost
-//! its log is recognised before it can vote or acknowledge.
+//! its log is recognised before it can vote or acknowledge; what it is answered with travels in an [`Answer`].
 
 use bytes::Bytes;
+use holdfast_core::Timestamp;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest, VoteResponse,
 };
@@ -44,6 +45,29 @@ impl Call {
     /// The directory that the sender believes to speak to; 0 when it names none.
     pub(crate) fn to(&self) -> u128 {
         directory(&self.to)
+    }
+}
+
+/// The answer to a Raft message, and what the answering member's wall clock shows.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Answer {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(crate) body: Bytes,
+    #[prost(uint64, tag = "2")]
+    clock_ms: u64,
+}
+
+impl Answer {
+    pub(crate) fn encode(body: Vec<u8>, clock: Timestamp) -> Bytes {
+        encode(&Self { body: body.into(), clock_ms: clock.0 }).into()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        decode("raft answer", bytes)
+    }
+
+    pub(crate) fn clock(&self) -> Timestamp {
+        Timestamp(self.clock_ms)
     }
 }
 

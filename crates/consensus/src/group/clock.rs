@@ -3,18 +3,21 @@
 //! `apply` clamps time, so a wall clock that is behind the group's time would freeze it, and with it every hold and
 //! expiry. Where the two differ, time goes on from the last stamp at nearly the pace of the monotonic clock, and comes
 //! nearer to the wall clock by a tenth of what passes. A new leader goes on in the same way from the last entry that it
-//! saw agreed on. So a first leader whose clock is an hour ahead leaves the group an hour ahead, and ten hours later it
-//! no longer is; a new leader that finds its clock and the group's time apart says so in its log.
+//! saw agreed on. So clocks that were an hour ahead leave the group an hour ahead, and ten hours later it no longer is;
+//! a new leader that finds wall clock and group's time apart, or its own clock and the others', says so in its log.
 //!
 //! A leader that saw nothing agreed on since its process began takes the wall clock's time, unless the group's is later:
 //! the group was off, and nobody knows how long but by the wall clock.
+//!
+//! The wall clock is what the members' clocks agree on ([`Clocks`]).
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use holdfast_core::Timestamp;
-use holdfast_core::seam::Clock;
 use tokio::time::Instant;
+
+use crate::clocks::Clocks;
 
 /// A wall clock that is ahead or behind is approached by this part of the time that passes, so that a step of the
 /// clock does not end every order, hold and budget at once, nor freeze them.
@@ -23,7 +26,7 @@ const SLEW: u32 = 10;
 const APART: Duration = Duration::from_secs(1);
 
 pub(crate) struct Stamper {
-    clock: Arc<dyn Clock>,
+    clocks: Arc<Clocks>,
     last: Mutex<Option<Stamp>>,
 }
 
@@ -36,8 +39,8 @@ struct Stamp {
 }
 
 impl Stamper {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, last: Mutex::new(None) }
+    pub(crate) fn new(clocks: Arc<Clocks>) -> Self {
+        Self { clocks, last: Mutex::new(None) }
     }
 
     /// The time now in this term, at least the group's time; `witnessed` is what the group's time was when this process
@@ -50,7 +53,7 @@ impl Stamper {
     ) -> Timestamp {
         let now = Instant::now();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let wall = exact(self.clock.now());
+        let wall = exact(self.clocks.agreed(group_time));
         let own = last.filter(|last| last.term == term);
         // What this agent stamped in an earlier term may be far from what the group took for the time since.
         let seen = witnessed.map(|(at, since)| Stamp { term, at: exact(at), since });
@@ -58,15 +61,24 @@ impl Stamper {
             Some(from) => carried_on(from, now, wall).max(exact(group_time)),
             None => wall.max(exact(group_time)),
         };
-        if let (None, Some(apart)) = (own, apart(wall, at)) {
-            tracing::warn!(
-                ?apart,
-                "the group's time and this leader's clock are apart: an earlier leader's clock was wrong, or this one \
-                is; check the time synchronisation of all members (holdfast doctor)"
+        if own.is_none() {
+            tell(apart(wall, at), "the group's time and its members' clocks");
+            tell(
+                apart(exact(self.clocks.own()), wall),
+                "this leader's clock and those of the others",
             );
         }
         *last = Some(Stamp { term, at, since: now });
         Timestamp(u64::try_from(at.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+fn tell(apart: Option<Duration>, what: &str) {
+    if let Some(apart) = apart {
+        tracing::warn!(
+            ?apart,
+            "{what} are apart: check the time synchronisation of all members (holdfast doctor)"
+        );
     }
 }
 
@@ -93,6 +105,8 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    use holdfast_core::seam::Clock;
+
     struct Wall(AtomicU64);
     impl Clock for Wall {
         fn now(&self) -> Timestamp {
@@ -100,10 +114,14 @@ mod tests {
         }
     }
 
+    fn stamper(wall: Arc<Wall>) -> Stamper {
+        Stamper::new(Arc::new(Clocks::new(wall)))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn time_goes_on_when_the_wall_clock_is_behind() {
         let wall = Arc::new(Wall(AtomicU64::new(1_000)));
-        let stamper = Stamper::new(wall.clone());
+        let stamper = stamper(wall.clone());
         assert_eq!(stamper.stamp(1, Timestamp(50_000), None), Timestamp(50_000));
         tokio::time::advance(Duration::from_millis(70)).await;
         assert_eq!(stamper.stamp(1, Timestamp(50_000), None), Timestamp(50_063));
@@ -136,7 +154,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_new_leader_carries_on_from_what_it_saw_agreed_on() {
         let wall = Arc::new(Wall(AtomicU64::new(3_600_000)));
-        let stamper = Stamper::new(wall.clone());
+        let stamper = stamper(wall.clone());
         let seen = |at| Some((Timestamp(at), Instant::now()));
         let witnessed = seen(50_000);
         tokio::time::advance(Duration::from_secs(10)).await;
@@ -156,7 +174,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_wall_clock_that_leaps_is_followed_slowly() {
         let wall = Arc::new(Wall(AtomicU64::new(1_000)));
-        let stamper = Stamper::new(wall.clone());
+        let stamper = stamper(wall.clone());
         assert_eq!(stamper.stamp(1, Timestamp(0), None), Timestamp(1_000));
         wall.0.store(1_000 + 3_600_000, Ordering::SeqCst);
         tokio::time::advance(Duration::from_secs(10)).await;
@@ -169,7 +187,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn many_stamps_within_a_millisecond_do_not_hold_time_up() {
         let wall = Arc::new(Wall(AtomicU64::new(1_000)));
-        let stamper = Stamper::new(wall.clone());
+        let stamper = stamper(wall.clone());
         stamper.stamp(1, Timestamp(0), None);
         for step in 1..=10_000 {
             wall.0.store(1_000 + step / 10, Ordering::SeqCst);

@@ -23,7 +23,7 @@ use super::route::{Reply, Request};
 use super::sender::check_vote;
 use super::{Group, Raft};
 use crate::codec::rpc::{
-    self, Call, Failure, FailureKind, IdentifyReply, IndexReply, ProposeCall, ProposeReply,
+    self, Answer, Call, Failure, FailureKind, IdentifyReply, IndexReply, ProposeCall, ProposeReply,
     ProposeResult, SnapshotCall,
 };
 use crate::codec::{self, CodecError, decode, encode};
@@ -182,7 +182,7 @@ impl Group {
                 Vec::new()
             }
         };
-        Ok(bytes.into())
+        Ok(Answer::encode(bytes, self.0.link.clocks.own()))
     }
 
     async fn answer_snapshot(

@@ -19,6 +19,7 @@ use super::propose::{IN_FLIGHT_LIMIT, Proposer};
 use super::status::{GroupStatus, Reporter};
 use super::ticker::Ticker;
 use super::{Group, Heard, Inner, Raft};
+use crate::clocks::Clocks;
 use crate::codec::decode;
 use crate::codec::rpc::IdentifyReply;
 use crate::config::{GroupConfig, Seams, Storage};
@@ -45,6 +46,7 @@ impl Group {
             patience: config.timings.election_max,
             wire: seams.wire.clone(),
             gate: Gate::new(config.me.id.0, config.timings.election_max),
+            clocks: Arc::new(Clocks::new(seams.clock.clone())),
         });
         if fresh && let Err(error) = ask_peers(&config, &link).await {
             log.close().await;
@@ -68,14 +70,13 @@ impl Group {
                 return Err(StartError::Raft(fatal.to_string()));
             }
         };
-        let parts = Parts { config, seams, link, machine, log, fresh, boot: identity.boot };
+        let parts = Parts { config, link, machine, log, fresh, boot: identity.boot };
         Ok(parts.assemble(raft))
     }
 }
 
 struct Parts {
     config: GroupConfig,
-    seams: Seams,
     link: Arc<Link>,
     machine: StateMachine,
     log: LogStore,
@@ -85,7 +86,7 @@ struct Parts {
 
 impl Parts {
     fn assemble(self, raft: Result<Raft, String>) -> Group {
-        let Self { config, seams, link, machine, log, fresh, boot } = self;
+        let Self { config, link, machine, log, fresh, boot } = self;
         let heard = Arc::new(Heard::new(2 * config.timings.election_max));
         let stop = CancellationToken::new();
         let places = Arc::new(Semaphore::new(IN_FLIGHT_LIMIT));
@@ -99,7 +100,7 @@ impl Parts {
             Arc::new(Proposer {
                 raft,
                 machine: machine.clone(),
-                stamper: Stamper::new(seams.clock.clone()),
+                stamper: Stamper::new(link.clocks.clone()),
                 places: places.clone(),
                 changing: tokio::sync::Mutex::default(),
                 commit_duration: crate::metrics::commit_duration(&label),

@@ -442,7 +442,7 @@ async fn a_new_leader_carries_the_groups_time_on_whatever_its_clock_says() {
     cluster.declare(first, 1).await;
     let (begun, at) = (Instant::now(), cluster.view(first).answers.at);
     cluster.kill(first);
-    cluster.put_clocks_ahead(Duration::from_secs(3600));
+    cluster.put_clocks_ahead(&[1, 2, 3], Duration::from_secs(3600));
     let second = cluster.leader_among(&others(first)).await;
     let (passed, elapsed) = (cluster.view(second).answers.at.since(at), begun.elapsed());
     assert!(passed <= elapsed * 11 / 10, "{passed:?} passed in {elapsed:?}");
@@ -456,12 +456,34 @@ async fn a_group_that_was_off_goes_on_from_the_wall_clock() {
     cluster.declare(first, 1).await;
     cluster.agree().await;
     (1..=3).for_each(|id| cluster.kill(id));
-    let morning = cluster.put_clocks_ahead(Duration::from_secs(8 * 3600));
+    let morning = cluster.put_clocks_ahead(&[1, 2, 3], Duration::from_secs(8 * 3600));
     for id in 1..=3 {
         cluster.start(id).await;
     }
     let leader = cluster.leader().await;
     assert!(cluster.view(leader).answers.at >= morning, "the night has passed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_wrong_clock_is_not_the_time_of_a_group_that_was_off() {
+    let mut cluster = Cluster::formed(3).await;
+    let first = cluster.leader().await;
+    cluster.declare(first, 1).await;
+    cluster.agree().await;
+    for wrong in 1..=3 {
+        (1..=3).for_each(|id| cluster.kill(id));
+        let right = cluster.put_clocks_ahead(&others(wrong), Duration::from_secs(8 * 3600 * wrong));
+        cluster.put_clocks_ahead(&[wrong], Duration::from_secs(30 * 86_400));
+        for id in 1..=3 {
+            cluster.start(id).await;
+            cluster.group(id).stand_for_election(id == wrong);
+        }
+        let leader = cluster.leader_among(&[wrong]).await;
+        let at = cluster.view(leader).answers.at;
+        assert!(at >= right, "the night has passed");
+        assert!(at.since(right) < Duration::from_secs(60), "by the clock of the two others");
+        cluster.agree().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -25,7 +25,8 @@ use openraft::raft::{
 };
 use tokio::time::Instant;
 
-use crate::codec::rpc::{self, Call};
+use crate::clocks::Clocks;
+use crate::codec::rpc::{self, Answer, Call};
 use crate::codec::{self, CodecError};
 use crate::types::{NodeRecord, RaftSnapshot, Types, Vote};
 pub(crate) use gate::Gate;
@@ -51,6 +52,7 @@ pub(crate) struct Link {
     pub(crate) patience: Duration,
     pub(crate) wire: Arc<dyn Wire>,
     pub(crate) gate: Gate,
+    pub(crate) clocks: Arc<Clocks>,
 }
 
 impl Link {
@@ -106,7 +108,12 @@ impl Peer {
         timeout: Duration,
     ) -> Result<Bytes, RPCError<Types>> {
         let body = Call::encode(self.link.directory, self.directory, body);
-        self.link.ask(&self.address, kind, body, timeout).await.map_err(unreachable)
+        let sent = Instant::now();
+        let answer = self.link.ask(&self.address, kind, body, timeout).await;
+        let answer = answer.map_err(unreachable::<RPCError<Types>>)?;
+        let answer = Answer::decode(&answer).map_err(undecodable)?;
+        self.link.clocks.hear(self.address.id, answer.clock(), sent);
+        Ok(answer.body)
     }
 
     /// How long an append may take. openraft allows one heartbeat interval for each, which a megabyte of entries on
