@@ -177,8 +177,8 @@ impl Copies {
             Ok(true) => None,
         };
         if let Some(problem) = note {
-            let (term, zone) = (attempt.term, zone.clone());
-            let command = Command::RecordZoneSource { term, zone, problem };
+            let (term, zone, declared) = (attempt.term, zone.clone(), attempt.declared);
+            let command = Command::RecordZoneSource { term, zone, declared, problem };
             if let Err(problem) = self.propose(command).await {
                 tracing::debug!(problem, "how a zone's primaries stand was not recorded");
             }

@@ -132,6 +132,8 @@ pub enum Command {
     },
     /// Creates or replaces a service. `if_revision` 0 means "only create".
     ApplyService {
+        /// The revision of the declaration whose primaries were asked; for another one it is refused.
+        declared: u64,
         /// The service.
         service: Service,
         /// Refuse unless the stored revision is this one.

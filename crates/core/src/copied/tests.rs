@@ -322,13 +322,37 @@ fn a_zone_that_comes_from_primaries_from_now_on_is_served_until_it_does() {
     assert!(is_superseded(group.record(whole(90, Vec::new()))), "it is nobody's copy");
 }
 
+/// Whether the primaries of the declaration of this revision give the zone.
+fn source(declared: u64, problem: Option<&str>) -> Command {
+    let problem = problem.map(ToString::to_string);
+    Command::RecordZoneSource { term: TERM, zone: name("example.test"), declared, problem }
+}
+
+#[test]
+fn primaries_are_not_blamed_for_those_that_were_declared_before_them() {
+    let mut group = Group::with_copy();
+    let before = group.declared();
+    let mut elsewhere = declared();
+    let more = "198.51.100.2:53".parse().expect("an address");
+    elsewhere.primaries.iter_mut().for_each(|primaries| primaries.addresses.push(more));
+    group.declare(elsewhere).expect("possible");
+    assert!(is_superseded(group.try_apply(source(before, Some("no answer")))));
+    let stale = |group: &mut Group| {
+        let view = group.0.view();
+        view.copies.get(&name("example.test")).expect("it is a copy").stale.clone()
+    };
+    assert_eq!(stale(&mut group), None);
+    let declared = group.declared();
+    group.try_apply(source(declared, Some("none"))).expect("of the present ones");
+    assert!(is_superseded(group.try_apply(source(before, None))), "nor are they praised");
+    assert_eq!(stale(&mut group).as_deref(), Some("none"));
+}
+
 #[test]
 fn silent_primaries_are_told_once_and_the_copy_is_served_on() {
     let mut group = Group::with_copy();
-    let source = |problem: Option<&str>| {
-        let problem = problem.map(ToString::to_string);
-        Command::RecordZoneSource { term: TERM, zone: name("example.test"), problem }
-    };
+    let declared = group.declared();
+    let source = |problem| source(declared, problem);
     let events = group.try_apply(source(Some("no answer"))).expect("possible");
     assert!(matches!(&events[..], [Event::ZoneStale { problem, .. }] if problem == "no answer"));
     assert_eq!(group.try_apply(source(Some("still none"))), Ok(Vec::new()));

@@ -242,8 +242,8 @@ impl State {
             Command::RecordZoneCopy { term, zone, declared, fetched } => {
                 self.record_zone_copy(work, *term, (zone, *declared), fetched)
             }
-            Command::RecordZoneSource { term, zone, problem } => {
-                self.record_zone_source(work, *term, zone, problem.as_deref())
+            Command::RecordZoneSource { term, zone, declared, problem } => {
+                self.record_zone_source(work, *term, (zone, *declared), problem.as_deref())
             }
             Command::ApplyService { service, if_revision } => {
                 self.apply_service(work, service, *if_revision)

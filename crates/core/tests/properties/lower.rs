@@ -61,6 +61,7 @@ fn command(what: &What, state: &State, at: Timestamp) -> Command {
         What::Source { zone, term, problem } => Command::RecordZoneSource {
             term: *term,
             zone: zone_name(*zone),
+            declared: revision_of(state, *zone),
             problem: problem.then(|| "nobody answers".to_owned()),
         },
         What::DropZone(zone) => Command::DeleteZone { name: zone_name(*zone) },
@@ -265,11 +266,15 @@ fn primary() -> SocketAddr {
     SocketAddr::from(([198, 51, 100, 1], 53))
 }
 
+fn revision_of(state: &State, zone: u8) -> u64 {
+    state.snapshot().zones.get(&zone_name(zone)).map_or(0, |zone| zone.revision)
+}
+
 /// A whole zone, or a difference to the copy there is.
 fn copy(given: &Given, state: &State) -> Command {
     let Given { zone, term, step, since, removed, added } = given;
     let apex = zone_name(*zone);
-    let declared = state.snapshot().zones.get(&apex).map_or(0, |zone| zone.revision);
+    let declared = revision_of(state, *zone);
     let known = state.snapshot().zones.get(&apex).and_then(|zone| zone.copied.clone());
     let serial = known.as_ref().and_then(|known| known.serial).unwrap_or_default();
     let known = known.filter(|_| *since);

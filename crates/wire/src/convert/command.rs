@@ -132,11 +132,12 @@ fn to_group_kind(command: &Command) -> Kind {
                 declared: *declared,
             })
         }
-        Command::RecordZoneSource { term, zone, problem } => {
+        Command::RecordZoneSource { term, zone, declared, problem } => {
             Kind::RecordZoneSource(pb::RecordZoneSource {
                 term: *term,
                 zone: zone.to_string(),
                 problem: problem.clone(),
+                declared: *declared,
             })
         }
         Command::SilenceObserver { term, agent, boot } => {
@@ -260,6 +261,7 @@ fn decode_group(kind: Kind) -> Result<Command, DecodeError> {
         Kind::RecordZoneSource(proto) => Ok(Command::RecordZoneSource {
             term: proto.term,
             zone: parse("zone", &proto.zone)?,
+            declared: proto.declared,
             problem: proto.problem,
         }),
         Kind::SilenceObserver(pb::SilenceObserver { term, agent, boot }) => {

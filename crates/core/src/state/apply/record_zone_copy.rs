@@ -68,11 +68,11 @@ impl State {
         &mut self,
         work: &mut Work<'_>,
         term: u64,
-        apex: &DnsName,
+        (apex, declared): (&DnsName, u64),
         problem: Option<&str>,
     ) -> Result<Reply, Rejection> {
         self.check_term(term)?;
-        self.secondary(apex)?;
+        check_declaration(self.secondary(apex)?, declared)?;
         if problem.is_some_and(|problem| problem.len() > LONGEST_PROBLEM) {
             return Err(Rejection::Superseded("the problem is longer than 500 bytes".into()));
         }
@@ -129,13 +129,13 @@ impl State {
     }
 }
 
-/// Says whether a zone is still declared as it was when it was fetched: other primaries may count otherwise, and a serial
-/// of those before them would hold up theirs.
+/// Says whether a zone is still declared as it was when its primaries were asked: others may count otherwise, and a serial
+/// of those before them would hold up theirs, as their failure would be put down to them.
 fn check_declaration(state: &ZoneState, declared: u64) -> Result<(), Rejection> {
     match state.revision {
         revision if revision == declared => Ok(()),
         revision => Err(Rejection::Superseded(alloc::format!(
-            "this was fetched for the declaration of revision {declared}, and there is that of revision {revision}"
+            "this was asked for the declaration of revision {declared}, and there is that of revision {revision}"
         ))),
     }
 }

@@ -224,8 +224,14 @@ pub(in crate::tests) fn group_command() -> impl Strategy<Value = Command> {
                 fetched
             }
         ),
-        (any::<u64>(), dns_name(), of(text()))
-            .prop_map(|(term, zone, problem)| Command::RecordZoneSource { term, zone, problem }),
+        (any::<u64>(), dns_name(), any::<u64>(), of(text())).prop_map(
+            |(term, zone, declared, problem)| Command::RecordZoneSource {
+                term,
+                zone,
+                declared,
+                problem
+            }
+        ),
         any::<(u64, u64, u64)>().prop_map(|(term, agent, boot)| Command::SilenceObserver {
             term,
             agent: AgentId(agent),
