@@ -59,7 +59,8 @@ impl Actor {
 pub struct Entry {
     /// The proposing leader's wall clock; `apply` never lets time go back.
     pub at: Timestamp,
-    /// The client's number for this request. A replay within [`Entry::REPLAY_WINDOW`] is answered as before.
+    /// The client's number for this request. A replay within [`Entry::REPLAY_WINDOW`] is answered as before, that of a
+    /// dynamic update within [`Entry::UPDATE_REPLAY_WINDOW`].
     pub request_id: Option<RequestId>,
     /// Who asked.
     pub actor: Actor,
@@ -72,6 +73,10 @@ impl Entry {
     pub const REPLAY_WINDOW: Duration = Duration::from_secs(24 * 3600);
     /// How many request ids are remembered at the most; the oldest are forgotten first.
     pub const REPLAY_LIMIT: usize = 200_000;
+    /// How long the request ids of dynamic updates are remembered: for longer than any agent takes the same signature.
+    pub const UPDATE_REPLAY_WINDOW: Duration = Duration::from_secs(3600);
+    /// How many of these are remembered at the most, beside the others.
+    pub const UPDATE_REPLAY_LIMIT: usize = 200_000;
 }
 
 /// What can be asked of the state.
@@ -127,13 +132,13 @@ pub enum Command {
         term: u64,
         /// The zone's apex.
         zone: DnsName,
+        /// The revision of the declaration whose primaries were asked; for another one it is refused.
+        declared: u64,
         /// Why they have not for long; `None` once they do.
         problem: Option<String>,
     },
     /// Creates or replaces a service. `if_revision` 0 means "only create".
     ApplyService {
-        /// The revision of the declaration whose primaries were asked; for another one it is refused.
-        declared: u64,
         /// The service.
         service: Service,
         /// Refuse unless the stored revision is this one.

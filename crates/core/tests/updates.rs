@@ -467,6 +467,37 @@ fn a_request_is_done_once() {
 }
 
 #[test]
+fn updates_take_no_places_from_other_requests_and_go_earlier() {
+    let mut group = Group::new(open());
+    let delete = Command::DeleteZone { name: name("none") };
+    let refused = group.apply_as(Some(1), delete).outcome;
+    let mut snapshot = group.state.snapshot().clone();
+    let at = snapshot.at;
+    // All places of other requests are taken, this one's first.
+    let others = (2..=Entry::REPLAY_LIMIT as u128).map(|id| (at, RequestId(id)));
+    snapshot.reply_order.extend(others);
+    group.state = State::restore(snapshot);
+    let add = Command::UpdateZone(update("k.test", "+ a 60 A 192.0.2.9"));
+    let signed = 1 << 64;
+    assert_eq!(changed(group.apply_as(Some(signed), add.clone()).outcome.result), Ok(true));
+    let create = Command::ApplyZone { zone: open(), if_revision: None };
+    assert_eq!(group.apply_as(Some(1), create.clone()).outcome, refused, "it is remembered");
+
+    let hour = u64::try_from(Entry::UPDATE_REPLAY_WINDOW.as_millis()).expect("an hour");
+    assert_eq!(group.update("- a"), Ok(true));
+    group.index += hour / 1000 - 10;
+    group.apply_as(Some(signed), add.clone());
+    assert!(group.dynamic().is_empty(), "the update is remembered");
+    group.index += 10;
+    group.apply_as(Some(signed), add);
+    assert_eq!(group.dynamic().len(), 1, "and forgotten after an hour");
+    assert_eq!(group.apply_as(Some(1), create).outcome, refused, "the other is remembered on");
+    let snapshot = group.state.snapshot();
+    let kept = (snapshot.reply_order.len(), snapshot.update_order.len());
+    assert_eq!(kept, (Entry::REPLAY_LIMIT, 1));
+}
+
+#[test]
 fn the_audit_chain_names_the_key_and_what_changed() {
     let mut group = Group::new(open());
     group.done(Command::UpdateZone(update("k.test", "+ a 60 A 192.0.2.9")));

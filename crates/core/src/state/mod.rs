@@ -16,6 +16,7 @@ mod judge;
 mod keys;
 mod orders;
 mod publish;
+mod replies;
 mod snapshot;
 mod ttl;
 mod zone_records;
@@ -32,7 +33,7 @@ use alloc::vec::Vec;
 use crate::audit::{Content, Hash, Head, Record};
 use crate::command::{Actor, ActorKind, Command, Entry, Outcome, Rejection, Reply};
 use crate::event::{Event, Happening};
-use crate::id::{GroupId, RequestId, ServiceId};
+use crate::id::{GroupId, ServiceId};
 use crate::name::DnsName;
 use crate::time::Timestamp;
 use crate::view::View;
@@ -227,7 +228,7 @@ impl State {
             self.touch_led_away(index);
         }
         let outcome = Outcome { index, result };
-        self.remember(entry.request_id, &outcome);
+        self.remember(entry, &outcome);
         Applied { outcome, records: self.chain(work) }
     }
 
@@ -293,26 +294,6 @@ impl State {
         {
             self.due.remove(&(due, id.clone()));
             work.touch(&id, Touch::Observed);
-        }
-    }
-
-    /// Remembers the answer to a request.
-    fn remember(&mut self, request: Option<RequestId>, outcome: &Outcome) {
-        if let Some(id) = request {
-            self.data.replies.insert(id, outcome.clone());
-            self.data.reply_order.push_back((self.data.at, id));
-            self.forget_replies();
-        }
-    }
-
-    /// Forgets the answers that no replay may ask for any more, and the oldest beyond what is kept.
-    fn forget_replies(&mut self) {
-        let data = &mut self.data;
-        while let Some(&(at, id)) = data.reply_order.front()
-            && (at + Entry::REPLAY_WINDOW < data.at || data.reply_order.len() > Entry::REPLAY_LIMIT)
-        {
-            data.reply_order.pop_front();
-            data.replies.remove(&id);
         }
     }
 

@@ -75,8 +75,10 @@ pub struct Snapshot {
     pub moves: VecDeque<Timestamp>,
     /// The answers given, by request.
     pub replies: SharedMap<RequestId, Outcome>,
-    /// The requests answered, oldest first.
+    /// The requests answered but dynamic updates, oldest first.
     pub reply_order: VecDeque<(Timestamp, RequestId)>,
+    /// The dynamic updates answered, oldest first.
+    pub update_order: VecDeque<(Timestamp, RequestId)>,
 }
 
 /// An agent, and how far its reports have come.
@@ -245,6 +247,7 @@ impl Snapshot {
             moves: VecDeque::new(),
             replies: SharedMap::new(),
             reply_order: VecDeque::new(),
+            update_order: VecDeque::new(),
         }
     }
 }

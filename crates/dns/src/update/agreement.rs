@@ -10,8 +10,10 @@ use futures_util::future::BoxFuture;
 use hickory_proto::op::ResponseCode;
 use holdfast_core::audit::Hash;
 use holdfast_core::update::{UpdateCode, ZoneUpdate};
-use holdfast_core::{DnsName, RequestId};
+use holdfast_core::{DnsName, Entry, RequestId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::tsig::FUDGE;
 
 /// The most updates that wait for the group at a time.
 pub(crate) const MAX_UNDER_WAY: usize = 256;
@@ -101,6 +103,11 @@ impl Decided {
         }
     }
 }
+
+const _: () = assert!(
+    Entry::UPDATE_REPLAY_WINDOW.as_secs() >= 4 * FUDGE as u64,
+    "a signed update that is sent again is known for as long as its signature counts, by clocks that differ"
+);
 
 /// The number of a request: the same for the same message signed with the same key, and no other.
 pub(crate) fn request_id(key: &DnsName, mac: &[u8]) -> RequestId {

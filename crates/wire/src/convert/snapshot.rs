@@ -57,6 +57,7 @@ impl Convert for Snapshot {
             moves_ms: self.moves.iter().map(|at| at.0).collect(),
             replies: self.replies.iter().map(reply).collect(),
             reply_order: self.reply_order.iter().map(order).collect(),
+            update_order: self.update_order.iter().map(order).collect(),
         }
     }
 
@@ -86,6 +87,7 @@ impl Convert for Snapshot {
             moves: proto.moves_ms.into_iter().map(Timestamp).collect(),
             replies: each("replies", proto.replies, reply)?,
             reply_order: each("reply_order", proto.reply_order, order)?,
+            update_order: each("update_order", proto.update_order, order)?,
         })
     }
 }
