@@ -338,7 +338,10 @@ pub(crate) fn attempt<T>(part: &'static str, make: impl FnOnce() -> T) -> Option
 }
 
 fn history(current: Option<&Published>, answers: &Answers) -> History {
-    current.map(|current| current.history.after(&current.answers, answers)).unwrap_or_default()
+    match current {
+        Some(current) => current.history.after(&current.answers, answers),
+        None => History::of(answers),
+    }
 }
 
 fn counters(current: Option<&Published>, answers: &Answers) -> Arc<QueryCounters> {

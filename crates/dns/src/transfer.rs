@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Published ─┬─ Answers ──▶ zone: every record of a zone, name by name ─▶ outgoing ─▶ messages ≤ 16 KiB, signed
-//!            └─ History ──▶ delta: what differs since the serial that a secondary has
+//!            └─ History ──▶ delta: what differs since the serial that a secondary has, aliases included
 //!
 //! primary ─▶ messages ─▶ incoming: whole or nothing, within bounds ─▶ what the group agrees to serve
 //! ```
@@ -14,6 +14,7 @@
 //! What is deliberately not here: agreement. An update is checked for its signature and its form, and handed to whoever
 //! can propose it (`update`).
 
+mod aliases;
 mod delta;
 mod history;
 mod incoming;

@@ -1,15 +1,15 @@
 //! What differs in a zone between two views: what an incremental transfer takes away and what it adds (RFC 1995).
 //!
-//! Costs what differs between the two views, in all zones, and not what there is.
+//! Costs what differs between the two views, in all zones, and the zone's ALIASes; not what there is.
 
-use std::ops::Bound;
 use std::sync::Arc;
 
 use holdfast_core::DnsName;
 use holdfast_core::answer::AnswerRecord;
 use holdfast_core::view::{Answers, NameAnswers, ZoneAnswers};
 
-use super::zone::{has_alias, is_of, records_of, servers_of, soa_of};
+use super::aliases::Aliases;
+use super::zone::{is_of, records_of, servers_of, soa_of};
 
 /// The most records that an increment takes away and adds; what is more is transferred as a whole.
 const MAX_RECORDS: usize = 50_000;
@@ -25,7 +25,12 @@ pub(crate) struct Delta {
 
 impl Delta {
     /// What differs in the zone of this apex, which both views have; `None` where it is too much for an increment.
-    pub(crate) fn between(old: &Answers, new: &Answers, apex: &DnsName) -> Option<Self> {
+    /// `aliases` are those of the newer view.
+    pub(crate) fn between(
+        old: &Answers,
+        (new, aliases): (&Answers, &Aliases),
+        apex: &DnsName,
+    ) -> Option<Self> {
         let (was, is) = (old.zones.get(apex)?, new.zones.get(apex)?);
         let mut delta = Self {
             old_soa: soa_of(was),
@@ -41,12 +46,21 @@ impl Delta {
             let was = was.filter(|_| is_of(old, name, apex));
             let is = is.filter(|_| is_of(new, name, apex));
             delta.note(all(old, name, was), all(new, name, is));
-            if delta.removed.len() + delta.added.len() > MAX_RECORDS {
+            if delta.is_too_much() {
                 return None;
             }
         }
-        delta.note_aliases(old, new, apex);
+        for name in aliases.within(apex) {
+            delta.note_alias(old, new, name);
+            if delta.is_too_much() {
+                return None;
+            }
+        }
         Some(delta)
+    }
+
+    fn is_too_much(&self) -> bool {
+        self.removed.len() + self.added.len() > MAX_RECORDS
     }
 
     /// The records of the increment in the order of the wire.
@@ -57,15 +71,11 @@ impl Delta {
         removed.chain(added).chain([new_soa]).collect()
     }
 
-    /// Names whose records lie elsewhere differ though nothing at them does.
-    fn note_aliases(&mut self, old: &Answers, new: &Answers, apex: &DnsName) {
-        let within = new.names.iter_from(Bound::Included(apex));
-        for (name, is) in within.take_while(|(name, _)| name.is_within(apex)) {
-            if let Some(was) = old.names.get(name).filter(|was| Arc::ptr_eq(was, is))
-                && has_alias(is)
-            {
-                self.note(all(old, name, Some(was)), all(new, name, Some(is)));
-            }
+    /// A name whose records lie elsewhere differs though nothing at it does.
+    fn note_alias(&mut self, old: &Answers, new: &Answers, name: &DnsName) {
+        let (was, is) = (old.names.get(name), new.names.get(name));
+        if was == is {
+            self.note(all(old, name, was), all(new, name, is));
         }
     }
 

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use holdfast_core::DnsName;
 use holdfast_core::view::Answers;
 
+use super::aliases::Aliases;
+
 /// The most views of one zone.
 const MAX_OF_ZONE: usize = 64;
 /// The most views in all.
@@ -22,6 +24,8 @@ const MAX_CHANGES: usize = 200_000;
 pub(crate) struct History {
     past: VecDeque<Arc<Past>>,
     changes: usize,
+    /// Those of the view that is served; `None` where nothing is known, and so no view before it either.
+    aliases: Option<Aliases>,
 }
 
 /// A view that is served no more, and the zones that changed with the next one.
@@ -35,9 +39,18 @@ struct Past {
 }
 
 impl History {
+    /// The history of the first view: none.
+    pub(crate) fn of(first: &Answers) -> Self {
+        Self { aliases: Some(Aliases::of(first)), ..Self::default() }
+    }
+
     /// The history once `newer` is served in place of `older`.
     pub(crate) fn after(&self, older: &Arc<Answers>, newer: &Answers) -> Self {
         let mut next = self.clone();
+        next.aliases = Some(match &self.aliases {
+            Some(aliases) => aliases.after(older, newer),
+            None => Aliases::of(newer),
+        });
         let zones: Vec<(DnsName, u32)> = older
             .zones
             .differences(&newer.zones)
@@ -51,6 +64,11 @@ impl History {
         next.past.push_back(Arc::new(Past { answers: Arc::clone(older), zones, changes }));
         next.forget();
         next
+    }
+
+    /// The names with an ALIAS of the view that is served.
+    pub(crate) fn aliases(&self) -> Option<&Aliases> {
+        self.aliases.as_ref()
     }
 
     /// The view in which a zone had this serial.

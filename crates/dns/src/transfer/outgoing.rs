@@ -36,8 +36,9 @@ impl Outgoing {
             return Self::soa(zone);
         }
         let (answers, apex): (_, &DnsName) = (published.answers(), &zone.zone.name);
-        let known = published.history().find(apex, serial);
-        match known.and_then(|old| Delta::between(old, answers, apex)) {
+        let history = published.history();
+        let known = history.find(apex, serial).zip(history.aliases());
+        match known.and_then(|(old, aliases)| Delta::between(old, (answers, aliases), apex)) {
             Some(delta) => Self::Few(delta.into_records()),
             None => Self::whole(answers, zone),
         }

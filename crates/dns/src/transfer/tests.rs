@@ -7,13 +7,14 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::SOA;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
-use holdfast_core::Epoch;
 use holdfast_core::spec::{NameServer, RecordData, Soa, Transfer, Zone};
 use holdfast_core::steer::Shares;
 use holdfast_core::tsig::{TsigAlgorithm, TsigKey};
 use holdfast_core::view::{Answers, NameAnswers, Pick, RecordSet, ZoneAnswers};
+use holdfast_core::{DnsName, Epoch};
 use holdfast_seal::{Sealer, SealingKeys};
 
+use super::aliases::Aliases;
 use super::*;
 use crate::handler::Settings;
 use crate::publish::{AnswersSource, Publisher, channel};
@@ -219,6 +220,50 @@ fn an_increment_says_what_went_and_what_came() {
         assert_eq!(serials, [Some(9), Some(since), None, Some(9), None, Some(9)]);
         assert_eq!(texts(&records)[2], format!("shop.example.test. {gone}"));
         assert_eq!(texts(&records)[4], "shop.example.test. 192.0.2.3");
+    }
+}
+
+/// A view in which names of the zone lead to other.test, which has one address.
+fn aliased_view(serial: u32, leading: &[&str], to: u8) -> Answers {
+    let mut answers = view(serial, 1, 5000);
+    for label in leading {
+        let alias = set(Pick::All, &[RecordData::Alias(name("other.test"))]);
+        answers.names.insert(name(&format!("{label}.example.test")), here(vec![alias]));
+    }
+    answers.names.insert(name("other.test"), here(vec![set(Pick::All, &[a(to)])]));
+    answers
+}
+
+#[test]
+fn an_increment_follows_aliases_and_looks_at_no_other_names() {
+    let stage = Stage::new(aliased_view(7, &["www", "h1"], 9));
+    stage.publisher.publish(Arc::new(aliased_view(8, &["www", "h1"], 8)));
+    let records = transferred(&stage, request(RecordType::IXFR, Some(7)));
+    assert_eq!(
+        texts(&records[2..4]),
+        ["h1.example.test. 192.0.2.9", "www.example.test. 192.0.2.9"]
+    );
+    assert_eq!(
+        texts(&records[5..7]),
+        ["h1.example.test. 192.0.2.8", "www.example.test. 192.0.2.8"]
+    );
+    let published = stage.source.current().expect("published");
+    let aliases = published.history().aliases().expect("known");
+    let looked_at: Vec<_> = aliases.within(&name("example.test")).map(DnsName::as_str).collect();
+    assert_eq!(looked_at, ["h1.example.test", "www.example.test"], "of 5,000 names");
+}
+
+#[test]
+fn aliases_are_known_the_same_bit_by_bit_and_at_once() {
+    let views = [&["www"][..], &["www", "h1"], &["h2"], &[], &["h1"]];
+    let mut older = aliased_view(1, &[], 1);
+    let mut known = Aliases::of(&older);
+    for (serial, leading) in (2..).zip(views) {
+        let newer = aliased_view(serial, leading, 1);
+        known = known.after(&older, &newer);
+        assert_eq!(known, Aliases::of(&newer), "{leading:?}");
+        assert_eq!(known.within(&name("example.test")).count(), leading.len());
+        older = newer;
     }
 }
 
