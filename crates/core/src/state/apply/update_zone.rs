@@ -8,6 +8,8 @@
 //! 3.4.2 has ignored is ignored: a CNAME beside other data and other data beside a CNAME, what is there already, what
 //! is to go and is not there.
 
+mod affected;
+mod at_name;
 mod prerequisites;
 
 use alloc::collections::BTreeMap;
@@ -16,12 +18,12 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
-use core::time::Duration;
 
+use self::at_name::AtName;
 use crate::command::{Rejection, Reply};
 use crate::event::Event;
 use crate::name::DnsName;
-use crate::spec::{Kind, LONGEST_TTL, Record, RecordData, Zone};
+use crate::spec::{Kind, Record, Zone};
 use crate::state::zone_records::Volume;
 use crate::state::{Owner, State, Work};
 use crate::update::{Action, Change, UpdateCode, UpdateRefusal, ZoneUpdate};
@@ -93,13 +95,13 @@ impl State {
             return refuse(UpdateCode::Refused, problem);
         }
         self.check_prerequisites(zone, update)?;
-        let mut draft = Draft::new();
+        let mut names = BTreeMap::new();
         for change in &update.changes {
-            self.carry_out(zone, &update.key, change, &mut draft)?;
+            self.carry_out(zone, &update.key, change, &mut names)?;
         }
-        draft.retain(|name, records| {
-            state.dynamic.get(name).map_or(&[][..], Vec::as_slice) != &records[..]
-        });
+        let after = names.into_iter().map(|(name, at)| (name.clone(), at.into_records(name)));
+        let draft: Draft =
+            after.filter(|(name, records)| self.dynamic_at(zone, name) != records).collect();
         self.check_fit(zone, &draft)?;
         Ok(draft)
     }
@@ -109,55 +111,42 @@ impl State {
         state.and_then(|state| state.dynamic.get(name)).map_or(&[], Vec::as_slice)
     }
 
-    fn carry_out(&self, zone: &Zone, key: &DnsName, change: &Change, draft: &mut Draft) -> Refused {
+    fn carry_out<'a>(
+        &self,
+        zone: &Zone,
+        key: &DnsName,
+        change: &'a Change,
+        names: &mut BTreeMap<&'a DnsName, AtName>,
+    ) -> Refused {
         let name = &change.name;
         check_within(zone, name)?;
         self.check_name(name, &zone.name, &Owner::Zone(zone.name.clone()))
             .or_else(|taken| refuse(UpdateCode::Refused, format!("{taken}")))?;
-        if !draft.contains_key(name) {
-            draft.insert(name.clone(), self.dynamic_at(zone, name).to_vec());
-        }
-        let records = draft.entry(name.clone()).or_default();
+        let here = names.entry(name).or_insert_with(|| {
+            let declared = self.records.declared_kinds(zone, name);
+            AtName::new(declared, *name == zone.name, self.dynamic_at(zone, name))
+        });
         match &change.action {
             Action::Add { ttl, data } => {
-                self.check_free(zone, key, (name, data.kind()))?;
-                let others = self.records.declared_kinds(zone, name);
-                let others = others.chain((*name == zone.name).then_some(Kind::SOA));
-                add(records, name, (*ttl, data), others.collect())
+                check_free(zone, key, (name, here), data.kind())?;
+                here.add(*ttl, data);
             }
             Action::RemoveName => {
-                let declared = self.records.declared_kinds(zone, name);
-                let made = records.iter().map(|record| record.data.kind());
-                let mut kinds: Vec<Kind> = declared.chain(made).collect();
-                kinds.dedup();
+                let kinds = here.kinds();
                 if kinds.is_empty() && !zone.permits_some_update(key, name) {
                     return refuse_by_rule(key, name);
                 }
-                kinds.into_iter().try_for_each(|kind| self.check_free(zone, key, (name, kind)))?;
-                records.clear();
-                Ok(())
+                kinds.into_iter().try_for_each(|kind| check_free(zone, key, (name, here), kind))?;
+                here.remove_all();
             }
             Action::RemoveSet(kind) => {
-                self.check_free(zone, key, (name, *kind))?;
-                records.retain(|record| record.data.kind() != *kind);
-                Ok(())
+                check_free(zone, key, (name, here), *kind)?;
+                here.remove_set(*kind);
             }
             Action::Remove(data) => {
-                self.check_free(zone, key, (name, data.kind()))?;
-                records.retain(|record| record.data != *data);
-                Ok(())
+                check_free(zone, key, (name, here), data.kind())?;
+                here.remove(data);
             }
-        }
-    }
-
-    /// A rule permits it, and nobody declared these records.
-    fn check_free(&self, zone: &Zone, key: &DnsName, (name, kind): (&DnsName, Kind)) -> Refused {
-        if !zone.permits_update(key, name, kind) {
-            return refuse_by_rule(key, format_args!("{kind} records of {name}"));
-        }
-        if self.records.declared_kinds(zone, name).any(|here| here == kind) {
-            let problem = format!("zone {} declares the {kind} records of {name}", zone.name);
-            return refuse(UpdateCode::Refused, problem);
         }
         Ok(())
     }
@@ -187,55 +176,11 @@ impl State {
                 let problem = format!("{name} can have at most {most} records of updates");
                 return refuse(UpdateCode::Refused, problem);
             }
-            let cuts = records.iter().any(|record| is_cut(record.data.kind()));
-            if let Some(service) = self.service_in(name).filter(|_| cuts) {
-                return refuse(UpdateCode::Refused, format!("it would hide service {service}"));
-            }
         }
-        let records = draft.values().flatten();
-        let names = self.affected(zone, draft);
-        let at = |name: &DnsName| {
-            let dynamic = match draft.get(name) {
-                Some(records) => &records[..],
-                None => self.dynamic_at(zone, name),
-            };
-            self.records.declared(zone, name).chain(dynamic).collect::<Vec<&Record>>()
-        };
-        let part = names.iter().map(|name| (name, at(name)));
-        zone.validate_part(records, part)
+        let names = self.affected(zone, draft)?;
+        let part = names.iter().map(|name| (name, self.to_stand(zone, draft, name).collect()));
+        zone.validate_part(draft.values().flatten(), part)
             .or_else(|error| refuse(UpdateCode::Refused, format!("{error}")))
-    }
-
-    /// The names on which depends whether the changed ones are possible: they, what is above them, the glue of
-    /// delegations, and what a new cut hides.
-    fn affected(&self, zone: &Zone, draft: &Draft) -> Vec<DnsName> {
-        let mut names: Vec<DnsName> = Vec::new();
-        for (name, records) in draft {
-            let above = core::iter::successors(Some(name.clone()), DnsName::parent);
-            names.extend(above.take_while(|above| above.is_within(&zone.name)));
-            if records.iter().any(|record| is_cut(record.data.kind())) {
-                let below = self.names.range(name.clone()..).map(|(below, _)| below);
-                names.extend(below.take_while(|below| below.is_within(name)).cloned());
-                names.extend(draft.keys().filter(|below| below.is_within(name)).cloned());
-            }
-        }
-        names.sort();
-        names.dedup();
-        let delegations = names.iter().flat_map(|name| {
-            let dynamic =
-                draft.get(name).map_or_else(|| self.dynamic_at(zone, name), Vec::as_slice);
-            self.records.declared(zone, name).chain(dynamic)
-        });
-        let glue: Vec<DnsName> = delegations
-            .filter_map(|record| match &record.data {
-                RecordData::Ns(server) if server.is_within(&record.name) => Some(server.clone()),
-                _ => None,
-            })
-            .collect();
-        names.extend(glue);
-        names.sort();
-        names.dedup();
-        names
     }
 
     /// Keeps the index of owners in step with names whose records changed.
@@ -252,6 +197,23 @@ impl State {
     }
 }
 
+/// A rule permits it, and nobody declared these records.
+fn check_free(
+    zone: &Zone,
+    key: &DnsName,
+    (name, here): (&DnsName, &AtName),
+    kind: Kind,
+) -> Refused {
+    if !zone.permits_update(key, name, kind) {
+        return refuse_by_rule(key, format_args!("{kind} records of {name}"));
+    }
+    if here.declares(kind) {
+        let problem = format!("zone {} declares the {kind} records of {name}", zone.name);
+        return refuse(UpdateCode::Refused, problem);
+    }
+    Ok(())
+}
+
 fn check_within(zone: &Zone, name: &DnsName) -> Refused {
     if name.is_within(&zone.name) {
         return Ok(());
@@ -261,37 +223,6 @@ fn check_within(zone: &Zone, name: &DnsName) -> Refused {
 
 fn refuse_by_rule(key: &DnsName, what: impl core::fmt::Display) -> Refused {
     refuse(UpdateCode::Refused, format!("no rule lets key {key} change {what}"))
-}
-
-fn is_cut(kind: Kind) -> bool {
-    matches!(kind, Kind::NS | Kind::DNAME)
-}
-
-/// Adds a record to those of its name, beside records of `others` (RFC 2136, 3.4.2.2).
-fn add(
-    records: &mut Vec<Record>,
-    name: &DnsName,
-    (ttl, data): (Duration, &RecordData),
-    others: Vec<Kind>,
-) -> Refused {
-    let kind = data.kind();
-    let here = || records.iter().map(|record| record.data.kind()).chain(others.iter().copied());
-    let alone = match kind {
-        Kind::CNAME => here().all(|other| other == Kind::CNAME),
-        _ => here().all(|other| other != Kind::CNAME),
-    };
-    if !alone {
-        return Ok(());
-    }
-    let ttl = ttl.min(LONGEST_TTL);
-    let single = matches!(kind, Kind::CNAME | Kind::DNAME);
-    records.retain(|record| record.data != *data && !(single && record.data.kind() == kind));
-    records.push(Record { name: name.clone(), ttl, data: data.clone() });
-    for record in records.iter_mut().filter(|record| record.data.kind() == kind) {
-        record.ttl = ttl;
-    }
-    records.sort_by(by_data);
-    Ok(())
 }
 
 /// The order of the records of one name.
