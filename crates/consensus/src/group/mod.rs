@@ -16,6 +16,7 @@ mod sender;
 mod serve;
 mod start;
 mod status;
+mod stop;
 mod ticker;
 
 #[cfg(test)]
@@ -27,7 +28,6 @@ use std::time::Duration;
 use holdfast_core::audit::{Hash, Head};
 use holdfast_core::{Actor, AgentId, BootId, Command, GroupId, Outcome, RequestId, View};
 use holdfast_wire::command::Proposal;
-use openraft::async_runtime::WatchReceiver as _;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -199,39 +199,11 @@ impl Group {
         }
     }
 
-    /// Hands leadership over where this agent leads, then stops. The log is on disk and its file free afterwards.
-    pub async fn shutdown(&self) {
-        if let Ok(raft) = self.raft() {
-            self.hand_over(raft).await;
-            // An error means that the core is gone already.
-            let _ = raft.shutdown().await;
-        }
-        self.0.stop.cancel();
-        self.0.log.close().await;
-    }
-
-    async fn hand_over(&self, raft: &Raft) {
-        if let Some(successor) = self.heir() {
-            self.transfer(raft, successor).await;
-        }
-    }
-
-    async fn transfer(&self, raft: &Raft, successor: AgentId) {
-        let me = self.0.config.me.id;
-        let until = Instant::now() + self.0.config.timings.election_max;
-        let mut metrics = raft.metrics();
-        if raft.trigger().transfer_leader(successor.0).await.is_err() {
-            return;
-        }
-        while leader_of(raft) == Some(me) {
-            match tokio::time::timeout_at(until, metrics.changed()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) | Err(_) => return,
-            }
-        }
-    }
-
+    /// The way to Raft. Errors: why there is none; nothing came to Raft then.
     pub(crate) fn raft(&self) -> Result<&Raft, String> {
+        if self.0.stop.is_cancelled() {
+            return Err(stop::STOPPING.to_owned());
+        }
         match &self.0.proposer {
             Ok(proposer) => match self.0.machine.halted().borrow().as_ref() {
                 None => Ok(&proposer.raft),

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::propose::{forwarded, is_mutation};
 use super::sender::is_leaders_own;
+use super::stop::STOPPING;
 use super::{Group, Raft};
 use crate::codec::rpc::{
     Failure, FailureKind, IndexReply, ProposeCall, ProposeReply, ProposeResult,
@@ -166,7 +167,8 @@ impl Group {
         until: Instant,
     ) -> Result<Reply, Failure> {
         if leader == self.0.config.me.id {
-            return self.here(request, until).await;
+            let done = self.unless_stopping(self.here(request, until)).await;
+            return done.unwrap_or_else(|| Err(Failure::new(FailureKind::Unknown, STOPPING)));
         }
         if let Request::Propose(proposal) = request
             && is_leaders_own(&proposal.actor, &proposal.command)

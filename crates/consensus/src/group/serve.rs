@@ -84,7 +84,7 @@ impl Group {
     /// Answers a message of a peer. Errors: it is not for this group, the sender may not send it, or this member does
     /// not take part yet.
     pub async fn handle(&self, sender: &Sender, message: Message) -> Result<Bytes, Refusal> {
-        let answer = self.answer(sender, message).await;
+        let answer = self.until_stop(self.answer(sender, message)).await;
         if let Err(refusal) = &answer {
             self.note_refusal(refusal);
         }
@@ -98,7 +98,7 @@ impl Group {
         head: Message,
         chunks: BoxStream<'static, Result<Bytes, WireError>>,
     ) -> Result<Bytes, Refusal> {
-        let answer = self.answer_snapshot(sender, head, chunks).await;
+        let answer = self.until_stop(self.answer_snapshot(sender, head, chunks)).await;
         if let Err(refusal) = &answer {
             self.note_refusal(refusal);
         }

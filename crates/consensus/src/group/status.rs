@@ -150,7 +150,7 @@ impl Reporter {
             });
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return,
+                () = self.stop.cancelled() => return self.ended(),
                 changed = halted.changed() => {
                     if changed.is_err() {
                         return;
@@ -160,14 +160,17 @@ impl Reporter {
                 }
                 runs = news(&mut roles, &mut metrics) => {
                     if !runs {
-                        self.status.send_modify(|status| status.role = Role::Stopped);
-                        return;
+                        return self.ended();
                     }
                 }
                 // Silence changes the status as well.
                 () = tokio::time::sleep(self.config.timings.election_max) => {}
             }
         }
+    }
+
+    fn ended(&self) {
+        self.status.send_modify(|status| status.role = Role::Stopped);
     }
 
     fn gate(&self, metrics: &RaftMetrics<Types>) {
