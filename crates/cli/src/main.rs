@@ -10,6 +10,7 @@ mod command;
 mod context;
 mod demo;
 mod dns_client;
+mod durable;
 mod events;
 mod exit;
 mod failure;

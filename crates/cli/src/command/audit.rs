@@ -8,6 +8,7 @@ use tokio_stream::StreamExt as _;
 
 use crate::client::{Client, audit};
 use crate::command::events::{self, FilterArgs};
+use crate::durable;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Page, json, note};
@@ -204,7 +205,7 @@ async fn export(args: ExportArgs, session: &Session) -> Outcome {
         }
     }
     if let (Some(file), Some(path)) = (file, &args.out) {
-        file.sync_all().map_err(|error| unwritable(path, &error))?;
+        durable::settle(path, &file).map_err(|error| unwritable(path, &error))?;
         note(&format!("{} written to {}", words::count(lines, "record"), path.display()));
     }
     Ok(Exit::Success)

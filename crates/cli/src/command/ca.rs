@@ -1,16 +1,16 @@
 //! `holdfast ca …`: a certificate authority for people without a PKI, kept as two files in a directory.
 //!
-//! Keys are readable by their owner alone, and no file is ever overwritten.
+//! Keys are readable by their owner alone, and no file is ever overwritten. What is told as written outlasts a power
+//! cut: without its key an authority issues nothing more.
 
-use std::io::Write as _;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use holdfast_wire::ca::{Authority, Role, Subject};
 use serde_json::json;
 
 use crate::clock;
+use crate::durable;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Page;
@@ -191,10 +191,6 @@ fn write_pair(cert: (&Path, &str), key: (&Path, &str)) -> Result<(), Failure> {
             .next("move it away, or name another directory"));
         }
     }
-    if let Some(dir) = cert.0.parent() {
-        std::fs::create_dir_all(dir)
-            .map_err(|error| Failure::error(format!("cannot make {}: {error}", dir.display())))?;
-    }
     write(key, KEY_MODE)?;
     write(cert, CERT_MODE).inspect_err(|_| {
         // A key without its certificate is of no use; the failure to write is what is told.
@@ -203,8 +199,7 @@ fn write_pair(cert: (&Path, &str), key: (&Path, &str)) -> Result<(), Failure> {
 }
 
 fn write((path, text): (&Path, &str), mode: u32) -> Result<(), Failure> {
-    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+    durable::write_new(path, text.as_bytes(), mode)
         .map_err(|error| Failure::error(format!("cannot write {}: {error}", path.display())))
 }
 

@@ -1,13 +1,11 @@
 //! `holdfast secret …`: the key with which agents seal secrets that they share.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use holdfast_seal::SealingKeys;
 use serde_json::json;
 
+use crate::durable;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Page;
@@ -49,23 +47,10 @@ pub(crate) fn write_new_key(path: &Path) -> Result<String, Failure> {
     let failed =
         |error| Failure::error(format!("cannot make a key in {}: {error}", path.display()));
     let key = holdfast_seal::new_key().map_err(failed)?;
-    write_durably(path, key.as_bytes()).map_err(failed)?;
+    durable::write_new(path, key.as_bytes(), MODE).map_err(failed)?;
     let keys =
         SealingKeys::read(&[path.to_owned()]).map_err(|error| Failure::error(error.to_string()))?;
     Ok(keys.ids().map(|id| id.to_string()).collect())
-}
-
-/// Writes a new file, and makes both its content and its entry in the directory durable.
-fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(path)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    File::open(directory_of(path))?.sync_all()
-}
-
-/// The directory whose entry a file is: of a bare name, the present one.
-fn directory_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
@@ -84,15 +69,5 @@ mod tests {
         let before = std::fs::read(&path).expect("there");
         assert!(write_new_key(&path).expect_err("exists").message().contains("exists"));
         assert_eq!(std::fs::read(&path).expect("there"), before);
-    }
-    #[test]
-    fn the_directory_that_is_made_durable_is_the_one_that_holds_the_key() {
-        for (path, directory) in [
-            ("/etc/holdfast/seal.key", "/etc/holdfast"),
-            ("keys/seal.key", "keys"),
-            ("seal.key", "."),
-        ] {
-            assert_eq!(directory_of(Path::new(path)), Path::new(directory), "{path}");
-        }
     }
 }
