@@ -2,7 +2,8 @@
 //!
 //! Queries may be pipelined; we make an answer at once, so in order is the fastest order. Several that wait are
 //! answered by one write. While a peer does not take its replies, nothing more is read from it. A deadline is for a
-//! whole query: bytes that trickle in do not move it. A half-closed connection is answered to its end.
+//! whole query: bytes that trickle in do not move it. A half-closed connection is answered to its end. One alarm rings
+//! for all deadlines of a connection and is put off when it rings, not at each reply, which would cost as much as an answer.
 //!
 //! A reply of many messages ([`Streams`](crate::streams::Streams)) is written as it is made, each message as soon as the
 //! peer has taken those before.
@@ -10,12 +11,14 @@
 //! When the server stops, a connection is answered until it has been silent for [`DRAIN_IDLE`], at most [`DRAIN_MAX`].
 
 use std::io;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, poll};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Place;
@@ -81,6 +84,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn converse(&mut self, shutdown: &CancellationToken) -> io::Result<()> {
         let mut stop: Option<Instant> = None;
+        let mut stopping = pin!(shutdown.cancelled());
+        let mut alarm = pin!(sleep_until(self.deadline));
         loop {
             let left = self.answer_waiting();
             self.write().await?;
@@ -93,20 +98,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 Left::Nothing => {}
             }
-            if shutdown.is_cancelled() {
-                let now = Instant::now();
-                let stop = *stop.get_or_insert(now + DRAIN_MAX);
-                self.deadline = self.deadline.min(stop).min(now + DRAIN_IDLE);
+            if let Some(stop) = stop {
+                self.deadline = self.deadline.min(stop).min(Instant::now() + DRAIN_IDLE);
             }
             // One byte of room is enough for the read to end; a whole query ends the deadline.
             self.inbox.reserve(READ);
-            let stopping = stop.is_some();
             tokio::select! {
-                () = shutdown.cancelled(), if !stopping => {}
-                read = timeout_at(self.deadline, self.stream.read_buf(&mut self.inbox)) => match read {
-                    Ok(count) => if count? == 0 { return Ok(()) },
-                    Err(_) => return Ok(()),
-                },
+                biased;
+                () = &mut stopping, if stop.is_none() => stop = Some(Instant::now() + DRAIN_MAX),
+                read = self.stream.read_buf(&mut self.inbox) => if read? == 0 { return Ok(()) },
+                () = ring(alarm.as_mut(), self.deadline) => return Ok(()),
             }
         }
     }
@@ -144,11 +145,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let config = self.place.config();
         let (write_timeout, idle_timeout) = (config.write_timeout, config.idle_timeout);
-        let written = async {
+        let mut written = pin!(async {
             self.stream.write_all(&self.outbox).await?;
             self.stream.flush().await
-        };
-        timeout(write_timeout, written).await??;
+        });
+        match poll!(written.as_mut()) {
+            Poll::Ready(written) => written?,
+            Poll::Pending => timeout(write_timeout, written).await??,
+        }
         self.outbox.clear();
         self.place.touch();
         self.deadline = Instant::now() + idle_timeout;
@@ -166,6 +170,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             tokio::task::yield_now().await;
         }
         Ok(())
+    }
+}
+
+/// Waits for this deadline by an alarm that is set for it or for an earlier one.
+async fn ring(mut alarm: Pin<&mut Sleep>, deadline: Instant) {
+    if deadline < alarm.deadline() {
+        alarm.as_mut().reset(deadline);
+    }
+    alarm.as_mut().await;
+    while alarm.deadline() < deadline {
+        alarm.as_mut().reset(deadline);
+        alarm.as_mut().await;
     }
 }
 
