@@ -56,6 +56,8 @@ fn dnssec() -> pb::Dnssec {
         algorithm: pb::KeyAlgorithm::EcdsaP256 as i32,
         denial: pb::Denial::Compact as i32,
         validity_ms: 14 * 86_400_000,
+        zone_propagation_delay_ms: 300_000,
+        parent_propagation_delay_ms: 3_600_000,
     }
 }
 

@@ -17,7 +17,7 @@
 
 mod steps;
 
-pub(crate) use steps::ready_at;
+pub(crate) use steps::cached_until;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::DnsName;
 use crate::sealed::Sealed;
-use crate::spec::KeyAlgorithm;
+use crate::spec::{KeyAlgorithm, PropagationDelays};
 use crate::time::Timestamp;
 
 /// Flags of a key that signs everything: zone key and secure entry point (RFC 4034, 2.1.1).
@@ -101,9 +101,9 @@ pub struct ParentDs {
 pub struct Signing {
     /// The keys, oldest first; none of an unsigned zone, two while one replaces the other. All sign.
     pub keys: Vec<ZoneKey>,
-    /// From when every cache knows the newest key, and holds nothing that it has not signed.
-    pub ready_at: Timestamp,
-    /// Whether that moment has come, or nothing else is left to tell.
+    /// Until when caches may hold something that the newest key has not signed, had every server followed at once.
+    pub cached_until: Timestamp,
+    /// Whether every cache knows the newest key, or nothing else is left to tell.
     pub ready: bool,
     /// What the parent says, if it was looked at since the zone is signed.
     pub parent: Option<ParentDs>,
@@ -163,19 +163,19 @@ impl Signing {
     }
 
     /// From when the DS of one of its keys may stand in the parent without another's, while that is to come.
-    pub fn due_of(&self, key: &ZoneKey) -> Option<Timestamp> {
-        self.due().filter(|_| self.keys.last() == Some(key))
+    pub fn due_of(&self, key: &ZoneKey, delays: PropagationDelays) -> Option<Timestamp> {
+        self.due(delays).filter(|_| self.keys.last() == Some(key))
     }
 
     /// The moment at which the parent may be told of the newest key, while that is to come.
-    pub(crate) fn due(&self) -> Option<Timestamp> {
-        (!self.keys.is_empty() && !self.ready).then_some(self.ready_at)
+    pub(crate) fn due(&self, delays: PropagationDelays) -> Option<Timestamp> {
+        (!self.keys.is_empty() && !self.ready).then(|| self.ready_at(delays))
     }
 
-    /// Signs with one more key, which every cache knows from `ready_at` on.
-    pub(crate) fn add(&mut self, key: ZoneKey, ready_at: Timestamp) {
+    /// Signs with one more key; until then caches may hold what it has not signed.
+    pub(crate) fn add(&mut self, key: ZoneKey, cached_until: Timestamp) {
         self.keys.push(key);
-        self.ready_at = ready_at;
+        self.cached_until = cached_until;
         self.ready = false;
     }
 
@@ -201,7 +201,12 @@ impl Signing {
     }
 
     /// Takes note of what the parent says. Returns whether that, or since when it does, differs from the last look.
-    pub(crate) fn note_parent(&mut self, tags: &[u16], ttl: Duration, now: Timestamp) -> bool {
+    pub(crate) fn note_parent(
+        &mut self,
+        (tags, ttl): (&[u16], Duration),
+        delays: PropagationDelays,
+        now: Timestamp,
+    ) -> bool {
         let mut tags: Vec<u16> = tags.iter().copied().take(MAX_PARENT_TAGS).collect();
         tags.sort_unstable();
         tags.dedup();
@@ -209,7 +214,7 @@ impl Signing {
             self.parent = Some(ParentDs { tags, ttl, since: now, seen_at: Some(now) });
             return true;
         };
-        let goes_on = before.tags == tags && before.counts_at(now);
+        let goes_on = before.tags == tags && before.counts_at(delays, now);
         let since = if goes_on { before.since } else { now };
         // What was replaced may be kept for as long as its own TTL said.
         let ttl = before.ttl.max(ttl);

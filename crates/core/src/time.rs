@@ -43,6 +43,15 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// The group's time differs from the pace of real time by one part of this at the most, while a leader brings it nearer to
+/// its wall clock.
+pub const SLEW: u32 = 10;
+
+/// What has to pass of the group's time for `real` to have passed for certain: it may run ahead by a [`SLEW`]th.
+pub fn for_certain(real: Duration) -> Duration {
+    real.saturating_add(real / SLEW)
+}
+
 /// Whole milliseconds of a duration, saturating.
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -87,6 +96,13 @@ mod tests {
             assert_eq!(Timestamp(ms).to_string(), text);
         }
         assert!(!Timestamp(u64::MAX).to_string().is_empty());
+    }
+
+    #[test]
+    fn a_wait_for_certain_is_a_tenth_longer() {
+        assert_eq!(for_certain(Duration::ZERO), Duration::ZERO);
+        assert_eq!(for_certain(Duration::from_secs(300)), Duration::from_secs(330));
+        assert_eq!(for_certain(Duration::MAX), Duration::MAX);
     }
 
     #[test]

@@ -708,8 +708,8 @@ fn a_key_waits_for_the_records_of_updates_too_even_for_those_that_are_gone() {
         };
         let change = SigningChange::Enable(key);
         group.done(Command::ChangeSigning { zone: name("@"), change });
-        let ready_at = group.state.snapshot().zones[&name("@")].signing.ready_at;
-        // Two hours and five minutes after the key came, or after the record went.
-        assert_eq!(ready_at, Timestamp(1000 * kept_from + 7_500_000), "{told:?}");
+        let cached_until = group.state.snapshot().zones[&name("@")].signing.cached_until;
+        // Two hours and a tenth after the key came, or after the record went.
+        assert_eq!(cached_until, Timestamp(1000 * kept_from + 7_920_000), "{told:?}");
     }
 }

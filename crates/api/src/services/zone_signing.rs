@@ -78,7 +78,7 @@ impl Registry {
         let view = self.0.view(call.body.consistency, call.within).await?;
         let found = view.answers.zones.get(&name);
         let zone = found.ok_or_else(|| Refusal::not_found("zone", &call.body.zone))?;
-        let signing = &zone.signing;
+        let (signing, delays) = (&zone.signing, zone.zone.propagation_delays());
         let entry = |key: &ZoneKey| pb::ZoneKeyEntry {
             tag: key.tag().into(),
             algorithm: key.algorithm.to_proto(),
@@ -86,7 +86,7 @@ impl Registry {
             ds_digest: ds_digest(&name.to_wire(), key).to_vec(),
             public: key.public.clone(),
             for_parent: signing.for_parent().iter().any(|one| one.tag() == key.tag()),
-            ready_at_ms: signing.due_of(key).map(|due| due.0),
+            ready_at_ms: signing.due_of(key, delays).map(|due| due.0),
         };
         Ok(pb::GetZoneSigningResponse {
             dnssec: zone.zone.dnssec.as_ref().map(holdfast_wire::Convert::to_proto),
@@ -98,7 +98,7 @@ impl Registry {
                 seen_at_ms: parent.seen_at.map(|at| at.0),
             }),
             index: view.answers.index,
-            awaits: signing.awaits(view.answers.at).unwrap_or_default(),
+            awaits: signing.awaits(delays, view.answers.at).unwrap_or_default(),
         })
     }
 }

@@ -33,6 +33,8 @@ async fn a_key_is_made_replaced_and_kept_until_the_parent_lets_it_go() {
         algorithm: pb::KeyAlgorithm::Ed25519.into(),
         denial: pb::Denial::Compact.into(),
         validity_ms: 14 * 86_400_000,
+        zone_propagation_delay_ms: 300_000,
+        parent_propagation_delay_ms: 3_600_000,
     };
     let declared = pb::ApplyZoneRequest {
         request_id: id(),
@@ -44,11 +46,11 @@ async fn a_key_is_made_replaced_and_kept_until_the_parent_lets_it_go() {
     let first = shown(&mut client).await;
     assert_eq!((first.keys.len(), first.keys[0].public.len()), (1, 32));
     assert!(!first.keys[0].for_parent && first.keys[0].ds_digest.len() == 32);
-    // The longest TTL, which is of the service's name servers, and five minutes for the agents.
-    assert_eq!(first.keys[0].ready_at_ms, Some(first.keys[0].created_at_ms + 330_000));
+    // The longest TTL, which is of the service's name servers, five minutes for the agents, and a tenth.
+    assert_eq!(first.keys[0].ready_at_ms, Some(first.keys[0].created_at_ms + 363_000));
     assert!(first.awaits.contains("from then on its DS belongs into the parent"), "{first:?}");
     let early = client.change_zone_signing(change(pb::SigningStep::StartRollover)).await;
-    assert!(early.expect_err("too early").message().contains("until 2026-01-01T00:05:30"));
+    assert!(early.expect_err("too early").message().contains("until 2026-01-01T00:06:03"));
     node.replica.pass(Duration::from_secs(400));
     client.change_zone_signing(change(pb::SigningStep::StartRollover)).await.expect("signed");
     let both = shown(&mut client).await;
@@ -60,7 +62,7 @@ async fn a_key_is_made_replaced_and_kept_until_the_parent_lets_it_go() {
     let declared = client.get_zone(asked).await.expect("declared").into_inner();
     assert!(u64::from(declared.serial) > declared.revision, "keys are served too: {declared:?}");
     let early = client.change_zone_signing(change(pb::SigningStep::FinishRollover)).await;
-    assert!(early.expect_err("too early").message().contains("until 2026-01-01T00:12:10"));
+    assert!(early.expect_err("too early").message().contains("until 2026-01-01T00:12:43"));
     node.replica.pass(Duration::from_secs(400));
     let seen = || pb::ChangeZoneSigningRequest {
         parent_tags: vec![both.keys[1].tag],
@@ -70,8 +72,8 @@ async fn a_key_is_made_replaced_and_kept_until_the_parent_lets_it_go() {
     client.change_zone_signing(seen()).await.expect("a note");
     assert_eq!(told(&shown(&mut client).await), [(false, false), (true, false)]);
     let early = client.change_zone_signing(change(pb::SigningStep::FinishRollover)).await;
-    assert!(early.expect_err("too early").message().contains("until 2026-01-01T02:13:20"));
-    node.replica.pass(Duration::from_secs(2 * 3600));
+    assert!(early.expect_err("too early").message().contains("until 2026-01-01T02:25:20"));
+    node.replica.pass(Duration::from_secs(2 * 3600 + 720));
     let unseen = client.change_zone_signing(change(pb::SigningStep::FinishRollover)).await;
     assert!(unseen.expect_err("an old look").message().contains("look again"));
     client.change_zone_signing(seen()).await.expect("a note");

@@ -1,6 +1,6 @@
 //! `dnssec` of a zone's manifest, and the way there and back.
 
-use holdfast_core::spec::{Denial, Dnssec, KeyAlgorithm};
+use holdfast_core::spec::{Denial, Dnssec, KeyAlgorithm, PropagationDelays};
 use serde::{Deserialize, Serialize};
 
 use super::duration::Span;
@@ -12,6 +12,8 @@ pub(super) struct DnssecForm {
     algorithm: AlgorithmForm,
     denial: DenialForm,
     validity: Span,
+    zone_propagation_delay: Span,
+    parent_propagation_delay: Span,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -47,6 +49,8 @@ impl From<&Dnssec> for DnssecForm {
                 Denial::Nsec3 => DenialForm::Nsec3,
             },
             validity: Span(dnssec.validity),
+            zone_propagation_delay: Span(dnssec.delays.zone),
+            parent_propagation_delay: Span(dnssec.delays.parent),
         }
     }
 }
@@ -63,6 +67,10 @@ impl From<DnssecForm> for Dnssec {
                 DenialForm::Nsec3 => Denial::Nsec3,
             },
             validity: form.validity.0,
+            delays: PropagationDelays {
+                zone: form.zone_propagation_delay.0,
+                parent: form.parent_propagation_delay.0,
+            },
         }
     }
 }

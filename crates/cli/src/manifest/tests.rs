@@ -551,3 +551,26 @@ fn a_zone_says_whence_it_comes_in_place_of_records() {
         assert!(error.contains(why), "{error}");
     }
 }
+
+#[test]
+fn how_a_zone_is_signed_goes_there_and_back_and_says_what_a_rollover_waits_for() {
+    let delays_of = |signed: &str| {
+        let manifests =
+            yaml(&format!("{ZONE}  dnssec: {signed}\n")).unwrap_or_else(|e| panic!("{e}"));
+        let exported = export(&manifests, Format::Yaml).expect("exports");
+        assert_eq!(yaml(&exported).unwrap_or_else(|e| panic!("{e}\n{exported}")), manifests);
+        let Manifest::Zone(zone) = &manifests[0] else { panic!("a service") };
+        let delays = zone.dnssec.as_ref().expect("it is signed").delays;
+        (delays.zone.as_secs(), delays.parent.as_secs())
+    };
+    assert_eq!(delays_of("{}"), (300, 3600));
+    let declared = "{ zone_propagation_delay: 20m, parent_propagation_delay: 1s }";
+    assert_eq!(delays_of(declared), (1200, 1));
+    for (bad, why) in [
+        ("zone_propagation_delay: 0s", "dnssec.zone_propagation_delay: 0ns is outside 1s to"),
+        ("parent_propagation_delay: 8d", "dnssec.parent_propagation_delay: 691200s is outside"),
+    ] {
+        let error = yaml(&format!("{ZONE}  dnssec: {{ {bad} }}\n")).expect_err(why).to_string();
+        assert!(error.contains(why), "{error}");
+    }
+}

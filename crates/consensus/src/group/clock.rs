@@ -2,7 +2,8 @@
 //!
 //! `apply` clamps time, so a wall clock that is behind the group's time would freeze it, and with it every hold and
 //! expiry. Where the two differ, time goes on from the last stamp at nearly the pace of the monotonic clock, and comes
-//! nearer to the wall clock by a tenth of what passes. A new leader goes on in the same way from the last entry that it
+//! nearer to the wall clock by a tenth of what passes ([`SLEW`]), so that a step of the clock does not end every order,
+//! hold and budget at once, nor freeze them. A new leader goes on in the same way from the last entry that it
 //! saw agreed on. So clocks that were an hour ahead leave the group an hour ahead, and ten hours later it no longer is;
 //! a new leader that finds wall clock and group's time apart, or its own clock and the others', says so in its log.
 //!
@@ -15,13 +16,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use holdfast_core::Timestamp;
+use holdfast_core::time::SLEW;
 use tokio::time::Instant;
 
 use crate::clocks::Clocks;
 
-/// A wall clock that is ahead or behind is approached by this part of the time that passes, so that a step of the
-/// clock does not end every order, hold and budget at once, nor freeze them.
-const SLEW: u32 = 10;
 /// A group whose time is further from the wall clock is worth a word.
 const APART: Duration = Duration::from_secs(1);
 
@@ -103,6 +102,7 @@ fn apart(wall: Duration, group_time: Duration) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use holdfast_core::time::for_certain;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use holdfast_core::seam::Clock;
@@ -182,6 +182,20 @@ mod tests {
         wall.0.store(13_500, Ordering::SeqCst);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(stamper.stamp(1, Timestamp(12_000), None), Timestamp(13_100));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_waited_for_certain_lasts_its_real_time_at_the_fastest_pace() {
+        let wall = Arc::new(Wall(AtomicU64::new(0)));
+        let stamper = stamper(wall.clone());
+        stamper.stamp(1, Timestamp(0), None);
+        wall.0.store(3_600_000, Ordering::SeqCst);
+        let wait = Duration::from_secs(300);
+        let end = Timestamp(0) + for_certain(wait);
+        tokio::time::advance(wait - Duration::from_millis(1)).await;
+        assert!(stamper.stamp(1, Timestamp(0), None) < end);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(stamper.stamp(1, Timestamp(0), None), end, "and no longer than that");
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,9 +2,12 @@
 //! terms of RFC 7583.
 //!
 //! ```text
-//! a new key may be told to the parent   created + Dprp + the zone's longest TTL       (Ipub; RFC 6781, 4.1.2 and 4.1.3)
+//! a new key may be told to the parent   created + the zone's longest TTL + Dprp       (Ipub; RFC 6781, 4.1.2 and 4.1.3)
 //! a key that it does not name may leave the parent's change seen + DprpP + TTLds      (Iret)
 //! ```
+//!
+//! Dprp and DprpP are declared ([`PropagationDelays`]) and taken from the declaration of the moment. All of them are real
+//! time, and caches count it, while moments here are the group's, which may run ahead of it: [`for_certain`].
 //!
 //! The longest TTL is that of any record, not of DNSKEY alone: a resolver may hold data that only the old key signed
 //! beside a set of keys without it, and a set of only the old key beside a DS of only the new one.
@@ -15,20 +18,17 @@
 //! bound would let nobody finish by two looks, and none is short enough to notice a DS that comes and goes between them.
 //!
 //! Invariant: a refusal names the moment from which the step is allowed, wherever that depends on time alone. Not known
-//! here: agents that are cut off from their group, servers of the parent that lag for longer than [`PARENT_LAG`], and DS
-//! records that come and go between two looks of a run.
+//! here: agents and servers of the parent that lag for longer than is declared, a group's time that leaps because all of it
+//! was off and begins again by wrong clocks, and DS records that come and go between two looks of a run.
 
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use super::{ParentDs, Signing, SigningChange};
-use crate::time::Timestamp;
+use crate::spec::PropagationDelays;
+use crate::time::{Timestamp, for_certain, spelled};
 
-/// Within which all agents follow a change (Dprp).
-const AGENTS_LAG: Duration = Duration::from_secs(5 * 60);
-/// Within which all servers of the parent follow a change (DprpP).
-const PARENT_LAG: Duration = Duration::from_secs(60 * 60);
 /// The TTL of DS records that nobody saw, or could tell.
 const UNSEEN_TTL: Duration = Duration::from_secs(2 * 86_400);
 /// The longest TTL of DS records that is waited for.
@@ -39,31 +39,31 @@ const LATENESS: Duration = Duration::from_secs(3 * 86_400);
 /// Within which of a look a step is asked for that depends on it.
 const LOOK_HOLDS: Duration = Duration::from_secs(5 * 60);
 
-/// From when every cache knows a key that signs since `created`: `longest_ttl` is that of the zone's records, and caches
-/// may hold what was served under longer ones until `former_until`.
-pub(crate) fn ready_at(
+/// Until when caches may hold what a key that signs since `created` has not signed, had every server followed at once:
+/// `longest_ttl` is that of the zone's records, and what was served under longer ones may be held until `former_until`.
+pub(crate) fn cached_until(
     created: Timestamp,
     longest_ttl: Duration,
     former_until: Timestamp,
 ) -> Timestamp {
-    (created + longest_ttl).max(former_until) + AGENTS_LAG
+    (created + for_certain(longest_ttl)).max(former_until)
 }
 
 impl ParentDs {
     /// For how long a resolver may keep the DS records before these.
-    fn wait(&self) -> Duration {
+    fn wait(&self, delays: PropagationDelays) -> Duration {
         let ttl = if self.ttl.is_zero() { UNSEEN_TTL } else { self.ttl.min(LONGEST_TTL) };
-        PARENT_LAG + ttl
+        for_certain(delays.parent.saturating_add(ttl))
     }
 
     /// Whether a look at this time may go on with the run of the last.
-    pub(super) fn counts_at(&self, now: Timestamp) -> bool {
-        self.seen_at.is_some_and(|seen_at| now <= seen_at + self.wait() + LATENESS)
+    pub(super) fn counts_at(&self, delays: PropagationDelays, now: Timestamp) -> bool {
+        self.seen_at.is_some_and(|seen_at| now <= seen_at + self.wait(delays) + LATENESS)
     }
 
-    fn obstacle(&self, now: Timestamp) -> Option<String> {
+    fn obstacle(&self, delays: PropagationDelays, now: Timestamp) -> Option<String> {
         let Some(seen_at) = self.seen_at else { return Some(NOT_LOOKED_AT.to_string()) };
-        let until = self.since + self.wait();
+        let until = self.since + self.wait(delays);
         if now < until {
             let unseen = if self.ttl.is_zero() {
                 " (2 days, for no server of the parent was seen to tell it)"
@@ -71,8 +71,9 @@ impl ParentDs {
                 ""
             };
             return Some(format!(
-                "until {until}, resolvers may keep the parent's former DS records: their TTL{unseen}, and an hour for \
-                 all servers of the parent to follow"
+                "until {until}, resolvers may keep the parent's former DS records: their TTL{unseen}, {} for all \
+                 servers of the parent to follow, and a tenth, by which the group's time may run ahead",
+                spelled(delays.parent)
             ));
         }
         (now > seen_at + LOOK_HOLDS).then(|| {
@@ -86,16 +87,21 @@ impl ParentDs {
 
 impl Signing {
     /// What the next step waits for, and until when; `None` where it waits for nothing.
-    pub fn awaits(&self, now: Timestamp) -> Option<String> {
+    pub fn awaits(&self, delays: PropagationDelays, now: Timestamp) -> Option<String> {
         match self.keys.as_slice() {
             [] => None,
-            [_] => self.unready(now),
-            [..] => self.obstacle(&SigningChange::FinishRollover { forced: None }, now),
+            [_] => self.unready(delays, now),
+            [..] => self.obstacle(&SigningChange::FinishRollover { forced: None }, delays, now),
         }
     }
 
     /// Why a step is not safe yet, if it is not.
-    pub(crate) fn obstacle(&self, change: &SigningChange, now: Timestamp) -> Option<String> {
+    pub(crate) fn obstacle(
+        &self,
+        change: &SigningChange,
+        delays: PropagationDelays,
+        now: Timestamp,
+    ) -> Option<String> {
         let text = |text: &str| Some(text.to_string());
         match (change, self.keys.as_slice()) {
             (SigningChange::Enable(_), []) => None,
@@ -105,28 +111,33 @@ impl Signing {
             {
                 text("the new key has the tag of one that is in use; make another")
             }
-            (SigningChange::StartRollover(_), [_]) => self.unready(now),
+            (SigningChange::StartRollover(_), [_]) => self.unready(delays, now),
             (SigningChange::StartRollover(_), [_, ..]) => {
                 text("a rollover is under way; finish or abandon it first")
             }
             (SigningChange::FinishRollover { .. }, [old, new]) => {
-                self.finish_obstacle((old.tag(), new.tag()), now)
+                self.finish_obstacle((old.tag(), new.tag()), delays, now)
             }
             (SigningChange::AbandonRollover { .. }, [old, new]) => {
-                self.abandon_obstacle((old.tag(), new.tag()), now)
+                self.abandon_obstacle((old.tag(), new.tag()), delays, now)
             }
             (SigningChange::FinishRollover { .. } | SigningChange::AbandonRollover { .. }, _) => {
                 text("no rollover is under way")
             }
-            (SigningChange::Disable { .. }, [_, ..]) => self.disable_obstacle(now),
+            (SigningChange::Disable { .. }, [_, ..]) => self.disable_obstacle(delays, now),
             (_, []) => text("the zone is not signed; `holdfast zone dnssec enable` signs it"),
             (SigningChange::NoteParent { .. }, _) => None,
         }
     }
 
-    fn finish_obstacle(&self, (old, new): (u16, u16), now: Timestamp) -> Option<String> {
+    fn finish_obstacle(
+        &self,
+        (old, new): (u16, u16),
+        delays: PropagationDelays,
+        now: Timestamp,
+    ) -> Option<String> {
         let (names_old, names_new) = (self.is_named(old), self.is_named(new));
-        if let Some(unready) = self.unready(now) {
+        if let Some(unready) = self.unready(delays, now) {
             let early = names_new && !names_old;
             let advice = format!("; until then put the DS of key {old} back beside that of {new}");
             return Some(if early { unready + &advice } else { unready });
@@ -138,10 +149,15 @@ impl Signing {
         if names_old {
             return Some(format!("the parent's DS records still name the old key {old}"));
         }
-        parent.obstacle(now)
+        parent.obstacle(delays, now)
     }
 
-    fn abandon_obstacle(&self, (old, new): (u16, u16), now: Timestamp) -> Option<String> {
+    fn abandon_obstacle(
+        &self,
+        (old, new): (u16, u16),
+        delays: PropagationDelays,
+        now: Timestamp,
+    ) -> Option<String> {
         let Some(parent) = &self.parent else { return Some(NOT_LOOKED_AT.to_string()) };
         if self.is_named(new) {
             return Some(format!(
@@ -151,13 +167,13 @@ impl Signing {
         if !self.is_named(old) {
             return Some(format!("the parent's DS records do not name the old key {old}"));
         }
-        parent.obstacle(now)
+        parent.obstacle(delays, now)
     }
 
-    fn disable_obstacle(&self, now: Timestamp) -> Option<String> {
+    fn disable_obstacle(&self, delays: PropagationDelays, now: Timestamp) -> Option<String> {
         match &self.parent {
             None => Some(NOT_LOOKED_AT.to_string()),
-            Some(parent) if parent.tags.is_empty() => parent.obstacle(now),
+            Some(parent) if parent.tags.is_empty() => parent.obstacle(delays, now),
             Some(_) => Some(
                 "the parent still has DS records, and resolvers would refuse an unsigned zone"
                     .to_string(),
@@ -165,13 +181,20 @@ impl Signing {
         }
     }
 
+    /// From when every cache knows the newest key, and holds nothing that it has not signed.
+    pub(super) fn ready_at(&self, delays: PropagationDelays) -> Timestamp {
+        self.cached_until + for_certain(delays.zone)
+    }
+
     /// Why the newest key may not stand alone in the parent yet.
-    fn unready(&self, now: Timestamp) -> Option<String> {
-        let (newest, until) = (self.keys.last()?.tag(), self.ready_at);
+    fn unready(&self, delays: PropagationDelays, now: Timestamp) -> Option<String> {
+        let (newest, until) = (self.keys.last()?.tag(), self.ready_at(delays));
         (!self.ready && now < until).then(|| {
             format!(
-                "until {until}, caches may hold records that key {newest} has not signed: the zone's longest TTL, and 5 \
-                 minutes for all agents to follow; from then on its DS belongs into the parent"
+                "until {until}, caches may hold records that key {newest} has not signed: the zone's longest TTL, \
+                 {} for all agents to follow, and a tenth, by which the group's time may run ahead; from then on its DS \
+                 belongs into the parent",
+                spelled(delays.zone)
             )
         })
     }

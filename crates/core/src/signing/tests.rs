@@ -14,6 +14,20 @@ fn at(minutes: u64) -> Timestamp {
     Timestamp(minutes * 60_000)
 }
 
+/// Five minutes for the agents, an hour for the parent.
+fn delays() -> PropagationDelays {
+    PropagationDelays::default()
+}
+
+/// The moment from which this has passed for certain since another: its real time and a tenth.
+fn past(from: Timestamp, real: Duration) -> Timestamp {
+    from + real * 11 / 10
+}
+
+fn look(signing: &mut Signing, tags: &[u16], ttl: Duration, now: Timestamp) -> bool {
+    signing.note_parent((tags, ttl), delays(), now)
+}
+
 /// A zone of one key, which every cache knows.
 fn signed() -> Signing {
     Signing { keys: Vec::from([key(1)]), ready: true, ..Signing::default() }
@@ -22,23 +36,25 @@ fn signed() -> Signing {
 /// A rollover that began at 0 in a zone whose longest TTL is a day, with both tags.
 fn rolling() -> (Signing, u16, u16) {
     let mut signing = signed();
-    signing.add(key(2), ready_at(at(0), 24 * HOUR, at(0)));
+    signing.add(key(2), cached_until(at(0), 24 * HOUR, at(0)));
     (signing, key(1).tag(), key(2).tag())
 }
 
 fn obstacle(signing: &Signing, now: Timestamp) -> String {
-    signing.obstacle(&SigningChange::FinishRollover { forced: None }, now).unwrap_or_default()
+    signing
+        .obstacle(&SigningChange::FinishRollover { forced: None }, delays(), now)
+        .unwrap_or_default()
 }
 
 fn disable_obstacle(signing: &Signing, now: Timestamp) -> String {
-    signing.obstacle(&SigningChange::Disable { forced: None }, now).unwrap_or_default()
+    signing.obstacle(&SigningChange::Disable { forced: None }, delays(), now).unwrap_or_default()
 }
 
 /// The same, looked at again with the same result.
 fn looked_at_again(signing: &Signing, now: Timestamp) -> Signing {
     let mut signing = signing.clone();
     if let Some(parent) = signing.parent.clone() {
-        signing.note_parent(&parent.tags, Duration::ZERO, now);
+        look(&mut signing, &parent.tags, Duration::ZERO, now);
     }
     signing
 }
@@ -60,78 +76,78 @@ fn the_parent_is_told_of_a_key_once_no_cache_holds_what_it_has_not_signed() {
     let told =
         |signing: &Signing| signing.for_parent().iter().map(ZoneKey::tag).collect::<Vec<_>>();
     assert_eq!(told(&signing), [old]);
-    signing.note_parent(&[old, new], HOUR, at(1));
+    look(&mut signing, &[old, new], HOUR, at(1));
     assert_eq!(
         told(&signing),
         [old],
         "whatever the parent says: DNSKEY sets without it are cached"
     );
-    assert_eq!(signing.due(), Some(at(24 * 60 + 5)));
+    assert_eq!(signing.due(delays()), Some(past(at(0), 24 * HOUR + 5 * MINUTE)));
     signing.ready = true;
-    assert_eq!((told(&signing), signing.due()), (Vec::from([new]), None));
+    assert_eq!((told(&signing), signing.due(delays())), (Vec::from([new]), None));
 }
 
 #[test]
 fn a_ttl_that_was_lowered_counts_until_caches_have_forgotten_it() {
-    assert_eq!(ready_at(at(10), MINUTE, at(0)), at(16));
-    assert_eq!(ready_at(at(10), MINUTE, at(24 * 60)), at(24 * 60 + 5));
-    assert_eq!(ready_at(Timestamp(u64::MAX), MINUTE, at(0)), Timestamp(u64::MAX));
+    assert_eq!(cached_until(at(10), MINUTE, at(0)), past(at(10), MINUTE));
+    assert_eq!(cached_until(at(10), MINUTE, at(24 * 60)), at(24 * 60));
+    assert_eq!(cached_until(Timestamp(u64::MAX), MINUTE, at(0)), Timestamp(u64::MAX));
 }
 
 #[test]
 fn a_key_leaves_only_when_nobody_can_trust_the_zone_by_it_alone() {
     let (mut signing, old, new) = rolling();
-    let ready = 24 * 60 + 5;
+    let ready = 26 * 60 + 30;
     assert!(obstacle(&signing, at(ready)).contains("nobody has looked"));
-    signing.note_parent(&[old], 5 * HOUR, at(ready));
+    look(&mut signing, &[old], 5 * HOUR, at(ready));
     assert!(obstacle(&signing, at(9999)).contains("do not name the new key"));
-    signing.note_parent(&[new, old], 5 * HOUR, at(ready + 1));
+    look(&mut signing, &[new, old], 5 * HOUR, at(ready + 1));
     assert!(obstacle(&signing, at(9999)).contains("still name the old key"));
-    signing.note_parent(&[new], HOUR, at(ready + 100));
-    let moment = at(ready + 100 + 60 + 5 * 60);
+    look(&mut signing, &[new], HOUR, at(ready + 100));
+    let moment = past(at(ready + 100), 6 * HOUR);
     assert!(waits_until(&signing, obstacle, moment), "the former TTL counts");
-    signing.note_parent(&[new], HOUR, at(ready + 103));
+    look(&mut signing, &[new], HOUR, at(ready + 103));
     assert!(waits_until(&signing, obstacle, moment), "looking again does not begin anew");
 }
 
 #[test]
 fn a_parent_that_changed_too_early_shortens_nothing() {
     let (mut signing, _, new) = rolling();
-    signing.note_parent(&[new], HOUR, at(1));
-    assert!(waits_until(&signing, obstacle, at(24 * 60 + 5)));
+    look(&mut signing, &[new], HOUR, at(1));
+    assert!(waits_until(&signing, obstacle, past(at(0), 24 * HOUR + 5 * MINUTE)));
     assert!(obstacle(&signing, at(2)).contains("back beside"), "what mends it");
 }
 
 #[test]
 fn what_is_known_of_the_parent_outlasts_a_rollover() {
     let (mut signing, old, new) = rolling();
-    signing.note_parent(&[old], 5 * HOUR, at(0));
+    look(&mut signing, &[old], 5 * HOUR, at(0));
     signing.keys.remove(0);
-    signing.note_parent(&[new], HOUR, at(0));
-    signing.note_parent(&[], Duration::ZERO, at(100));
-    assert!(waits_until(&signing, disable_obstacle, at(100 + 60 + 5 * 60)));
+    look(&mut signing, &[new], HOUR, at(0));
+    look(&mut signing, &[], Duration::ZERO, at(100));
+    assert!(waits_until(&signing, disable_obstacle, past(at(100), 6 * HOUR)));
 }
 
 #[test]
 fn a_zone_is_left_unsigned_only_when_no_resolver_may_expect_a_signature() {
     let mut signing = signed();
     assert!(disable_obstacle(&signing, at(0)).contains("nobody has looked"));
-    signing.note_parent(&[key(1).tag()], HOUR, at(0));
+    look(&mut signing, &[key(1).tag()], HOUR, at(0));
     assert!(disable_obstacle(&signing, at(999)).contains("still has DS records"));
-    signing.note_parent(&[], Duration::ZERO, at(999));
-    assert!(waits_until(&signing, disable_obstacle, at(999 + 60 + 60)));
+    look(&mut signing, &[], Duration::ZERO, at(999));
+    assert!(waits_until(&signing, disable_obstacle, past(at(999), 2 * HOUR)));
 }
 
 #[test]
 fn a_ds_that_nobody_saw_is_waited_for_as_for_one_of_two_days() {
-    let two_days = 48 * 60 + 60;
+    let until = past(at(10), 49 * HOUR);
     let mut unseen = signed();
-    unseen.note_parent(&[], Duration::ZERO, at(10));
-    assert!(waits_until(&unseen, disable_obstacle, at(10 + two_days)));
+    look(&mut unseen, &[], Duration::ZERO, at(10));
+    assert!(waits_until(&unseen, disable_obstacle, until));
     let mut untold = signed();
-    untold.note_parent(&[key(1).tag()], Duration::ZERO, at(0));
-    untold.note_parent(&[], Duration::ZERO, at(10));
-    assert!(waits_until(&untold, disable_obstacle, at(10 + two_days)));
+    look(&mut untold, &[key(1).tag()], Duration::ZERO, at(0));
+    look(&mut untold, &[], Duration::ZERO, at(10));
+    assert!(waits_until(&untold, disable_obstacle, until));
 }
 
 #[test]
@@ -139,22 +155,24 @@ fn steps_come_in_their_order() {
     let (unsigned, mut signed) = (Signing::default(), signed());
     let (rolling, ..) = rolling();
     let (enable, start) = (SigningChange::Enable(key(3)), SigningChange::StartRollover(key(3)));
-    let possible = |signing: &Signing, change: &_| signing.obstacle(change, Timestamp(0)).is_none();
+    let possible =
+        |signing: &Signing, change: &_| signing.obstacle(change, delays(), Timestamp(0)).is_none();
     assert_eq!([&unsigned, &signed, &rolling].map(|s| possible(s, &enable)), [true, false, false]);
     assert_eq!([&unsigned, &signed, &rolling].map(|s| possible(s, &start)), [false, true, false]);
     assert!(!possible(&signed, &SigningChange::StartRollover(key(1))), "another key is needed");
-    signed.note_parent(&[key(3).tag()], HOUR, at(0));
+    look(&mut signed, &[key(3).tag()], HOUR, at(0));
     assert!(!possible(&signed, &start), "its tag would be taken for what the parent names");
 }
 
 #[test]
 fn the_first_key_is_neither_told_nor_replaced_before_every_cache_knows_it() {
     let mut signing = Signing::default();
-    signing.add(key(1), ready_at(at(0), HOUR, at(0)));
+    signing.add(key(1), cached_until(at(0), HOUR, at(0)));
     assert_eq!(signing.for_parent(), []);
     let start = SigningChange::StartRollover(key(3));
-    let refusal = |signing: &Signing, now| signing.obstacle(&start, now).unwrap_or_default();
-    assert!(waits_until(&signing, refusal, at(65)));
+    let refusal =
+        |signing: &Signing, now| signing.obstacle(&start, delays(), now).unwrap_or_default();
+    assert!(waits_until(&signing, refusal, past(at(0), 65 * MINUTE)));
     signing.ready = true;
     assert_eq!(signing.for_parent(), [key(1)]);
 }
@@ -163,15 +181,15 @@ fn the_first_key_is_neither_told_nor_replaced_before_every_cache_knows_it() {
 fn a_forced_finish_tells_the_parent_at_once() {
     let (mut signing, ..) = rolling();
     signing.remove_old();
-    assert_eq!((signing.for_parent(), signing.due()), (&[key(2)][..], None));
-    assert_eq!(signing.awaits(at(0)), None);
+    assert_eq!((signing.for_parent(), signing.due(delays())), (&[key(2)][..], None));
+    assert_eq!(signing.awaits(delays(), at(0)), None);
 }
 
 /// A signed zone whose parent was seen at 0 to name no key, and until when that is waited for.
 fn seen_without_ds() -> (Signing, Timestamp) {
     let mut signing = signed();
-    signing.note_parent(&[], Duration::ZERO, at(0));
-    (signing, at(49 * 60))
+    look(&mut signing, &[], Duration::ZERO, at(0));
+    (signing, past(at(0), 49 * HOUR))
 }
 
 #[test]
@@ -183,7 +201,7 @@ fn a_look_holds_for_minutes() {
     let late = until + 5 * MINUTE + Duration::from_millis(1);
     assert!(disable_obstacle(&again, late).contains(&alloc::format!("last looked at {until}")));
     let (mut rolling, _, new) = rolling();
-    rolling.note_parent(&[new], HOUR, at(0));
+    look(&mut rolling, &[new], HOUR, at(0));
     assert!(obstacle(&rolling, until).contains("look again"), "and so for a rollover");
 }
 
@@ -195,7 +213,7 @@ fn the_wait_begins_anew_after_a_gap_in_which_a_ds_may_have_come_and_gone() {
     assert_eq!(in_time, "", "late by a weekend");
     let too_late = Timestamp(latest.0 + 1);
     let again = looked_at_again(&signing, too_late);
-    assert!(waits_until(&again, disable_obstacle, too_late + 49 * HOUR));
+    assert!(waits_until(&again, disable_obstacle, past(too_late, 49 * HOUR)));
     let twice = looked_at_again(&looked_at_again(&signing, until), too_late);
     assert_eq!(disable_obstacle(&twice, too_late), "", "a look between keeps the run");
 }
@@ -206,9 +224,13 @@ fn that_the_parent_names_no_key_is_looked_at_anew_once_it_is_told_of_one() {
     signing.ready = false;
     signing.tell_newest();
     assert!(signing.ready && disable_obstacle(&signing, until).contains("nobody has looked"));
-    assert!(waits_until(&looked_at_again(&signing, until), disable_obstacle, until + 49 * HOUR));
+    assert!(waits_until(
+        &looked_at_again(&signing, until),
+        disable_obstacle,
+        past(until, 49 * HOUR)
+    ));
     let mut named = signed();
-    named.note_parent(&[key(1).tag()], HOUR, at(0));
+    look(&mut named, &[key(1).tag()], HOUR, at(0));
     named.tell_newest();
     assert!(
         disable_obstacle(&named, at(1)).contains("still has DS records"),
@@ -219,31 +241,60 @@ fn that_the_parent_names_no_key_is_looked_at_anew_once_it_is_told_of_one() {
 #[test]
 fn only_a_look_that_finds_something_else_is_told() {
     let (mut signing, until) = seen_without_ds();
-    assert!(!signing.note_parent(&[], Duration::ZERO, until));
-    assert!(signing.note_parent(&[], HOUR, until), "the TTL is known");
-    assert!(signing.note_parent(&[7], HOUR, until), "a DS came");
-    assert!(signing.note_parent(&[7], HOUR, until + 90 * 24 * HOUR), "the run began anew");
+    assert!(!look(&mut signing, &[], Duration::ZERO, until));
+    assert!(look(&mut signing, &[], HOUR, until), "the TTL is known");
+    assert!(look(&mut signing, &[7], HOUR, until), "a DS came");
+    assert!(look(&mut signing, &[7], HOUR, until + 90 * 24 * HOUR), "the run began anew");
 }
 
 #[test]
 fn a_rollover_is_abandoned_only_while_no_resolver_may_trust_the_zone_by_the_new_key() {
     let abandon = SigningChange::AbandonRollover { forced: None };
-    let refusal = |signing: &Signing, now| signing.obstacle(&abandon, now).unwrap_or_default();
+    let refusal =
+        |signing: &Signing, now| signing.obstacle(&abandon, delays(), now).unwrap_or_default();
     assert!(refusal(&signed(), at(0)).contains("no rollover"));
     let (mut signing, old, new) = rolling();
     assert!(refusal(&signing, at(0)).contains("nobody has looked"));
-    signing.note_parent(&[old, new], 5 * HOUR, at(1));
+    look(&mut signing, &[old, new], 5 * HOUR, at(1));
     assert!(refusal(&signing, at(9999)).contains("name the new key"));
-    signing.note_parent(&[], 5 * HOUR, at(2));
+    look(&mut signing, &[], 5 * HOUR, at(2));
     assert!(refusal(&signing, at(9999)).contains("do not name the old key"));
-    signing.note_parent(&[old], HOUR, at(10));
+    look(&mut signing, &[old], HOUR, at(10));
     assert!(
-        waits_until(&signing, refusal, at(10 + 60 + 5 * 60)),
+        waits_until(&signing, refusal, past(at(10), 6 * HOUR)),
         "whether the new is ready or not"
     );
     signing.tell_newest();
     signing.remove_new();
-    assert_eq!((signing.for_parent(), signing.due()), (&[key(1)][..], None));
+    assert_eq!((signing.for_parent(), signing.due(delays())), (&[key(1)][..], None));
     let start = SigningChange::StartRollover(key(3));
-    assert_eq!(signing.obstacle(&start, at(999)), None, "another key may be tried");
+    assert_eq!(signing.obstacle(&start, delays(), at(999)), None, "another key may be tried");
+}
+
+#[test]
+fn the_delays_of_the_moment_count_and_are_told() {
+    let quick = PropagationDelays { zone: 2 * MINUTE, parent: 30 * MINUTE };
+    let (mut signing, _, new) = rolling();
+    look(&mut signing, &[new], HOUR, at(0));
+    let finish = SigningChange::FinishRollover { forced: None };
+    let refusal = |signing: &Signing, delays, now| {
+        let mut signing = signing.clone();
+        signing.note_parent((&[new], HOUR), delays, now);
+        signing.obstacle(&finish, delays, now).unwrap_or_default()
+    };
+    let (early, late) = (past(at(0), 24 * HOUR + 2 * MINUTE), past(at(0), 24 * HOUR + 5 * MINUTE));
+    assert_eq!((signing.due(quick), signing.due(delays())), (Some(early), Some(late)));
+    assert_eq!(refusal(&signing, quick, early), "");
+    assert!(refusal(&signing, quick, at(1)).contains("2m00s for all agents"));
+    assert!(refusal(&signing, delays(), early).contains("5m00s for all agents"));
+
+    let (mut signing, _) = seen_without_ds();
+    look(&mut signing, &[], HOUR, at(0));
+    let disable = SigningChange::Disable { forced: None };
+    let refusal = |delays, now| signing.obstacle(&disable, delays, now).unwrap_or_default();
+    let moment = past(at(0), 90 * MINUTE);
+    assert!(refusal(delays(), moment).contains("1h00m for all servers"));
+    let told = refusal(quick, at(0));
+    assert!(told.contains("30m00s for all servers"), "{told}");
+    assert!(told.contains(&alloc::format!("until {moment}")), "{told}");
 }

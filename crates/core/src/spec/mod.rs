@@ -27,7 +27,7 @@ pub use check::{
     BodyExpectation, Check, CheckKind, DnsCheck, GrpcCheck, HeartbeatCheck, HttpCheck, HttpVersion,
     StatusRange, TcpCheck, TlsCheck, TlsOptions,
 };
-pub use dnssec::{Denial, Dnssec, KeyAlgorithm};
+pub use dnssec::{Denial, Dnssec, KeyAlgorithm, PropagationDelays};
 pub use endpoint::{Address, Endpoint, Pool};
 pub use place::Code;
 pub use policy::{AllDown, Failback, FailoverRules, Mode, Policy, Quorum, RegionRule};

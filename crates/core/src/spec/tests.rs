@@ -277,6 +277,16 @@ fn zones() {
     refuses("ttl", &|z| z.ttl = Duration::MAX);
     refuses("soa.negative_ttl", &|z| z.soa.negative_ttl = Duration::MAX);
     refuses("soa.retry", &|z| z.soa.retry = Duration::ZERO);
+    for (zone, parent, field) in [
+        (0, 3600, "dnssec.zone_propagation_delay: 0ns is outside 1s to 604800s"),
+        (604_801, 3600, "dnssec.zone_propagation_delay: 604801s is outside"),
+        (300, 0, "dnssec.parent_propagation_delay: 0ns"),
+        (300, 604_801, "dnssec.parent_propagation_delay: 604801s"),
+    ] {
+        let (zone, parent) = (Duration::from_secs(zone), Duration::from_secs(parent));
+        let delays = PropagationDelays { zone, parent };
+        refuses(field, &|z| z.dnssec = Some(Dnssec { delays, ..Dnssec::default() }));
+    }
     refuses("transfer: a signed zone", &|z| {
         z.dnssec = Some(Dnssec::default());
         z.transfer.keys.push(name("key.example.test"));

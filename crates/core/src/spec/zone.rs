@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::bounds::{LONGEST_TTL, within};
 use super::owners::{Owners, validate_record};
-use super::{Dnssec, Primaries, Record, SpecError, Transfer, UpdateRule, spec_error};
+use super::{
+    Dnssec, Primaries, PropagationDelays, Record, SpecError, Transfer, UpdateRule, spec_error,
+};
 use crate::name::DnsName;
 
 /// The timing fields of a zone's SOA record (RFC 1035, 3.3.13). The serial is the log index of the last change.
@@ -106,6 +108,11 @@ impl Zone {
     pub fn longest_ttl(&self) -> Duration {
         let records = self.records.iter().map(|record| record.ttl).max().unwrap_or_default();
         records.max(self.ttl).max(self.soa.negative_ttl)
+    }
+
+    /// What the exchange of its keys waits for beside TTLs.
+    pub fn propagation_delays(&self) -> PropagationDelays {
+        self.dnssec.as_ref().map(|dnssec| dnssec.delays).unwrap_or_default()
     }
 
     /// Says whether this zone is possible. Errors: the first field that is not, with what would be right.

@@ -10,11 +10,11 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::publish::zone_of;
-use super::{Snapshot, State, Work};
+use super::{Snapshot, State, Work, ZoneState};
 use crate::event::Event;
 use crate::name::DnsName;
-use crate::signing::{ZoneKey, ready_at};
-use crate::time::Timestamp;
+use crate::signing::{ZoneKey, cached_until};
+use crate::time::{Timestamp, for_certain};
 use crate::ttl::calm_ttl;
 
 /// What an audit record calls it.
@@ -22,14 +22,13 @@ const READY: &str = "key ready for the parent";
 
 /// When the newest key of each zone becomes known to every cache.
 pub(super) fn key_dues(data: &Snapshot) -> BTreeSet<(Timestamp, DnsName)> {
-    let due =
-        |(apex, state): (&DnsName, &super::ZoneState)| Some((state.signing.due()?, apex.clone()));
+    let due = |(apex, state): (&DnsName, &ZoneState)| Some((state.key_due()?, apex.clone()));
     data.zones.iter().filter_map(due).collect()
 }
 
 impl State {
-    /// From when every cache knows a key that begins to sign a zone by now.
-    pub(super) fn key_ready_at(&self, apex: &DnsName) -> Timestamp {
+    /// Until when caches may hold what a key that begins to sign a zone by now has not signed, apart from servers that lag.
+    pub(super) fn unsigned_until(&self, apex: &DnsName) -> Timestamp {
         let services = self.data.services.values().map(|service| &service.spec.dns);
         let services = services.filter(|dns| dns.name.is_within(apex));
         let of_services = services.map(|dns| calm_ttl(dns, self.data.settings.ttl_floor)).max();
@@ -37,12 +36,12 @@ impl State {
         let of_zone = zone.map(|state| state.longest_ttl());
         let longest = of_services.max(of_zone).unwrap_or_default();
         let former_until = zone.map_or(Timestamp(0), |state| state.former_ttls_until);
-        ready_at(self.data.at, longest, former_until)
+        cached_until(self.data.at, longest, former_until)
     }
 
     /// Remembers until when caches may hold what is about to change, in the zone of `name`.
     pub(super) fn keep_former_ttl(&mut self, name: &DnsName, ttl: Duration) {
-        let until = self.data.at + ttl;
+        let until = self.data.at + for_certain(ttl);
         if let Some(apex) = zone_of(&self.data, name)
             && let Some(zone) = self.data.zones.get_mut(&apex)
         {
@@ -50,9 +49,9 @@ impl State {
         }
     }
 
-    /// Keeps `key_dues` in step with a zone whose keys changed; `before` is when its newest was due.
+    /// Keeps `key_dues` in step with a zone whose keys or delays changed; `before` is when its newest was due.
     pub(super) fn reschedule_key(&mut self, apex: &DnsName, before: Option<Timestamp>) {
-        let after = self.data.zones.get(apex).and_then(|state| state.signing.due());
+        let after = self.data.zones.get(apex).and_then(ZoneState::key_due);
         if let Some(before) = before {
             self.key_dues.remove(&(before, apex.clone()));
         }

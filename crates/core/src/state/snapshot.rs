@@ -31,7 +31,7 @@ use crate::selection::{Automatic, Blocked};
 use crate::shared_map::SharedMap;
 use crate::signing::Signing;
 use crate::spec::{Service, Settings, Zone};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, for_certain};
 use crate::tsig::TsigKey;
 use crate::ttl::Ttl;
 use crate::view::Agent;
@@ -132,7 +132,12 @@ impl ZoneState {
 
     /// Until when caches may hold what it serves of its own, should that change now.
     pub(super) fn kept_until(&self, now: Timestamp) -> Timestamp {
-        self.former_ttls_until.max(now + self.longest_ttl())
+        self.former_ttls_until.max(now + for_certain(self.longest_ttl()))
+    }
+
+    /// When every cache knows its newest key, while that is to come.
+    pub(super) fn key_due(&self) -> Option<Timestamp> {
+        self.signing.due(self.zone.propagation_delays())
     }
 
     /// The longest TTL of what it serves of its own; its services have theirs.

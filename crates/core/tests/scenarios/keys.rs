@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use holdfast_core::sealed::{Sealed, SealingKeyId};
-use holdfast_core::signing::{Signing, SigningChange, ZoneKey};
-use holdfast_core::spec::{Dnssec, KeyAlgorithm, Zone};
+use holdfast_core::signing::{SigningChange, ZoneKey};
+use holdfast_core::spec::{Dnssec, KeyAlgorithm, PropagationDelays, Zone};
+use holdfast_core::state::ZoneState;
 use holdfast_core::{Command, Timestamp};
 
 use crate::parse::{self, Words};
@@ -15,11 +16,16 @@ fn key(number: u8) -> ZoneKey {
     ZoneKey { algorithm, public, private, created: Timestamp(0) }
 }
 
-/// `zone example.test [ttl=1m] [signed=yes]`
+/// `zone example.test [ttl=1m] [signed=yes [zone_delay=5m] [parent_delay=1h]]`
 pub(crate) fn zone(words: &Words) -> Zone {
     let zone = parse::zone(words.nth(0));
     let ttl = words.duration("ttl").unwrap_or(zone.ttl);
-    let dnssec = words.key("signed").map(|_| Dnssec::default());
+    let usual = PropagationDelays::default();
+    let delays = PropagationDelays {
+        zone: words.duration("zone_delay").unwrap_or(usual.zone),
+        parent: words.duration("parent_delay").unwrap_or(usual.parent),
+    };
+    let dnssec = words.key("signed").map(|_| Dnssec { delays, ..Dnssec::default() });
     Zone { ttl, dnssec, ..zone }
 }
 
@@ -45,11 +51,13 @@ pub(crate) fn change(words: &Words) -> Command {
 }
 
 /// Which keys sign, which of them CDS tells, and what the next step waits for.
-pub(crate) fn shown(signing: &Signing, now: Timestamp) -> String {
+pub(crate) fn shown(zone: &ZoneState, now: Timestamp) -> String {
+    let signing = &zone.signing;
     let tags = |keys: &[ZoneKey]| {
         keys.iter().map(|key| key.tag().to_string()).collect::<Vec<_>>().join(" ")
     };
-    let awaits = signing.awaits(now).unwrap_or_else(|| "nothing".to_owned());
+    let awaits = signing.awaits(zone.zone.propagation_delays(), now);
+    let awaits = awaits.unwrap_or_else(|| "nothing".to_owned());
     format!(
         "signs [{}], CDS [{}], awaits: {awaits}",
         tags(&signing.keys),

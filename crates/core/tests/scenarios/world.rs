@@ -117,7 +117,7 @@ impl World {
             "keys" => self.apply_as_person(keys::change(words)),
             "signs" => {
                 let zone = &self.state.snapshot().zones[&parse::parse(words.nth(0))];
-                self.trace.push(keys::shown(&zone.signing, self.now));
+                self.trace.push(keys::shown(zone, self.now));
             }
             "answer" | "explain" | "deadline" | "blocked" | "endpoints" | "serves" => {
                 self.ask(words)

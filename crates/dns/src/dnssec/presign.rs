@@ -125,6 +125,7 @@ impl Presigner {
     /// Whether signatures of whole zones are others than those made for the view before.
     fn is_signed_otherwise(&self, before: &Published, newest: &Published) -> bool {
         let (old, new) = (&before.answers().zones, &newest.answers().zones);
+        let declared = |zone: &ZoneAnswers| zone.zone.dnssec.clone().unwrap_or_default();
         old.differences(new).any(|(apex, old, new)| match (old, new) {
             (_, None) => false,
             (None, Some(new)) => !new.signing.keys.is_empty(),
@@ -132,7 +133,7 @@ impl Presigner {
                 let known = self.negative.get(apex);
                 let is_known = known.is_none_or(|ttls| ttls.contains(&new.negative_ttl));
                 old.signing.keys != new.signing.keys
-                    || old.zone.dnssec != new.zone.dnssec
+                    || !declared(old).signs_as(&declared(new))
                     || !is_known
             }
         })

@@ -203,7 +203,7 @@ fn ready(
     let dnssec = zone.zone.dnssec.clone().unwrap_or_default();
     if let Some(Standing::Signed(known)) = known
         && known.signer.source == zone.signing.keys
-        && known.signer.dnssec == dnssec
+        && known.signer.dnssec.signs_as(&dnssec)
     {
         return Ok(Arc::clone(&known.signer));
     }

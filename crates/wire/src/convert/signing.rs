@@ -2,7 +2,7 @@
 
 use holdfast_core::Timestamp;
 use holdfast_core::signing::{ParentDs, Signing, SigningChange, ZoneKey};
-use holdfast_core::spec::{Denial, Dnssec, KeyAlgorithm};
+use holdfast_core::spec::{Denial, Dnssec, KeyAlgorithm, PropagationDelays};
 
 use super::Convert;
 use super::primitive::{enumerated, from_list, from_ms, list, ms, narrow, optional, required};
@@ -56,6 +56,8 @@ impl Convert for Dnssec {
             algorithm: self.algorithm.to_proto(),
             denial: self.denial.to_proto(),
             validity_ms: ms(self.validity),
+            zone_propagation_delay_ms: ms(self.delays.zone),
+            parent_propagation_delay_ms: ms(self.delays.parent),
         }
     }
 
@@ -64,6 +66,10 @@ impl Convert for Dnssec {
             algorithm: enumerated("algorithm", proto.algorithm)?,
             denial: enumerated("denial", proto.denial)?,
             validity: from_ms(proto.validity_ms),
+            delays: PropagationDelays {
+                zone: from_ms(proto.zone_propagation_delay_ms),
+                parent: from_ms(proto.parent_propagation_delay_ms),
+            },
         })
     }
 }
@@ -127,7 +133,7 @@ impl Convert for Signing {
         internal::Signing {
             keys: list(&self.keys),
             parent: self.parent.as_ref().map(Convert::to_proto),
-            ready_at_ms: self.ready_at.0,
+            cached_until_ms: self.cached_until.0,
             ready: self.ready,
         }
     }
@@ -135,7 +141,7 @@ impl Convert for Signing {
     fn from_proto(proto: internal::Signing) -> Result<Self, DecodeError> {
         Ok(Self {
             keys: from_list("keys", proto.keys)?,
-            ready_at: Timestamp(proto.ready_at_ms),
+            cached_until: Timestamp(proto.cached_until_ms),
             ready: proto.ready,
             parent: optional("parent", proto.parent)?,
         })

@@ -19,19 +19,20 @@ impl State {
         change: &SigningChange,
     ) -> Result<Reply, Rejection> {
         let now = self.data.at;
-        let ready_at = self.key_ready_at(apex);
+        let cached_until = self.unsigned_until(apex);
         let zone = self.data.zones.get_mut(apex).ok_or_else(|| not_found("zone", apex))?;
         check(zone, change, now)?;
+        let (delays, due) = (zone.zone.propagation_delays(), zone.key_due());
         let signing = &mut zone.signing;
         let noted = matches!(change, SigningChange::NoteParent { .. });
         let before = signing.clone();
         let mut told = true;
         match change {
             SigningChange::Enable(key) | SigningChange::StartRollover(key) => {
-                signing.add(ZoneKey { created: now, ..key.clone() }, ready_at);
+                signing.add(ZoneKey { created: now, ..key.clone() }, cached_until);
             }
             SigningChange::NoteParent { tags, ttl } => {
-                told = signing.note_parent(tags, *ttl, now);
+                told = signing.note_parent((tags, *ttl), delays, now);
             }
             SigningChange::FinishRollover { .. } => signing.remove_old(),
             SigningChange::AbandonRollover { .. } => signing.remove_new(),
@@ -43,7 +44,7 @@ impl State {
         if !noted {
             zone.touched = work.index;
         }
-        self.reschedule_key(apex, before.due());
+        self.reschedule_key(apex, due);
         self.published.mark_zone(apex);
         if told {
             work.say(None, event_of(apex, change, &before.keys));
@@ -82,7 +83,7 @@ fn check(zone: &ZoneState, change: &SigningChange, now: Timestamp) -> Result<(),
         SigningChange::Disable { .. } => !zone.signing.keys.is_empty(),
         _ => false,
     };
-    match zone.signing.obstacle(change, now) {
+    match zone.signing.obstacle(change, zone.zone.propagation_delays(), now) {
         Some(problem) if !(forced && possible) => Err(refused(
             &problem,
             "ask again then; `holdfast zone dnssec status` shows what is awaited",

@@ -26,6 +26,7 @@ use crate::name::DnsName;
 use crate::spec::{Kind, Record, Zone};
 use crate::state::zone_records::Volume;
 use crate::state::{Owner, State, Work};
+use crate::time::for_certain;
 use crate::update::{Action, Change, UpdateCode, UpdateRefusal, ZoneUpdate};
 
 /// The most changes that an audit record names.
@@ -64,7 +65,8 @@ impl State {
             };
             let before = before.unwrap_or_default();
             let longest = before.iter().map(|record| record.ttl).max().unwrap_or_default();
-            state.former_ttls_until = state.former_ttls_until.max(self.data.at + longest);
+            state.former_ttls_until =
+                state.former_ttls_until.max(self.data.at + for_certain(longest));
             volume = volume.after(Volume::of(records), Volume::of(&before));
             told.tell(&before, records);
         }

@@ -50,6 +50,7 @@ impl State {
         if stored.is_none() && self.data.zones.len() >= MAX_ZONES {
             return Err(Rejection::LimitReached { what: "zones".into(), limit: MAX_ZONES as u64 });
         }
+        let due = stored.and_then(ZoneState::key_due);
         let mut state = ZoneState::new(zone.clone(), work.index);
         if let Some(stored) = stored {
             state.signing = stored.signing.clone();
@@ -66,6 +67,7 @@ impl State {
         state.dynamic = dynamic;
         self.records.add(&state);
         self.data.zones.insert(zone.name.clone(), state);
+        self.reschedule_key(&zone.name, due);
         self.published.mark_records(&zone.name);
         let digest = Hash::of_value(zone).to_string();
         work.say(None, Event::ZoneApplied { zone: zone.name.clone(), digest });

@@ -95,8 +95,9 @@ prop_compose! {
     pub(in crate::tests) fn dnssec()(
         algorithm in select(vec![KeyAlgorithm::EcdsaP256, KeyAlgorithm::Ed25519]),
         denial in select(vec![Denial::Compact, Denial::Nsec3]), validity in ms(),
+        (zone, parent) in (ms(), ms()),
     ) -> Dnssec {
-        Dnssec { algorithm, denial, validity }
+        Dnssec { algorithm, denial, validity, delays: PropagationDelays { zone, parent } }
     }
 }
 
@@ -144,12 +145,12 @@ prop_compose! {
 
 prop_compose! {
     pub(in crate::tests) fn signing()(
-        keys in vec(zone_key(), 0..3), ready_at in stamp(), ready: bool,
+        keys in vec(zone_key(), 0..3), cached_until in stamp(), ready: bool,
         parent in of((any::<Vec<u16>>(), ms(), stamp(), of(stamp()))),
     ) -> Signing {
         let parent =
             parent.map(|(tags, ttl, since, seen_at)| ParentDs { tags, ttl, since, seen_at });
-        Signing { keys, ready_at, ready, parent }
+        Signing { keys, cached_until, ready, parent }
     }
 }
 
