@@ -37,6 +37,13 @@ fn declared() -> Zone {
     Zone { primaries: Some(primaries), ..Zone::new(zone.name, zone.soa, Vec::new(), zone.ttl) }
 }
 
+/// A zone of ours with an ALIAS at its apex.
+fn leading_to(target: &str) -> Zone {
+    let (owner, data) = (name("front.test"), RecordData::Alias(name(target)));
+    let records = vec![Record { name: owner.clone(), ttl: 60 * SECOND, data }];
+    Zone { name: owner, records, ..zone() }
+}
+
 fn primary() -> SocketAddr {
     "198.51.100.1:53".parse().expect("an address")
 }
@@ -202,9 +209,11 @@ fn a_difference_is_taken_to_the_copy_it_is_of_and_forward_only() {
 #[test]
 fn a_copy_that_is_as_the_one_before_costs_no_serial_of_ours() {
     let mut group = Group::with_copy();
+    group.declare(leading_to("www.example.test")).expect("the name is served here");
     let serial = |group: &mut Group| {
         let view = group.0.view();
-        view.answers.zones.get(&name("example.test")).expect("served").serial
+        let of = |zone| view.answers.zones.get(&name(zone)).expect("served").serial;
+        [of("example.test"), of("front.test")]
     };
     let (before, ours) = (group.copied(), serial(&mut group));
     assert_eq!(group.record(fetched(before.index, 11, Vec::new(), Vec::new())), Ok(Vec::new()));
@@ -219,7 +228,29 @@ fn a_copy_that_is_as_the_one_before_costs_no_serial_of_ours() {
     slower.soa.refresh = 78 * SECOND;
     let events = group.record(slower).expect("possible");
     assert!(matches!(events[..], [Event::ZoneCopied { serial: 13, .. }]), "{events:?}");
-    assert!(serial(&mut group) > ours, "the SOA is another one");
+    let index = u32::try_from(group.0.index()).expect("few entries");
+    assert_eq!(
+        serial(&mut group),
+        [index; 2],
+        "the SOA is another one, and ALIASes follow any change"
+    );
+}
+
+#[test]
+fn how_primaries_stand_costs_no_serial_of_a_zone_whose_alias_leads_to_their_names() {
+    let mut group = Group::with_copy();
+    group.declare(leading_to("www.example.test")).expect("the name is served here");
+    let serial = |group: &mut Group| {
+        group.0.view().answers.zones.get(&name("front.test")).expect("served").serial
+    };
+    let (before, declared) = (serial(&mut group), group.declared());
+    for problem in [Some("no answer"), Some("still none"), None, None] {
+        group.try_apply(source(declared, problem)).expect("possible");
+        let view = group.0.view();
+        let copy = view.copies.get(&name("example.test")).expect("it is a copy");
+        assert_eq!(copy.stale.as_deref(), problem, "it is shown");
+        assert_eq!(serial(&mut group), before);
+    }
 }
 
 #[test]

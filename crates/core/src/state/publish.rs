@@ -90,12 +90,18 @@ impl Published {
         self.services.insert(service.clone());
     }
 
+    /// Marks a zone that may be served otherwise; so may others whose ALIASes lead into it.
     pub(super) fn mark_zone(&mut self, zone: &DnsName) {
-        self.zones.insert(zone.clone());
+        self.mark_status(zone);
         self.zone_marks += 1;
     }
 
-    /// How often a zone was marked: two counts that are alike have no mark between them.
+    /// Marks a zone of which the view tells something else, and which is served as before.
+    pub(super) fn mark_status(&mut self, zone: &DnsName) {
+        self.zones.insert(zone.clone());
+    }
+
+    /// How often a zone was marked that may be served otherwise: two counts that are alike have no such mark between them.
     pub(super) fn zone_marks(&self) -> u64 {
         self.zone_marks
     }

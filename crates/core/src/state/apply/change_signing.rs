@@ -41,11 +41,13 @@ impl State {
         if *signing == before {
             return Ok(Reply::Done);
         }
-        if !noted {
+        if noted {
+            self.published.mark_status(apex);
+        } else {
             zone.touched = work.index;
+            self.published.mark_zone(apex);
         }
         self.reschedule_key(apex, due);
-        self.published.mark_zone(apex);
         if told {
             work.say(None, event_of(apex, change, &before.keys));
         }

@@ -104,8 +104,8 @@ impl State {
         self.published.mark_records(apex);
     }
 
-    /// Takes the serial alone of a copy that is as the one before: ours stays, or two groups that copy from each other
-    /// would have each other count for ever.
+    /// Takes the serial alone of a copy that is as the one before. Ours stays, as do those of zones whose ALIASes lead into
+    /// it, or two groups that copy from each other would have each other count for ever.
     fn keep_copy(&mut self, apex: &DnsName, before: &Copied, fetched: &Fetched) {
         let (serial, from, at) = (Some(fetched.serial), Some(fetched.from), self.data.at);
         if let Some(state) = self.data.zones.get_mut(apex) {
@@ -117,7 +117,7 @@ impl State {
         let Some(state) = self.data.zones.get_mut(apex) else { return };
         let was = state.stale.take();
         state.stale = problem.map(ToString::to_string);
-        self.published.mark_zone(apex);
+        self.published.mark_status(apex);
         match (was, problem) {
             (None, Some(problem)) => {
                 let (zone, problem) = (apex.clone(), problem.to_string());

@@ -3,9 +3,11 @@ use alloc::format;
 use super::*;
 use crate::command::{Actor, Command, Entry};
 use crate::id::GroupId;
+use crate::sealed::{Sealed, SealingKeyId};
+use crate::signing::{SigningChange, ZoneKey};
 use crate::spec::Kind;
 use crate::spec::tests::{service, zone};
-use crate::spec::{Policy, RecordData, ServiceBinding};
+use crate::spec::{Dnssec, KeyAlgorithm, Policy, RecordData, ServiceBinding, Zone};
 use crate::state::State;
 use crate::time::Timestamp;
 use crate::view::{Pick, RecordSet};
@@ -193,4 +195,37 @@ fn the_serial_of_a_zone_grows_with_the_zones_that_its_aliases_lead_into() {
     let changed = state.index();
     let (serial, _) = moved(&mut state);
     assert_eq!(serial, changed, "it leads nowhere else");
+}
+
+#[test]
+fn a_look_at_the_parent_is_told_and_costs_no_serial() {
+    let name = |text: &str| DnsName::new(text).expect("a name");
+    let mut state = State::new(GroupId(1));
+    let signed = Zone { dnssec: Some(Dnssec::default()), ..zone() };
+    apply(&mut state, Command::ApplyZone { zone: signed, if_revision: None });
+    let (owner, data) = (name("front.test"), RecordData::Alias(name("www.example.test")));
+    let record = crate::spec::Record { name: owner.clone(), ttl: Duration::from_secs(60), data };
+    let front = Zone { name: owner, records: Vec::from([record]), ..zone() };
+    apply(&mut state, Command::ApplyZone { zone: front, if_revision: None });
+    let change = |change| Command::ChangeSigning {
+        zone: DnsName::new("example.test").expect("a name"),
+        change,
+    };
+    let private = Sealed { key: SealingKeyId([0; 8]), nonce: [0; 12], ciphertext: Vec::new() };
+    let (algorithm, public) = (KeyAlgorithm::Ed25519, Vec::from([1; 32]));
+    let key = ZoneKey { algorithm, public, private, created: Timestamp(0) };
+    apply(&mut state, change(SigningChange::Enable(key)));
+    let serials = |view: &View| {
+        ["example.test", "front.test"]
+            .map(|zone| view.answers.zones.get(&name(zone)).map(|z| z.serial))
+    };
+    let before = serials(&state.view());
+    for tags in [Vec::from([7]), Vec::from([7]), Vec::new()] {
+        let seen = tags.clone();
+        apply(&mut state, change(SigningChange::NoteParent { tags, ttl: Duration::ZERO }));
+        let view = state.view();
+        let zone = view.answers.zones.get(&name("example.test")).expect("declared");
+        assert_eq!(zone.signing.parent.as_ref().map(|parent| &parent.tags), Some(&seen));
+        assert_eq!(serials(&view), before);
+    }
 }
