@@ -15,13 +15,14 @@
 
 mod desk;
 mod refusals;
+mod turn;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_consensus::{Group, Role};
-use holdfast_core::copied::{Copied, Fetched, LONGEST_PROBLEM};
+use holdfast_core::copied::{Copied, Fetched};
 use holdfast_core::seam::Entropy;
 use holdfast_core::spec::Primaries;
 use holdfast_core::{Actor, AgentId, Command, DnsName, Rejection, View};
@@ -30,17 +31,16 @@ use holdfast_wire::agent::encode_zone_notice;
 use holdfast_wire::peer::MessageKind;
 use metrics::counter;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::peers::Peers;
 use desk::{Begun, Desk, Ended, Times};
 use refusals::Refusals;
+use turn::{Ask, in_turn};
 
 /// Zones that are asked for at once.
 const AT_ONCE: usize = 8;
-/// How long one attempt may take; each primary has an equal share.
-const LONGEST_ATTEMPT: Duration = Duration::from_secs(240);
 /// How long the leader may take to hear of a notice.
 const PASS_TIMEOUT: Duration = Duration::from_millis(500);
 /// Between two notices to the leader.
@@ -78,6 +78,12 @@ struct Attempt {
     overdue: bool,
     /// What is not to be fetched again.
     refusals: Refusals,
+}
+
+/// Asks primaries for an attempt.
+struct Asker<'a> {
+    copies: &'a Copies,
+    attempt: &'a mut Attempt,
 }
 
 /// What is under way.
@@ -186,29 +192,10 @@ impl Copies {
         Ended { zone, fresh: outcome.is_ok(), refusals: attempt.refusals }
     }
 
-    /// Asks each primary until one has something newer; whether one had, for the first may lag behind the others. Errors:
-    /// why none answered.
+    /// Asks the primaries; whether one had something newer. Errors: why none answered.
     async fn refresh(&self, attempt: &mut Attempt) -> Result<bool, String> {
         let servers = attempt.primaries.addresses.clone();
-        let share = LONGEST_ATTEMPT / u32::try_from(servers.len().max(1)).unwrap_or(u32::MAX);
-        let mut problems = Vec::new();
-        let mut answered = false;
-        for server in servers {
-            match timeout(share, self.ask(attempt, server)).await {
-                Ok(Ok(true)) => return Ok(true),
-                Ok(Ok(false)) => answered = true,
-                Ok(Err(problem)) => problems.push(problem),
-                Err(_) => problems.push(format!("{server}: not done in {} s", share.as_secs())),
-            }
-        }
-        if answered {
-            return Ok(false);
-        }
-        let mut problem = problems.join("; ");
-        while problem.len() > LONGEST_PROBLEM {
-            problem.pop();
-        }
-        Err(problem)
+        in_turn(&servers, &mut Asker { copies: self, attempt }).await
     }
 
     /// Whether a primary had something newer. Errors: why it gave nothing, or nothing that could be taken.
@@ -269,6 +256,12 @@ impl Work {
         if self.desk.enter(term) {
             self.attempts = JoinSet::new();
         }
+    }
+}
+
+impl Ask for Asker<'_> {
+    async fn ask(&mut self, server: SocketAddr) -> Result<bool, String> {
+        self.copies.ask(self.attempt, server).await
     }
 }
 
