@@ -25,7 +25,7 @@ use holdfast_consensus::{Group, Role};
 use holdfast_core::copied::{Copied, Fetched};
 use holdfast_core::seam::Entropy;
 use holdfast_core::spec::Primaries;
-use holdfast_core::{Actor, AgentId, Command, DnsName, Rejection, View};
+use holdfast_core::{Actor, AgentId, Command, DnsName, Rejection, Reply, View};
 use holdfast_dns::{FetchError, Notices, Source, Transfers};
 use holdfast_wire::agent::encode_zone_notice;
 use holdfast_wire::peer::MessageKind;
@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 use crate::peers::Peers;
 use desk::{Begun, Desk, Ended, Times};
 use refusals::Refusals;
-use turn::{Ask, in_turn};
+use turn::{Ask, Found, in_turn};
 
 /// Zones that are asked for at once.
 const AT_ONCE: usize = 8;
@@ -169,8 +169,9 @@ impl Copies {
         let zone = attempt.zone.clone();
         let outcome = self.refresh(&mut attempt).await;
         let result = match &outcome {
-            Ok(true) => "copied",
-            Ok(false) => "fresh",
+            Ok(Found::Newer) => "copied",
+            Ok(Found::Nothing) => "fresh",
+            Ok(Found::Superseded) => "superseded",
             Err(_) => "failed",
         };
         counter!(FETCHES, "zone" => zone.to_string(), "result" => result).increment(1);
@@ -179,8 +180,8 @@ impl Copies {
                 tracing::warn!(%zone, problem, "a zone could not be copied; what is known of it is served on");
                 attempt.overdue.then(|| Some(problem.clone())).filter(|_| !attempt.stale)
             }
-            Ok(false) => attempt.stale.then_some(None),
-            Ok(true) => None,
+            Ok(Found::Nothing) => attempt.stale.then_some(None),
+            Ok(Found::Newer | Found::Superseded) => None,
         };
         if let Some(problem) = note {
             let (term, zone, declared) = (attempt.term, zone.clone(), attempt.declared);
@@ -189,17 +190,17 @@ impl Copies {
                 tracing::debug!(problem, "how a zone's primaries stand was not recorded");
             }
         }
-        Ended { zone, fresh: outcome.is_ok(), refusals: attempt.refusals }
+        Ended { zone, found: outcome.ok(), refusals: attempt.refusals }
     }
 
-    /// Asks the primaries; whether one had something newer. Errors: why none answered.
-    async fn refresh(&self, attempt: &mut Attempt) -> Result<bool, String> {
+    /// What the primaries have. Errors: why none answered.
+    async fn refresh(&self, attempt: &mut Attempt) -> Result<Found, String> {
         let servers = attempt.primaries.addresses.clone();
         in_turn(&servers, &mut Asker { copies: self, attempt }).await
     }
 
-    /// Whether a primary had something newer. Errors: why it gave nothing, or nothing that could be taken.
-    async fn ask(&self, attempt: &mut Attempt, server: SocketAddr) -> Result<bool, String> {
+    /// What a primary has. Errors: why it gave nothing, or nothing that could be taken.
+    async fn ask(&self, attempt: &mut Attempt, server: SocketAddr) -> Result<Found, String> {
         let answers = self.group.view().borrow().answers.clone();
         let refused = attempt.refusals.at(server, Instant::now());
         let source = Source {
@@ -211,12 +212,12 @@ impl Copies {
         let known = attempt.known.as_deref();
         let found = self.transfers.fetch(&answers, &attempt.zone, known, source).await;
         let (serial, problem) = match found {
-            Ok(None) => return Ok(false),
+            Ok(None) => return Ok(Found::Nothing),
             Ok(Some(fetched)) => {
                 let serial = fetched.serial;
                 match self.offer(attempt, fetched).await? {
-                    None => return Ok(true),
-                    Some(problem) => (serial, format!("{server}: serial {serial}: {problem}")),
+                    Ok(found) => return Ok(found),
+                    Err(problem) => (serial, format!("{server}: serial {serial}: {problem}")),
                 }
             }
             Err(error) => match (&error, refused) {
@@ -229,24 +230,31 @@ impl Copies {
         Err(problem)
     }
 
-    /// Has what was fetched agreed on; why it is not taken, where it is not. Errors: why nobody knows.
-    async fn offer(&self, attempt: &Attempt, fetched: Fetched) -> Result<Option<String>, String> {
+    /// Has what was fetched agreed on; what became of it, or why it cannot be taken. Errors: why nobody knows.
+    async fn offer(
+        &self,
+        attempt: &Attempt,
+        fetched: Fetched,
+    ) -> Result<Result<Found, String>, String> {
         if let Err(error) = fetched.check(&attempt.zone, attempt.known.as_deref()) {
-            return Ok(Some(error.to_string()));
+            return Ok(Err(error.to_string()));
         }
         let (term, zone, declared) = (attempt.term, attempt.zone.clone(), attempt.declared);
         let copy = Command::RecordZoneCopy { term, zone, declared, fetched };
-        let refused = self.propose(copy).await?;
-        Ok(refused.map(|rejection| rejection.to_string()))
+        Ok(match self.propose(copy).await? {
+            Ok(_) => Ok(Found::Newer),
+            Err(Rejection::Superseded(why)) => {
+                tracing::debug!(zone = %attempt.zone, why, "what was fetched of a zone is superseded");
+                Ok(Found::Superseded)
+            }
+            Err(rejection) => Err(rejection.to_string()),
+        })
     }
 
-    /// What the group says against a command, if anything. Errors: why it was not decided.
-    async fn propose(&self, command: Command) -> Result<Option<Rejection>, String> {
-        match self.group.propose(None, Actor::system(), command).await.map(|done| done.result) {
-            Ok(Ok(_) | Err(Rejection::Superseded(_))) => Ok(None),
-            Ok(Err(rejection)) => Ok(Some(rejection)),
-            Err(error) => Err(error.to_string()),
-        }
+    /// What the group makes of a command. Errors: why it was not decided.
+    async fn propose(&self, command: Command) -> Result<Result<Reply, Rejection>, String> {
+        let proposed = self.group.propose(None, Actor::system(), command).await;
+        proposed.map(|outcome| outcome.result).map_err(|error| error.to_string())
     }
 }
 
@@ -260,7 +268,7 @@ impl Work {
 }
 
 impl Ask for Asker<'_> {
-    async fn ask(&mut self, server: SocketAddr) -> Result<bool, String> {
+    async fn ask(&mut self, server: SocketAddr) -> Result<Found, String> {
         self.copies.ask(self.attempt, server).await
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! due longest ─▶ under way ─┬─ up to date ─▶ due after refresh          ┐ jitter of a tenth, less
-//!                           └─ failed ─────▶ due after retry, growing   ┘
+//!                           └─ failed ─────▶ due after retry, growing   ┘ (superseded too, and that is no failure)
 //! notice ─▶ due at once, or once the attempt under way has ended; after a failure within [`FLOOR`]
 //! ```
 //!
@@ -18,6 +18,7 @@ use holdfast_core::{DnsName, View};
 use tokio::time::Instant;
 
 use super::refusals::Refusals;
+use super::turn::Found;
 
 /// The shortest time between two attempts for a zone.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -58,7 +59,7 @@ struct Docket {
     under_way: bool,
     /// A notice came while an attempt was under way.
     hinted: bool,
-    /// The pause after the next failure.
+    /// The pause after the next attempt that brings nothing.
     pause: Duration,
     /// When failures began, and until when a notice waits after the last; `None` after a success.
     failing: Option<(Instant, Instant)>,
@@ -82,7 +83,8 @@ pub(super) struct Begun {
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) zone: DnsName,
-    pub(super) fresh: bool,
+    /// `None` where it failed.
+    pub(super) found: Option<Found>,
     pub(super) refusals: Refusals,
 }
 
@@ -144,7 +146,7 @@ impl Desk {
     /// The attempt for a zone has ended.
     pub(super) fn end(
         &mut self,
-        Ended { zone, fresh, refusals }: Ended,
+        Ended { zone, found, refusals }: Ended,
         (times, chance): (Option<Times>, u64),
         now: Instant,
     ) {
@@ -152,18 +154,21 @@ impl Desk {
         docket.under_way = false;
         docket.refusals = refusals;
         docket.expire = times.map_or(PATIENCE, |times| times.expire);
-        let pause = if fresh {
-            docket.since = now;
-            docket.pause = SHORTEST;
-            docket.failing = None;
-            times.map_or(LONGEST_RETRY, |times| times.refresh.max(FLOOR))
-        } else {
-            let longest = times.map_or(LONGEST_RETRY, |times| times.retry.max(FLOOR));
-            let pause = docket.pause.min(longest);
-            docket.pause = (docket.pause * 2).min(LONGEST);
-            let began = docket.failing.map_or(docket.begun.unwrap_or(now), |(began, _)| began);
-            docket.failing = Some((began, now + pause.min(FLOOR)));
-            pause
+        let longest = times.map_or(LONGEST_RETRY, |times| times.retry.max(FLOOR));
+        let pause = match found {
+            Some(Found::Newer | Found::Nothing) => {
+                docket.since = now;
+                docket.pause = SHORTEST;
+                docket.failing = None;
+                times.map_or(LONGEST_RETRY, |times| times.refresh.max(FLOOR))
+            }
+            Some(Found::Superseded) => docket.back_off(longest),
+            None => {
+                let pause = docket.back_off(longest);
+                let began = docket.failing.map_or(docket.begun.unwrap_or(now), |(began, _)| began);
+                docket.failing = Some((began, now + pause.min(FLOOR)));
+                pause
+            }
         };
         docket.due = now + jittered(pause.clamp(SHORTEST, LONGEST), chance);
         if docket.hinted {
@@ -204,6 +209,13 @@ impl Docket {
     fn is_overdue(&self, now: Instant) -> bool {
         now - self.since >= self.expire
             || self.failing.is_some_and(|(began, _)| now - began >= LONGEST_FAILING)
+    }
+
+    /// The pause before the next attempt; the one after it is longer.
+    fn back_off(&mut self, longest: Duration) -> Duration {
+        let pause = self.pause.min(longest);
+        self.pause = (self.pause * 2).min(LONGEST);
+        pause
     }
 
     fn hint(&mut self, now: Instant) {

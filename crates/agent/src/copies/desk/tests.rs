@@ -50,7 +50,17 @@ fn begun_of(zone: &DnsName, overdue: bool) -> Begun {
 }
 
 fn ended(desk: &mut Desk, zone: &DnsName, fresh: bool, times: (Option<Times>, u64), now: Instant) {
-    desk.end(Ended { zone: zone.clone(), fresh, refusals: Refusals::default() }, times, now);
+    finished(desk, zone, fresh.then_some(Found::Nothing), times, now);
+}
+
+fn finished(
+    desk: &mut Desk,
+    zone: &DnsName,
+    found: Option<Found>,
+    times: (Option<Times>, u64),
+    now: Instant,
+) {
+    desk.end(Ended { zone: zone.clone(), found, refusals: Refusals::default() }, times, now);
 }
 
 const TIMES: Times = Times {
@@ -223,4 +233,30 @@ async fn one_failure_long_after_the_last_look_is_no_event() {
     ended(&mut desk, &zone, true, (Some(seldom), 0), now);
     now += LONGEST;
     assert_eq!(desk.begin(now), Some(begun_of(&zone, false)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_superseded_neither_confirms_a_copy_nor_fails() {
+    let begun = Instant::now();
+    let mut desk = desk(begun);
+    let Begun { zone, .. } = desk.begin(begun).expect("due");
+    ended(&mut desk, &zone, true, (Some(TIMES), 0), begun);
+    let (mut now, mut waited) = (begun + TIMES.refresh, Vec::new());
+    for _ in 0..3 {
+        desk.begin(now).expect("due");
+        finished(&mut desk, &zone, Some(Found::Superseded), (Some(TIMES), 0), now);
+        let due = desk.wake().expect("due again");
+        waited.push((due - now).as_secs());
+        now = due;
+    }
+    assert_eq!(waited, [1, 2, 4], "it is asked for with what there is, and not without rest");
+    let docket = &desk.zones[&zone];
+    assert_eq!((docket.since, docket.failing), (begun, None));
+    desk.begin(now).expect("due");
+    ended(&mut desk, &zone, false, (Some(TIMES), 0), now);
+    assert_eq!(
+        desk.begin(begun + TIMES.expire),
+        Some(begun_of(&zone, true)),
+        "nobody confirmed it"
+    );
 }
