@@ -1,7 +1,7 @@
 //! When each zone is asked for next: by its SOA's refresh and retry, and soon after a notice.
 //!
 //! ```text
-//! due longest ─▶ under way ─┬─ up to date ─▶ due after refresh          ┐ jitter of a tenth, less
+//! due longest ─▶ under way ─┬─ up to date ─▶ due after refresh          ┐ jitter of a tenth, less, but for short ones
 //!                           └─ failed ─────▶ due after retry, growing   ┘ (superseded too, and that is no failure)
 //! notice ─▶ due at once, or once the attempt under way has ended; after a failure within [`FLOOR`]
 //! ```
@@ -170,7 +170,7 @@ impl Desk {
                 pause
             }
         };
-        docket.due = now + jittered(pause.clamp(SHORTEST, LONGEST), chance);
+        docket.due = now + jittered(pause.min(LONGEST), chance).max(pause.min(FLOOR));
         if docket.hinted {
             docket.hint(now);
         }

@@ -170,34 +170,41 @@ async fn the_zone_that_has_been_due_longest_is_next_whatever_its_name() {
 
 #[tokio::test(start_paused = true)]
 async fn a_notice_comes_no_sooner_than_the_pause_of_a_failure_or_the_floor() {
-    let mut now = Instant::now();
-    let mut desk = desk(now);
-    let mut waited = Vec::new();
-    for _ in 0..6 {
-        let Begun { zone, .. } = desk.begin(now).expect("due");
-        ended(&mut desk, &zone, false, (Some(TIMES), 0), now);
-        desk.hint(&zone, now);
-        let due = desk.wake().expect("due again");
-        waited.push((due - now).as_secs());
-        now = due;
+    for chance in [0, u64::MAX] {
+        let mut now = Instant::now();
+        let mut desk = desk(now);
+        let mut waited = Vec::new();
+        for _ in 0..6 {
+            let Begun { zone, .. } = desk.begin(now).expect("due");
+            ended(&mut desk, &zone, false, (Some(TIMES), chance), now);
+            desk.hint(&zone, now);
+            let due = desk.wake().expect("due again");
+            waited.push((due - now).as_secs());
+            now = due;
+        }
+        assert_eq!(waited, [1, 2, 4, 8, 10, 10], "{chance}");
     }
-    assert_eq!(waited, [1, 2, 4, 8, 10, 10]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_soa_makes_it_be_asked_for_without_rest() {
-    let mut now = Instant::now();
-    let mut desk = desk(now);
+async fn no_soa_and_no_chance_makes_it_be_asked_for_without_rest() {
     let hasty = Times { refresh: SECOND, retry: SECOND, expire: SECOND };
-    let Begun { zone, .. } = desk.begin(now).expect("due");
-    ended(&mut desk, &zone, true, (Some(hasty), 0), now);
-    assert_eq!(desk.wake(), Some(now + FLOOR));
-    for _ in 0..6 {
-        now = desk.wake().expect("due again");
-        let begun = desk.begin(now).expect("due");
-        ended(&mut desk, &begun.zone, false, (Some(hasty), 0), now);
+    for chance in [0, 512, u64::MAX] {
+        let mut now = Instant::now();
+        let mut desk = desk(now);
+        let Begun { zone, .. } = desk.begin(now).expect("due");
+        ended(&mut desk, &zone, true, (Some(hasty), chance), now);
+        assert_eq!(desk.wake(), Some(now + FLOOR), "{chance}");
+        let mut waited = Vec::new();
+        for _ in 0..6 {
+            now = desk.wake().expect("due again");
+            desk.begin(now).expect("due");
+            ended(&mut desk, &zone, false, (Some(hasty), chance), now);
+            waited.push(desk.wake().expect("due again") - now);
+        }
+        let seconds = waited.iter().map(Duration::as_secs).collect::<Vec<_>>();
+        assert_eq!(seconds, [1, 2, 4, 8, 10, 10], "{chance}");
     }
-    assert_eq!(desk.wake(), Some(now + FLOOR));
 }
 
 #[tokio::test(start_paused = true)]
