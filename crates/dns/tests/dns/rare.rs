@@ -72,6 +72,7 @@ async fn capitals_in_names_within_data_do_not_spoil_signatures() {
         ("PX", 26, [b"\0\x0a", &host[..], b"\x03MaP\0"].concat()),
         ("NAPTR", 35, [b"\0\x01\0\x02\x01S\x07SIP+D2U\x06!^A!b!", &host[..]].concat()),
         ("KX", 36, [b"\0\x0a", &host[..]].concat()),
+        ("A6", 38, [b"\x40\0\0\0\0\0\0\0\x01", &host[..]].concat()),
     ];
     let records = data.clone().map(|(_, kind, data)| RecordData::Other { kind: Kind(kind), data });
     let stage = Stage::new(with(Denial::Compact, &[("r.example.test", &records)]), &key()).await;
