@@ -13,7 +13,6 @@ pub(crate) struct Signer {
     prior: Option<Vec<u8>>,
     /// Later messages of a reply digest less.
     later: bool,
-    fudge: u16,
 }
 
 /// What a signed reply says besides that it is signed.
@@ -26,18 +25,12 @@ pub(crate) struct Remark<'a> {
 impl Signer {
     /// Signs a request.
     pub(crate) fn of_request(key: Arc<Key>) -> Self {
-        Self { key, prior: None, later: false, fudge: FUDGE }
+        Self { key, prior: None, later: false }
     }
 
     /// Signs the reply to a request with this MAC.
     pub(crate) fn of_reply(key: Arc<Key>, request_mac: &[u8]) -> Self {
-        Self { key, prior: Some(request_mac.to_vec()), later: false, fudge: FUDGE }
-    }
-
-    /// Lets clocks differ by as many seconds.
-    #[cfg(test)]
-    pub(crate) fn with_fudge(self, fudge: u16) -> Self {
-        Self { fudge, ..self }
+        Self { key, prior: Some(request_mac.to_vec()), later: false }
     }
 
     /// The bytes that a signature adds at the most.
@@ -55,7 +48,7 @@ impl Signer {
         let variables = Variables {
             key: &self.key,
             time,
-            fudge: self.fudge,
+            fudge: FUDGE,
             error: remark.error,
             other: remark.other,
         };
