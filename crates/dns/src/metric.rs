@@ -50,7 +50,7 @@ pub(crate) fn describe() {
     );
     describe_counter!(
         UNSIGNED,
-        "Answers replaced by SERVFAIL because they could not be signed, by reason (key, clock, limit)"
+        "Answers replaced by SERVFAIL because they could not be signed, by reason (key, clock, limit, form)"
     );
     describe_gauge!(PRESIGNED, "DNSSEC signatures kept that were made before they were asked for");
     describe_gauge!(PRESIGNED_INDEX, "Log index of the last view that was signed as a whole");

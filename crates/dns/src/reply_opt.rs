@@ -35,6 +35,8 @@ pub(crate) enum ExtendedError {
     Unsignable,
     /// The zone is signed, and this agent's clock is too far behind to sign it.
     ClockBehind,
+    /// The zone is signed, and the answer has no signed form.
+    Formless,
     /// There is nothing to answer from yet.
     NotReady,
     /// Not for this client.
@@ -53,6 +55,7 @@ impl ExtendedError {
             Self::StaleAnswer => (3, ""),
             Self::Unsignable => (10, "no sealing key here"),
             Self::ClockBehind => (10, "clock is behind"),
+            Self::Formless => (0, "no signed form"),
             Self::NotReady => (14, ""),
             Self::Prohibited => (18, ""),
             Self::NotAuthoritative => (20, ""),

@@ -43,8 +43,11 @@ pub(crate) enum Completed {
     Unable,
     /// It cannot be signed: this agent's clock is far behind the group's time.
     Behind,
-    /// It cannot be signed now: too much is signed already, or it is too long.
+    /// It cannot be signed now: too much is signed already.
     Exhausted,
+    /// It has no signed form: it is too long with its signatures, or, which is a bug, it cannot be read or nothing proves
+    /// what it denies.
+    Formless,
 }
 
 /// What is done to make a reply whole.
@@ -108,7 +111,7 @@ impl Completer {
             return Completed::Unsigned;
         }
         if self.parsed.read(out, asked.name_end + 4).is_none() {
-            return Completed::Exhausted;
+            return Completed::Formless;
         }
         self.next.clear();
         self.next.extend_from_slice(&out[..asked.name_end + 4]);
@@ -133,7 +136,7 @@ impl Completer {
             self.next[3] &= 0xf0;
         }
         if self.next.len() > usize::from(asked.limit) {
-            return Completed::Exhausted;
+            return Completed::Formless;
         }
         std::mem::swap(out, &mut self.next);
         Completed::Signed
@@ -336,7 +339,7 @@ impl<'a> Writer<'a> {
     fn prove(&self, zone: Option<&'a Arc<Signed>>, denied: Denied<'_>) -> Written<Proofs<'a>> {
         let Some(zone) = zone else { return Ok(Proofs::new()) };
         let proofs = prove(self.answers, &zone.signer, zone.chain.as_ref(), denied);
-        let proofs = proofs.ok_or(Completed::Exhausted)?;
+        let proofs = proofs.ok_or(Completed::Formless)?;
         Ok(proofs.into_iter().map(|proof| (&**zone, proof)).collect())
     }
 

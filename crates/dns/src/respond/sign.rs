@@ -58,8 +58,8 @@ impl Responder {
         Some((ResponseCode::NoError, Remarks::default()))
     }
 
-    /// Completes an answer for a client that asks for DNSSEC. What cannot be signed in time is cut over UDP, so that
-    /// real clients come again over TCP, and refused there. `exists`: no wildcard stood in for the name asked for.
+    /// Completes an answer for a client that asks for DNSSEC. What cannot be signed in time, or is too long then, is cut
+    /// over UDP, so that real clients come again over TCP, and refused there. `exists`: no wildcard stood in for the name asked for.
     pub(super) fn sign(
         &mut self,
         asked: &Asked<'_>,
@@ -86,11 +86,14 @@ impl Responder {
             Completed::Unsigned | Completed::Signed => (code, remarks),
             Completed::Unable => refuse(asked, ("key", ExtendedError::Unsignable), out),
             Completed::Behind => refuse(asked, ("clock", ExtendedError::ClockBehind), out),
-            Completed::Exhausted if asked.peer.transport == Transport::Udp => {
+            Completed::Exhausted | Completed::Formless
+                if asked.peer.transport == Transport::Udp =>
+            {
                 write_cut(asked, out);
                 (ResponseCode::NoError, remarks)
             }
             Completed::Exhausted => refuse(asked, ("limit", ExtendedError::NotReady), out),
+            Completed::Formless => refuse(asked, ("form", ExtendedError::Formless), out),
         }
     }
 }

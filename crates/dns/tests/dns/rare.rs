@@ -2,10 +2,11 @@
 
 use holdfast_core::Timestamp;
 use holdfast_core::spec::{Denial, Kind, RecordData};
+use holdfast_core::view::{Answers, Pick};
 use holdfast_seal::SealingKeys;
 use metrics_exporter_prometheus::PrometheusBuilder;
 
-use crate::fixture::{decode, exchange, name, tcp, udp};
+use crate::fixture::{decode, exchange, name, sets, tcp, udp};
 use crate::proofs::{key, kinds, signatures, told, with};
 use crate::signed::{Later, Stage, query, responders, sealing, signed};
 
@@ -83,6 +84,18 @@ async fn capitals_in_names_within_data_do_not_spoil_signatures() {
     assert!(said.contains("\"SIP+D2U\" \"!^A!b!\""), "strings keep their capitals: {said}");
 }
 
+/// A private type.
+const FULL: u16 = 65_280;
+
+/// The same, and a set that fills a message to the last hundred bytes.
+fn full(answers: &Answers) -> Answers {
+    let mut answers = answers.clone();
+    let record = |number| RecordData::Other { kind: Kind(FULL), data: vec![number; 4_080] };
+    let records: Vec<_> = (0..16).map(record).collect();
+    answers.names.insert(name("full.example.test"), sets(Pick::All, &[records]));
+    answers
+}
+
 #[test]
 fn what_signing_refuses_is_counted_by_its_reason() {
     let recorder = PrometheusBuilder::new().build_recorder();
@@ -108,9 +121,20 @@ fn what_signing_refuses_is_counted_by_its_reason() {
             exchange(&mut flooded, &wire, tcp()).expect("a reply")[3] & 0x0f == 2
         });
         assert!(refused, "signing is bounded");
+        let wire = query("full.example.test", FULL);
+        for mut responder in responders(sealing(), full(&answers), Later(0)) {
+            let mut plain = wire.clone();
+            plain.truncate(plain.len() - 11);
+            plain[11] = 0;
+            assert!(exchange(&mut responder, &plain, tcp()).expect("a reply").len() > 65_400);
+            let reply = exchange(&mut responder, &wire, tcp()).expect("a reply");
+            assert_eq!(reply[3] & 0x0f, 2, "with its signature it is longer than a message can be");
+            let cut = exchange(&mut responder, &wire, udp()).expect("a reply");
+            assert_eq!((cut[2] & 2, cut[3] & 0x0f), (2, 0), "over UDP it is cut in any case");
+        }
         recorder.handle().render()
     });
-    for (why, count) in [("key", 1), ("clock", 2), ("limit", 1)] {
+    for (why, count) in [("key", 1), ("clock", 2), ("limit", 1), ("form", 2)] {
         let line = format!("holdfast_dns_unsigned_total{{why=\"{why}\"}} {count}");
         assert!(text.lines().any(|one| one == line), "{line}: {text}");
     }
