@@ -1,11 +1,23 @@
-//! A zone, and a service in it whose endpoints report by themselves, for the tests of this crate.
+//! For the tests of this crate: a zone, and a service in it whose endpoints report by themselves; a group of one agent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use holdfast_consensus::{
+    AuditSink, Fatal, Group, GroupConfig, Member, MemoryDisk, Seams, Storage, SyncPolicy,
+};
+use holdfast_core::audit::{Head, Record};
 use holdfast_core::spec::{
     Address, Check, CheckKind, Endpoint, FailoverRules, HeartbeatCheck, NameServer, Policy, Pool,
     Quorum, Service, ServiceDns, Soa, Zone,
 };
+use holdfast_core::{AgentId, GroupId};
+use holdfast_wire::peer::{Message, PeerAddress, Wire, WireError};
+
+use crate::seams::{SystemClock, SystemEntropy};
 
 /// For how long a report of an endpoint holds.
 pub(crate) const BEAT_TTL: Duration = Duration::from_secs(6);
@@ -66,4 +78,58 @@ pub(crate) fn service(ttl: Duration, pools: Vec<Pool>) -> Service {
             ..FailoverRules::default()
         },
     }
+}
+
+/// A wire without anybody at its other end.
+pub(crate) struct Alone;
+
+#[async_trait]
+impl Wire for Alone {
+    async fn call(&self, _: &PeerAddress, _: Message, _: Duration) -> Result<Bytes, WireError> {
+        Err(WireError::NotConnected("nobody is there".to_owned()))
+    }
+
+    async fn snapshot(
+        &self,
+        _: &PeerAddress,
+        _: Message,
+        _: BoxStream<'static, Bytes>,
+        _: Duration,
+    ) -> Result<Bytes, WireError> {
+        Err(WireError::NotConnected("nobody is there".to_owned()))
+    }
+}
+
+/// Keeps no records, and takes all.
+struct NoAudit;
+
+impl AuditSink for NoAudit {
+    fn append(&self, _: Vec<Record>) {}
+
+    fn durable_index(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn refuse_mutations(&self) -> Option<String> {
+        None
+    }
+
+    fn reset(&self, _: Head) {}
+}
+
+/// A group on this agent alone, in memory, which nobody leads: it was never formed.
+pub(crate) async fn leaderless_group() -> Group {
+    let [address, api_address] = ["127.0.0.1:1", "127.0.0.1:2"].map(str::to_owned);
+    let (name, region) = ("alone".to_owned(), "here".to_owned());
+    let me = Member { id: AgentId(1), name, region, address, api_address };
+    let storage = Storage::Memory(MemoryDisk::new(SyncPolicy::Immediate));
+    let config = GroupConfig::new("test", GroupId(1), me, storage);
+    let seams = Seams {
+        wire: Arc::new(Alone),
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+        audit: Arc::new(NoAudit),
+        fatal: Fatal::hook(|why| panic!("storage failed: {why}")),
+    };
+    Group::start(config, seams).await.expect("an empty disk")
 }

@@ -90,3 +90,34 @@ async fn await_served(answers: &AnswersSource, index: u64) {
         tracing::debug!(index, "an update is agreed on and not served here yet");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use holdfast_dns::{UpdatePlaces, channel};
+
+    use super::*;
+    use crate::testing::leaderless_group;
+
+    fn update() -> ZoneUpdate {
+        let [zone, key] = ["example.test", "key.test"].map(|name| name.parse().expect("a name"));
+        ZoneUpdate { zone, key, prerequisites: Vec::new(), changes: Vec::new() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_update_keeps_its_place_until_it_is_decided_though_nobody_waits_for_it() {
+        let (_publisher, answers) = channel();
+        let updates = Updates::new(leaderless_group().await, answers);
+        let places = UpdatePlaces::default();
+        let mut under_way = 0;
+        while let Some(place) = places.take() {
+            under_way += 1;
+            drop(updates.decide(update(), RequestId(under_way), place));
+        }
+        assert_eq!(under_way, 256);
+        tokio::time::sleep(PATIENCE / 2).await;
+        assert!(places.take().is_none(), "each is still proposed, with a client or without");
+        tokio::time::sleep(PATIENCE).await;
+        let free = std::iter::from_fn(|| places.take()).collect::<Vec<_>>();
+        assert_eq!(free.len(), 256, "nobody led, and they were given up");
+    }
+}

@@ -98,4 +98,4 @@ pub use streams::{Append, Finish, Messages, Special, Streams};
 pub use transfer::{
     Fault, FetchError, Incoming, Notices, Notifier, Progress, Received, Source, Transfers, Wanted,
 };
-pub use update::{Agreement, Decided, UpdatePlace, read_update};
+pub use update::{Agreement, Decided, UpdatePlace, UpdatePlaces, read_update};

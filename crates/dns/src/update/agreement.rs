@@ -42,28 +42,39 @@ pub trait Agreement: Send + Sync {
     ) -> BoxFuture<'static, Decided>;
 }
 
+/// The places of updates under way. Clones share them.
+#[derive(Debug, Clone)]
+pub struct UpdatePlaces(Arc<Semaphore>);
+
 /// One of the places of updates under way; free again when this is dropped.
 #[derive(Debug)]
 pub struct UpdatePlace {
     _permit: OwnedSemaphorePermit,
 }
 
+impl Default for UpdatePlaces {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_UNDER_WAY)))
+    }
+}
+
+impl UpdatePlaces {
+    /// One that is free, if any is: there are 256.
+    pub fn take(&self) -> Option<UpdatePlace> {
+        Arc::clone(&self.0).try_acquire_owned().ok().map(|permit| UpdatePlace { _permit: permit })
+    }
+}
+
 /// The group, while there is one, and the places of updates that wait for it.
+#[derive(Default)]
 pub(crate) struct Path {
     agreement: ArcSwapOption<Box<dyn Agreement>>,
-    places: Arc<Semaphore>,
+    places: UpdatePlaces,
 }
 
 impl fmt::Debug for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Path").field("places", &self.places).finish_non_exhaustive()
-    }
-}
-
-impl Default for Path {
-    fn default() -> Self {
-        let places = Arc::new(Semaphore::new(MAX_UNDER_WAY));
-        Self { agreement: ArcSwapOption::empty(), places }
     }
 }
 
@@ -80,8 +91,7 @@ impl Path {
         request: RequestId,
     ) -> Option<BoxFuture<'static, Decided>> {
         let agreement = self.agreement.load_full()?;
-        let place = UpdatePlace { _permit: Arc::clone(&self.places).try_acquire_owned().ok()? };
-        Some(agreement.decide(update, request, place))
+        Some(agreement.decide(update, request, self.places.take()?))
     }
 }
 

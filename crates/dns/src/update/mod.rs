@@ -17,7 +17,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-pub use agreement::{Agreement, Decided, UpdatePlace};
+pub use agreement::{Agreement, Decided, UpdatePlace, UpdatePlaces};
 pub(crate) use agreement::{Path, request_id};
 pub use read::read_update;
 pub(crate) use read::{Asked, opt_alone, read};
