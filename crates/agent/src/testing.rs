@@ -117,13 +117,26 @@ impl AuditSink for NoAudit {
     fn reset(&self, _: Head) {}
 }
 
-/// A group on this agent alone, in memory, which nobody leads: it was never formed.
-pub(crate) async fn leaderless_group() -> Group {
+fn me() -> Member {
     let [address, api_address] = ["127.0.0.1:1", "127.0.0.1:2"].map(str::to_owned);
     let (name, region) = ("alone".to_owned(), "here".to_owned());
-    let me = Member { id: AgentId(1), name, region, address, api_address };
+    Member { id: AgentId(1), name, region, address, api_address }
+}
+
+/// A group on this agent alone, in memory, which this agent leads.
+pub(crate) async fn led_group() -> Group {
+    let group = leaderless_group().await;
+    group.initialize(&[me()]).await.expect("it is possible");
+    let mut view = group.view();
+    view.wait_for(|view| view.term.is_some()).await.expect("the group goes on");
+    drop(view);
+    group
+}
+
+/// A group on this agent alone, in memory, which nobody leads: it was never formed.
+pub(crate) async fn leaderless_group() -> Group {
     let storage = Storage::Memory(MemoryDisk::new(SyncPolicy::Immediate));
-    let config = GroupConfig::new("test", GroupId(1), me, storage);
+    let config = GroupConfig::new("test", GroupId(1), me(), storage);
     let seams = Seams {
         wire: Arc::new(Alone),
         clock: Arc::new(SystemClock),
