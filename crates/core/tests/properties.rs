@@ -7,6 +7,8 @@
 mod intent;
 #[path = "properties/lower.rs"]
 mod lower;
+#[path = "properties/secondary.rs"]
+mod secondary;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -30,6 +32,7 @@ use proptest::test_runner::{FileFailurePersistence, TestRunner};
 
 use intent::{Intent, intents};
 use lower::lower;
+use secondary::{Given, leading_away};
 
 /// How many cases a plain run tries.
 const CASES: u32 = 128;
@@ -291,6 +294,26 @@ proptest! {
                 if let (Some(was), Some(now)) = (was, now) {
                     let declared = was.spec != now.spec || was.ttl_floor != now.ttl_floor;
                     prop_assert!(declared || foreseen(was, now), "{} at {}", id, index);
+                }
+            }
+            before = after;
+        }
+    }
+
+    /// The serial of a zone grows whenever a secondary would be given anything else of it.
+    #[test]
+    fn a_serial_grows_with_what_a_secondary_is_given(intents in intents(ENTRIES)) {
+        let mut state = State::new(GroupId(1));
+        let mut clock = Timestamp(1_767_225_600_000);
+        let mut before = state.view();
+        for (index, intent) in (1..).zip(&leading_away(intents)) {
+            let entry = lower(intent, &state, &mut clock);
+            state.apply(index, &entry);
+            let after = state.view();
+            for (apex, _) in before.answers.zones.iter() {
+                let (was, now) = (Given::of(&before.answers, apex), Given::of(&after.answers, apex));
+                if let (Some((was, old)), Some((now, new))) = (was, now) && was != now {
+                    prop_assert!(new > old, "{} at {}: {:?} and {:?}", apex, index, was, now);
                 }
             }
             before = after;

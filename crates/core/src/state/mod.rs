@@ -14,6 +14,7 @@ mod apply;
 mod evaluate;
 mod judge;
 mod keys;
+mod led_away;
 mod orders;
 mod publish;
 mod replies;
@@ -37,6 +38,7 @@ use crate::id::{GroupId, ServiceId};
 use crate::name::DnsName;
 use crate::time::Timestamp;
 use crate::view::View;
+use led_away::LedAway;
 use orders::OrderIndex;
 use publish::Published;
 pub(crate) use publish::service_sets;
@@ -75,6 +77,7 @@ pub struct State {
     names: BTreeMap<DnsName, Owner>,
     /// Where the records of each name of a zone are.
     records: ZoneRecords,
+    led_away: LedAway,
     /// When each service has something due.
     due: BTreeSet<(Timestamp, ServiceId)>,
     /// When each zone's newest key may be told to the parent.
@@ -138,6 +141,7 @@ impl State {
             data: snapshot,
             names: BTreeMap::new(),
             records: ZoneRecords::default(),
+            led_away: LedAway::default(),
             due: BTreeSet::new(),
             key_dues: BTreeSet::new(),
             orders: OrderIndex::default(),
@@ -145,6 +149,7 @@ impl State {
         };
         state.index_names();
         state.records = ZoneRecords::of(&state.data);
+        state.led_away = LedAway::of(&state.data);
         state.orders = OrderIndex::of(&state.data);
         state.due = state
             .data

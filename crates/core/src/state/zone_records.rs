@@ -4,7 +4,7 @@
 //! both: what people declared is not changed by a program, and a declaration applied anew leaves alone what programs
 //! registered.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::{Snapshot, ZoneState};
@@ -47,8 +47,6 @@ pub(super) struct ZoneRecords {
     declared: BTreeMap<DnsName, Vec<u32>>,
     /// How much is declared and made by updates, by apex.
     volumes: BTreeMap<DnsName, Volume>,
-    /// The zones whose ALIASes may lead into other zones.
-    led_away: BTreeSet<DnsName>,
 }
 
 impl ZoneRecords {
@@ -68,9 +66,6 @@ impl ZoneRecords {
         let dynamic = Volume::of(state.dynamic.values().flatten());
         let volume = Volume::of(&state.zone.records).after(dynamic, Volume::default());
         self.volumes.insert(state.zone.name.clone(), volume);
-        if is_led_away(&state.zone) {
-            self.led_away.insert(state.zone.name.clone());
-        }
     }
 
     /// Removes a zone.
@@ -79,12 +74,6 @@ impl ZoneRecords {
             self.declared.remove(&record.name);
         }
         self.volumes.remove(&zone.name);
-        self.led_away.remove(&zone.name);
-    }
-
-    /// The zones that answer with what is in other zones.
-    pub(super) fn led_away(&self) -> &BTreeSet<DnsName> {
-        &self.led_away
     }
 
     /// How much a zone declares and updates made in it.
@@ -112,18 +101,6 @@ impl ZoneRecords {
         let records = self.declared(zone, name).map(|record| record.data.kind());
         records.chain(server_addresses(zone, name).map(|data| data.kind()))
     }
-}
-
-/// Whether an ALIAS of a zone may lead into another one, by itself or by a record that it leads to.
-fn is_led_away(zone: &Zone) -> bool {
-    let leads_out = |record: &Record| match &record.data {
-        RecordData::Alias(target) | RecordData::Cname(target) | RecordData::Dname(target) => {
-            !target.is_within(&zone.name)
-        }
-        _ => false,
-    };
-    let is_alias = |record: &Record| matches!(record.data, RecordData::Alias(_));
-    zone.records.iter().any(is_alias) && zone.records.iter().any(leads_out)
 }
 
 /// The names at which a zone has records, sorted, each once.

@@ -228,7 +228,7 @@ fn endpoint(number: u8, address: u8) -> Endpoint {
         0 => Address::Ip(IpAddr::V4(Ipv4Addr::new(10, 0, 0, number))),
         1 => Address::Ip(IpAddr::V4(Ipv4Addr::new(10, 0, 1, number))),
         2 => Address::Ip(IpAddr::V6(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, number.into()))),
-        _ => Address::Name(DnsName::new(&format!("lb-{number}.example.net")).expect("a name")),
+        _ => Address::Name(DnsName::new(&format!("name-{number}.example.org")).expect("a name")),
     };
     Endpoint { name: endpoint_name(number), address, port: 80, weight: 1 }
 }
@@ -242,8 +242,11 @@ fn zone(number: u8, records: u8) -> Zone {
         ttl: Duration::from_secs(60),
         data: RecordData::A(Ipv4Addr::new(192, 0, 2, number)),
     };
+    // Where a service wants to be.
+    let alias = RecordData::Alias(label("name-0"));
+    let alias = Record { name: label("alias"), ttl: Duration::from_secs(60), data: alias };
     Zone {
-        records: (0..records).map(record).collect(),
+        records: (0..records).map(record).chain([alias]).collect(),
         ..Zone::new(
             name.clone(),
             Soa { negative_ttl: Duration::from_secs(60), ..Soa::new(label("hostmaster")) },
@@ -258,8 +261,8 @@ fn zone(number: u8, records: u8) -> Zone {
 
 fn secondary(number: u8) -> Zone {
     let bare = zone(number, 0);
-    let primaries = Primaries { addresses: vec![primary()], key: None };
-    Zone { name_servers: Vec::new(), primaries: Some(primaries), ..bare }
+    let primaries = Some(Primaries { addresses: vec![primary()], key: None });
+    Zone { name_servers: Vec::new(), records: Vec::new(), primaries, ..bare }
 }
 
 fn primary() -> SocketAddr {

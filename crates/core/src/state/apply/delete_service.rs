@@ -28,6 +28,7 @@ impl State {
             self.due.remove(&(due, id.clone()));
         }
         self.disown_service_names(&spec);
+        self.lead(Some(&spec), None);
         let former = calm_ttl(&spec.dns, self.data.settings.ttl_floor);
         self.keep_former_ttl(&spec.dns.name, former);
         self.touch_zone(&spec.dns.name, work.index);

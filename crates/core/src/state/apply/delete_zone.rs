@@ -38,6 +38,7 @@ impl State {
             self.disown_zone_names(&served, &dynamic);
         }
         self.records.remove(&zone);
+        self.led_away.remove(apex);
         self.data.zones.remove(apex);
         self.published.mark_records(apex);
         work.say(None, Event::ZoneDeleted { zone: apex.clone() });

@@ -179,6 +179,20 @@ impl State {
         }
     }
 
+    /// Keeps the index of zones that are led away in step with a service.
+    pub(super) fn lead(&mut self, before: Option<&Service>, after: Option<&Service>) {
+        if let Some(before) = before
+            && let Some(apex) = zone_of(&self.data, &before.dns.name)
+        {
+            self.led_away.end(&apex, &before.id);
+        }
+        if let Some(after) = after
+            && let Some(apex) = zone_of(&self.data, &after.dns.name)
+        {
+            self.led_away.serve(&apex, after);
+        }
+    }
+
     fn is_copied(&self, apex: &DnsName) -> bool {
         self.data.zones.get(apex).is_some_and(|state| state.zone.primaries.is_some())
     }
@@ -238,7 +252,7 @@ impl State {
     /// follows through CNAMEs is not traced: a serial that grows in vain costs a secondary one look, one that does not grow
     /// leaves it an address that is dead.
     pub(in crate::state) fn touch_led_away(&mut self, index: u64) {
-        for apex in self.records.led_away() {
+        for apex in self.led_away.zones() {
             if let Some(zone) = self.data.zones.get_mut(apex) {
                 zone.touched = index;
                 self.published.mark_zone(apex);

@@ -97,6 +97,7 @@ impl State {
         let before = state.served().cloned();
         state.touched = copied.index;
         state.copied = Some(Arc::new(copied));
+        self.led_away.declare(state);
         if let Some(before) = before {
             self.disown_zone_names(&before, &Dynamic::new());
         }

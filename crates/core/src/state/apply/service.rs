@@ -67,6 +67,7 @@ impl State {
             self.own_service_names(&service);
         }
         self.touch_zone(&service.dns.name, work.index);
+        self.lead(old.as_deref(), Some(&service));
         let spec = Arc::new(service);
         let at = self.data.at;
         if old.is_none() {

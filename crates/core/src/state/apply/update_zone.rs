@@ -68,6 +68,7 @@ impl State {
             state.former_ttls_until =
                 state.former_ttls_until.max(self.data.at + for_certain(longest));
             volume = volume.after(Volume::of(records), Volume::of(&before));
+            self.led_away.update(&update.zone, &before, records);
             told.tell(&before, records);
         }
         state.touched = work.index;

@@ -66,6 +66,7 @@ impl State {
         }
         state.dynamic = dynamic;
         self.records.add(&state);
+        self.led_away.declare(&state);
         self.data.zones.insert(zone.name.clone(), state);
         self.reschedule_key(&zone.name, due);
         self.published.mark_records(&zone.name);
