@@ -6,19 +6,20 @@
 //!                                       └  NSD: lab.hf.test.  unsigned, delegated by hf.test.
 //! ```
 
+mod parent;
+mod rollover;
+
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use holdfast_tests::lab::{Host, Lab};
+use holdfast_tests::lab::Host;
 use holdfast_tests::process::{Process, run};
 use holdfast_tests::scenario::NAME;
 use holdfast_tests::{Scene, poll, scenario};
-use rustix::process::Signal;
 
-const PARENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 41);
-const RESOLVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 42);
+use self::parent::{PARENT, Parent, RESOLVER, start_resolver};
+
 const LIMIT: Duration = Duration::from_secs(40);
 const COMPACT: &str = "dnssec: { algorithm: ecdsa-p256 }";
 const HASHED: &str = "dnssec: { algorithm: ed25519, denial: nsec3 }";
@@ -40,121 +41,12 @@ fn manifest(zone: &str, dnssec: &str, agents: &[Ipv4Addr]) -> String {
     )
 }
 
-/// The zone above, signed with one key for good, on an NSD that also serves what is delegated unsigned.
-struct Parent {
-    host: Host,
-    dir: PathBuf,
-    delegations: String,
-    serial: u32,
-    process: Option<Process>,
-}
-
-impl Parent {
-    fn new(scene: &mut Scene) -> Result<Self> {
-        let host = scene.lab.host("parent", PARENT)?;
-        let dir = scene.dir().to_path_buf();
-        let mut delegations = String::new();
-        for zone in ["hf", "hg"] {
-            for (place, ip) in scene.cluster.addresses().iter().enumerate() {
-                let number = place + 1;
-                delegations += &format!("{zone} NS ns{number}.{zone}\nns{number}.{zone} A {ip}\n");
-            }
-        }
-        let mut command = host.command("sh");
-        let make =
-            "ldns-keygen -a ECDSAP256SHA256 -k test > key.name && cat \"$(cat key.name).ds\"";
-        run(command.args(["-euc", make]).current_dir(&dir))?
-            .ok()
-            .context("ldnsutils is missing")?;
-        for zone in ["hf", "hg"] {
-            let text = format!(
-                "$ORIGIN lab.{zone}.test.\n$TTL 1\n@ SOA ns root 1 60 60 600 1\n@ NS ns\nns A {PARENT}\n\
-                 host A 192.0.2.9\n"
-            );
-            std::fs::write(dir.join(format!("lab.{zone}.zone")), text)?;
-        }
-        Ok(Self { host, dir, delegations, serial: 0, process: None })
-    }
-
-    /// What a resolver is to trust.
-    fn anchor(&self) -> Result<String> {
-        let name = std::fs::read_to_string(self.dir.join("key.name"))?;
-        Ok(std::fs::read_to_string(self.dir.join(format!("{}.ds", name.trim())))?)
-    }
-
-    /// Serves the zone with these DS records and no others.
-    fn serve(&mut self, ds: &str) -> Result<()> {
-        self.serial += 1;
-        let zone = format!(
-            "$ORIGIN test.\n$TTL 1\n@ SOA ns root {} 60 60 600 1\n@ NS ns\nns A {PARENT}\n{}{ds}",
-            self.serial, self.delegations
-        );
-        std::fs::write(self.dir.join("test.zone"), zone)?;
-        let mut command = self.host.command("sh");
-        command
-            .args(["-euc", "ldns-signzone test.zone \"$(cat key.name)\""])
-            .current_dir(&self.dir);
-        run(&mut command)?.ok().context("signing the parent")?;
-        let zone =
-            |(name, file): (&str, &str)| format!("zone:\n  name: {name}\n  zonefile: {file}\n");
-        let zones: String = [
-            ("test", "test.zone.signed"),
-            ("lab.hf.test", "lab.hf.zone"),
-            ("lab.hg.test", "lab.hg.zone"),
-        ]
-        .map(zone)
-        .concat();
-        let config = format!(
-            "server:\n  ip-address: {PARENT}\n  username: \"\"\n  chroot: \"\"\n  zonesdir: \"{0}\"\n  database: \"\"\n  \
-             pidfile: \"\"\n  xfrdfile: \"\"\n  zonelistfile: \"{0}/zone.list\"\n  logfile: \"\"\nremote-control:\n  \
-             control-enable: no\n{zones}",
-            self.dir.display()
-        );
-        std::fs::write(self.dir.join("nsd.conf"), config)?;
-        if let Some(process) = &self.process {
-            process.signal(Signal::HUP)?;
-        } else {
-            let mut command = self.host.command("nsd");
-            command.arg("-d").arg("-c").arg(self.dir.join("nsd.conf"));
-            self.process = Some(Process::start("nsd", &mut command, &self.dir.join("nsd.log"))?);
-        }
-        let expected = format!("ns.test. root.test. {} ", self.serial);
-        poll::until("the parent's newest zone", LIMIT, || {
-            let mut command = self.host.command("dig");
-            command
-                .arg(format!("@{PARENT}"))
-                .args(["test", "SOA", "+short", "+tries=1", "+time=1"]);
-            let told = run(&mut command)?.ok()?;
-            ensure!(told.contains(&expected), "{told}");
-            Ok(())
-        })
-    }
-}
-
-fn start_resolver(lab: &mut Lab, dir: &Path, anchor: &str) -> Result<Process> {
-    let host = lab.host("resolver", RESOLVER)?;
-    std::fs::write(dir.join("anchor"), anchor)?;
-    let config = format!(
-        "server:\n  interface: {RESOLVER}\n  access-control: 10.77.0.0/24 allow\n  do-daemonize: no\n  \
-         use-syslog: no\n  logfile: \"\"\n  pidfile: \"\"\n  username: \"\"\n  chroot: \"\"\n  directory: \"{0}\"\n  \
-         num-threads: 1\n  root-hints: \"\"\n  local-zone: \"test.\" nodefault\n  trust-anchor-file: \"{0}/anchor\"\n  \
-         module-config: \"validator iterator\"\n  val-log-level: 2\n  infra-host-ttl: 1\n  aggressive-nsec: no\n\
-         remote-control:\n  control-enable: no\nstub-zone:\n  name: test\n  stub-addr: {PARENT}\n  stub-prime: no\n",
-        dir.display()
-    );
-    std::fs::write(dir.join("validator.conf"), config)?;
-    let mut command = host.command("unbound");
-    command.arg("-d").arg("-c").arg(dir.join("validator.conf"));
-    Process::start("unbound", &mut command, &dir.join("validator.log"))
-}
-
-/// The DS records of all keys that an agent answers with. What the CLI says comes later: when every cache knows the key.
-fn ds_of(scene: &Scene, zone: &str) -> Result<String> {
+/// The DS records of all keys that a server answers with. What the CLI says comes later: when every cache knows the key.
+fn ds_of(client: &Host, server: Ipv4Addr, zone: &str) -> Result<String> {
     let make = format!(
-        "dig @{} {zone} DNSKEY +noall +answer | dnssec-dsfromkey -2 -f - {zone}",
-        scene.cluster.addresses()[0]
+        "dig @{server} {zone} DNSKEY +noall +answer +tries=1 +time=3 | dnssec-dsfromkey -2 -f - {zone}"
     );
-    run(scene.cluster.client.command("sh").args(["-euc", &make]))?.ok()
+    run(client.command("sh").args(["-euc", &make]))?.ok()
 }
 
 /// What the resolver says: its code, whether it has validated, and the last fields of the answer's records.
@@ -202,11 +94,11 @@ fn awaits(scene: &Scene, (name, kind): (&str, &str), expected: &Said) -> Result<
     poll::until_equal(&what, LIMIT, expected, || ask(&scene.cluster.client, name, kind))
 }
 
-/// Everything static about a zone; `missing` is the code for names that do not exist.
-fn awaits_all_of(scene: &Scene, zone: &str, missing: &str) -> Result<()> {
+/// Everything static about a zone, as a resolver is to have it; `missing` is the code for names that do not exist.
+fn all_of(zone: &str, missing: &str) -> Vec<(String, &'static str, Said)> {
     let nodata = || Said::told("NOERROR", true, &[]);
     let address = |last| Said::told("NOERROR", true, &[&*format!("192.0.2.{last}")]);
-    for (owner, kind, expected) in [
+    let told = [
         ("host", "A", address(1)),
         ("host", "MX", nodata()),
         ("deep", "A", nodata()),
@@ -215,21 +107,24 @@ fn awaits_all_of(scene: &Scene, zone: &str, missing: &str) -> Result<()> {
         ("nothing.at.all", "A", Said::told(missing, true, &[])),
         ("lab", "DS", nodata()),
         ("host.lab", "A", Said::told("NOERROR", false, &["192.0.2.9"])),
-    ] {
-        awaits(scene, (&format!("{owner}.{zone}"), kind), &expected)?;
-    }
-    Ok(())
+    ];
+    told.map(|(owner, kind, said)| (format!("{owner}.{zone}"), kind, said)).into()
 }
 
-/// The scene's zone and another one, signed below a signed parent, and a resolver that validates.
-fn sign(scene: &mut Scene) -> Result<(Parent, Process, String)> {
+fn awaits_all_of(scene: &Scene, zone: &str, missing: &str) -> Result<()> {
+    let all = all_of(zone, missing);
+    all.iter().try_for_each(|(name, kind, expected)| awaits(scene, (name, kind), expected))
+}
+
+/// The scene's zone, and `hg.test` with this declaration, signed below a signed parent, and a resolver that validates.
+fn sign(scene: &mut Scene, declared: &str) -> Result<(Parent, Process, String)> {
     let agents = scene.cluster.addresses();
     let mut ds = String::new();
-    for (zone, dnssec) in [("hf.test", COMPACT), ("hg.test", HASHED)] {
+    for (zone, dnssec) in [("hf.test", COMPACT), ("hg.test", declared)] {
         scene.cluster.apply(&manifest(zone, dnssec, &agents))?;
         scene.cluster.cli(&["zone", "dnssec", "enable", zone])?.ok()?;
         ds += &poll::until("the zone's key", LIMIT, || {
-            let ds = ds_of(scene, zone)?;
+            let ds = ds_of(&scene.cluster.client, agents[0], zone)?;
             ensure!(ds.contains(" DS "), "no key: {ds}");
             Ok(ds)
         })?;
@@ -248,7 +143,7 @@ fn shop_at(address: Ipv4Addr) -> Said {
 #[test]
 fn a_validating_resolver_follows_failovers_and_an_agent_alone() -> Result<()> {
     scenario(|scene| {
-        let _above = sign(scene)?;
+        let _above = sign(scene, HASHED)?;
         awaits_all_of(scene, "hf.test", "NOERROR")?;
         awaits_all_of(scene, "hg.test", "NXDOMAIN")?;
         awaits(scene, (NAME, "A"), &shop_at(scene.eu.host.address))?;
@@ -274,7 +169,7 @@ fn a_validating_resolver_follows_failovers_and_an_agent_alone() -> Result<()> {
 #[test]
 fn a_validating_resolver_refuses_a_zone_under_the_key_of_another() -> Result<()> {
     scenario(|scene| {
-        let (mut parent, _resolver, ds) = sign(scene)?;
+        let (mut parent, _resolver, ds) = sign(scene, HASHED)?;
         awaits(scene, (NAME, "A"), &shop_at(scene.eu.host.address))?;
         let other: String = ds.lines().filter(|line| line.contains("hg.test.")).collect();
         parent.serve(&format!("{}\n", other.replace("hg.test.", "hf.test.")))?;
