@@ -65,6 +65,8 @@ pub struct Snapshot {
     pub agents: BTreeMap<AgentId, AgentState>,
     /// The zones.
     pub zones: BTreeMap<DnsName, ZoneState>,
+    /// Until when caches may hold what zones served that were deleted, by apex.
+    pub deleted_zones: BTreeMap<DnsName, Timestamp>,
     /// The TSIG keys, by name.
     pub tsig_keys: Arc<BTreeMap<DnsName, TsigKey>>,
     /// The services.
@@ -246,6 +248,7 @@ impl Snapshot {
             membership: Membership::default(),
             agents: BTreeMap::new(),
             zones: BTreeMap::new(),
+            deleted_zones: BTreeMap::new(),
             tsig_keys: Arc::default(),
             services: SharedMap::new(),
             overrides: BTreeMap::new(),

@@ -52,6 +52,7 @@ impl Convert for Snapshot {
             tsig_keys: self.tsig_keys.iter().map(tsig::to_proto).collect(),
             agents: self.agents.values().map(agent).collect(),
             zones: self.zones.values().map(zone).collect(),
+            deleted_zones: self.deleted_zones.iter().map(deleted_zone).collect(),
             services: self.services.values().map(|state| service(state)).collect(),
             overrides: self.overrides.values().map(Convert::to_proto).collect(),
             moves_ms: self.moves.iter().map(|at| at.0).collect(),
@@ -81,6 +82,7 @@ impl Convert for Snapshot {
             membership: required("membership", proto.membership)?,
             agents: each("agents", proto.agents, from_agent)?,
             zones: each("zones", proto.zones, from_zone)?,
+            deleted_zones: each("deleted_zones", proto.deleted_zones, from_deleted_zone)?,
             tsig_keys: Arc::new(each("tsig_keys", proto.tsig_keys, tsig::from_proto)?),
             services: each("services", proto.services, from_service)?,
             overrides: overrides.into_iter().map(|order| (order.id, order)).collect(),
@@ -130,6 +132,14 @@ fn from_agent(proto: pb::AgentState) -> Result<(AgentId, AgentState), DecodeErro
     let boot = proto.boot.map(BootId);
     let paged: Option<Target> = optional("paged", proto.paged)?;
     Ok((agent.id, AgentState { agent, boot, sequence: proto.sequence, paged }))
+}
+
+fn deleted_zone((name, until): (&DnsName, &Timestamp)) -> pb::DeletedZone {
+    pb::DeletedZone { name: name.to_string(), kept_until_ms: until.0 }
+}
+
+fn from_deleted_zone(proto: pb::DeletedZone) -> Result<(DnsName, Timestamp), DecodeError> {
+    Ok((parse("name", &proto.name)?, Timestamp(proto.kept_until_ms)))
 }
 
 fn zone(state: &ZoneState) -> pb::ZoneState {

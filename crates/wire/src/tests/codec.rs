@@ -99,8 +99,10 @@ proptest! {
     #[test]
     fn snapshots_hold_the_keys_of_zones(
         zone in value::zone(), signing in value::signing(), former_ttls_until in any::<u64>().prop_map(Timestamp),
+        deleted in value::dns_name(),
     ) {
         let mut snapshot = State::new(GroupId(1)).snapshot().clone();
+        snapshot.deleted_zones.insert(deleted, former_ttls_until);
         let state = ZoneState { signing, former_ttls_until, ..ZoneState::new(zone.clone(), 7) };
         snapshot.zones.insert(zone.name, state);
         prop_assert_eq!(snapshot::decode(&snapshot::encode(&snapshot)), Ok(snapshot));

@@ -71,7 +71,7 @@ fn service_id() -> impl Strategy<Value = ServiceId> {
     })
 }
 
-fn dns_name() -> impl Strategy<Value = DnsName> {
+pub(super) fn dns_name() -> impl Strategy<Value = DnsName> {
     vec("[a-z_]([a-z0-9_-]{0,8}[a-z0-9])?", 1..5)
         .prop_map(|labels| DnsName::new(&labels.join(".")).expect("labels make a name"))
 }

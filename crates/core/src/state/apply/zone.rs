@@ -52,6 +52,7 @@ impl State {
         }
         let due = stored.and_then(ZoneState::key_due);
         let mut state = ZoneState::new(zone.clone(), work.index);
+        state.former_ttls_until = self.deleted_kept_until(&zone.name);
         if let Some(stored) = stored {
             state.signing = stored.signing.clone();
             state.former_ttls_until = stored.kept_until(self.data.at);
