@@ -1,5 +1,6 @@
 //! Logs and metrics: set up once per process, before anything else runs.
 
+use std::io::IsTerminal as _;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -43,7 +44,12 @@ pub fn start_logs(config: &Telemetry) -> Result<(), TelemetryError> {
     let problem = |problem: String| TelemetryError { key: "filter", problem };
     let directives = format!("{ALWAYS},{}", config.filter);
     let filter = EnvFilter::try_new(directives).map_err(|error| problem(error.to_string()))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // journald shows lines with colours as binary data.
+    let coloured = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(coloured);
     let result = if config.json {
         builder.json().flatten_event(true).try_init()
     } else {
