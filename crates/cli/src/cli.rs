@@ -48,10 +48,10 @@ pub(crate) enum Command {
     /// Services: declare, show, explain, delete.
     #[command(subcommand)]
     Service(service::Args),
-    /// Zones: show, delete.
+    /// Zones: show, delete, import and export as master files, sign.
     #[command(subcommand)]
     Zone(zone::Args),
-    /// Keys that DNS transfers are signed with.
+    /// Keys that DNS transfers, notices and updates are signed with.
     #[command(subcommand)]
     Tsig(tsig::Args),
     /// Endpoints that come and go by themselves.

@@ -25,7 +25,8 @@ pub(crate) struct Args {
     /// A, AAAA or CNAME.
     #[arg(default_value = "A")]
     kind: String,
-    /// Also ask this resolver: an IP address, with or without a port. May be given several times.
+    /// Also ask this resolver: an IP address, with or without a port. May be given several times. The parent zone is
+    /// found through the first one where the agent that is asked has none of its own.
     #[arg(long = "resolver", value_name = "ADDRESS")]
     resolvers: Vec<String>,
     /// Look again until everybody tells what is decided.
@@ -86,12 +87,29 @@ fn page(answer: &pb::CheckPropagationResponse) -> Page {
         answer.sightings.len(),
         words::time_of_day(answer.over_at_ms)
     );
-    if answer.parents == 0 {
-        text.push_str("\nthe parent zone was not asked: no resolver is configured (dns.propagation.resolvers) or knows it");
-    }
+    text.push('\n');
+    text.push_str(&parent(answer));
     let wrong = answer.findings.iter().map(|one| format!("{}: {}", one.fault, one.text));
     let silent = answer.silent_agents.iter().map(|agent| format!("agent {agent} did not answer"));
     Page::line(json::of(answer), text).warnings(wrong.chain(silent)).table(table)
+}
+
+/// What became of the look at the parent zone, in a line; what is wrong there stands among the warnings.
+fn parent(answer: &pb::CheckPropagationResponse) -> String {
+    const OF_THE_PARENT: [&str; 4] =
+        ["not_at_parent", "not_in_zone", "glue_missing", "glue_mismatch"];
+    let servers = answer.parents;
+    if servers == 0 {
+        return "the parent zone: not seen; it is found through a resolver (--resolver, or dns.propagation.resolvers \
+                of the agent that was asked), and none is given, or it found no server that may be asked and answered"
+            .to_owned();
+    }
+    let wrong = |one: &&pb::PropagationFinding| OF_THE_PARENT.contains(&one.fault.as_str());
+    let found = match answer.findings.iter().filter(wrong).count() {
+        0 => "delegation and glue are the zone's".to_owned(),
+        faults => format!("{faults} of the warnings are about its delegation and glue"),
+    };
+    format!("the parent zone: asked, {servers} of its servers answered, {found}")
 }
 
 fn row(sighting: &pb::Sighting) -> [Cell; 8] {
@@ -154,5 +172,20 @@ mod tests {
             text.contains("eu-1   192.0.2.53:53  resolver  192.0.2.1  600  -       1ms  no"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn the_parent_is_told_of_whether_it_was_seen_or_not() {
+        let mut answer = pb::CheckPropagationResponse::default();
+        assert!(parent(&answer).contains("not seen") && parent(&answer).contains("--resolver"));
+        answer.parents = 2;
+        let well =
+            "the parent zone: asked, 2 of its servers answered, delegation and glue are the zone's";
+        assert_eq!(parent(&answer), well);
+        for fault in ["stale", "glue_missing", "not_at_parent"] {
+            let fault = fault.into();
+            answer.findings.push(pb::PropagationFinding { fault, ..Default::default() });
+        }
+        assert!(parent(&answer).ends_with("2 of the warnings are about its delegation and glue"));
     }
 }

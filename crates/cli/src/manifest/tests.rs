@@ -10,6 +10,8 @@ use holdfast_core::spec::{
 use super::*;
 use holdfast_core::ttl::Tier;
 
+mod documented;
+
 const SMALL: &str = "\
 apiVersion: holdfast/v1
 kind: Service
