@@ -4,6 +4,7 @@
 //! lab: one bridge, one namespace per host            10.77.0.0/24, no way out
 //!   cluster: `holdfast agent` ×3, certificates by `holdfast ca`, the CLI, gRPC and DNS from a client's namespace
 //!   abuse: floods, slow connections, and good clients beside them
+//!   machine: a host that is reached by ssh and scp alone, for what is installed by hand
 //!   site: a web server whose manners a file decides  resolver: unbound, told where the zone is
 //!   recursor: unbound, BIND and Knot Resolver, which find the zone from a root down
 //! epilogue: audit verified on every node, equal heads, states and epochs, and the shared invariants
@@ -18,6 +19,7 @@ pub mod cluster;
 pub mod dns;
 pub mod epilogue;
 pub mod lab;
+pub mod machine;
 pub mod manifest;
 pub mod places;
 pub mod poll;

@@ -1,13 +1,14 @@
 //! The guide to delegating a zone, done word for word: its shell blocks are run as they stand, on machines with the
-//! guide's own addresses, below a signed parent zone, and a validating resolver follows.
+//! guide's own addresses, below a signed parent zone, and a validating resolver follows. The agents run from what the
+//! guide installed, as the installed unit says; what the guide asks of `systemctl` is done here ([`World::obey`]).
 
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use holdfast_tests::binary::holdfast;
+use anyhow::{Context as _, Result, bail, ensure};
 use holdfast_tests::lab::{Host, Lab};
+use holdfast_tests::machine::{Machine, with_machines};
 use holdfast_tests::poll;
 use holdfast_tests::process::{Process, run};
 use holdfast_tests::site::Site;
@@ -19,6 +20,10 @@ const PARENT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 53);
 const RESOLVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 54);
 const NAME: &str = "shop.svc.example.com";
 const LIMIT: Duration = Duration::from_secs(40);
+/// What the guide says that is to be read, and what is read.
+const ALL_IS_WELL: &str =
+    "the parent zone: asked, 1 of its servers answered, delegation and glue are the zone's";
+const HELD: &str = "the move is held back by hold_down";
 
 /// The shell blocks of the guide's section of this number.
 fn blocks(section: u32) -> Vec<String> {
@@ -40,6 +45,13 @@ fn blocks(section: u32) -> Vec<String> {
     blocks
 }
 
+/// The shell blocks of the guide's section, of which there are so many.
+fn steps<const N: usize>(section: u32) -> Result<[String; N]> {
+    let blocks = blocks(section);
+    let found = blocks.len();
+    blocks.try_into().ok().with_context(|| format!("section {section} has {found} blocks, not {N}"))
+}
+
 /// The machine of whoever follows the guide.
 struct Reader<'a> {
     host: Host,
@@ -49,20 +61,22 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// Does what a block says. Errors: a command of it failed.
     fn does(&self, block: &str) -> Result<String> {
-        let binary = holdfast()?;
-        let bin = binary.parent().context("the binary lies in a directory")?;
-        let path = std::env::var("PATH").unwrap_or_default();
         let mut command = self.host.command("bash");
         command
             .args(["-euo", "pipefail", "-c", block])
-            .env("PATH", format!("{}:{path}", bin.display()))
             .env("HOLDFAST_CONTEXT", self.dir.join("context.toml"))
             .current_dir(self.dir);
+        with_machines(&mut command, self.dir)?;
         run(&mut command)?.ok().with_context(|| format!("the guide says\n{block}"))
     }
 
-    fn does_until_it_succeeds(&self, block: &str) -> Result<String> {
-        poll::until("the guide's commands", LIMIT, || self.does(block))
+    /// Does it again until it succeeds and says what is awaited.
+    fn does_until(&self, block: &str, awaited: impl Fn(&str) -> bool) -> Result<String> {
+        poll::until("the guide's commands", LIMIT, || {
+            let said = self.does(block)?;
+            ensure!(awaited(&said), "it says\n{said}");
+            Ok(said)
+        })
     }
 
     fn validated(&self) -> Result<(bool, Vec<String>)> {
@@ -81,16 +95,59 @@ impl Reader<'_> {
     }
 }
 
-fn start_agents(lab: &mut Lab, dir: &Path) -> Result<Vec<(Host, Process)>> {
-    let start = |number: u8| {
-        let name = format!("ns{number}");
-        let host = lab.host(&name, Ipv4Addr::new(203, 0, 113, 10 + number))?;
-        let mut command = host.command(holdfast()?);
-        command.args(["agent", "--config", "agent.toml"]).current_dir(dir.join(&name));
-        let process = Process::start(&name, &mut command, &dir.join(format!("{name}.log")))?;
-        Ok((host, process))
-    };
-    (1..=3).map(start).collect()
+/// The machines that the guide reaches by `ssh`, and what runs on them.
+struct World {
+    agents: Vec<Machine>,
+    running: Vec<Process>,
+    web: Machine,
+    eu: Site,
+}
+
+impl World {
+    fn new(lab: &mut Lab, dir: &Path) -> Result<Self> {
+        let agent = |number: u8| {
+            let address = Ipv4Addr::new(203, 0, 113, 10 + number);
+            Machine::new(lab, (&format!("ns{number}"), address), dir)
+        };
+        let agents = (1..=3).map(agent).collect::<Result<_>>()?;
+        let eu = Site::start(lab, ("eu", EU), dir, None)?;
+        let web = Machine::of(eu.host.clone(), "eu", dir)?;
+        Ok(Self { agents, running: Vec::new(), web, eu })
+    }
+
+    /// Does what `systemctl` was asked on every machine. Errors: it was asked for something else.
+    fn obey(&mut self) -> Result<()> {
+        for machine in &mut self.agents {
+            for asked in machine.asked()? {
+                match asked.as_str() {
+                    "daemon-reload" => {}
+                    "enable --now holdfast" => self.running.push(machine.start("holdfast")?),
+                    other => bail!("systemctl {other}, on the machine of an agent"),
+                }
+            }
+        }
+        for asked in self.web.asked()? {
+            match asked.as_str() {
+                "stop nginx" => self.eu.kill()?,
+                "start nginx" => self.eu.revive()?,
+                other => bail!("systemctl {other}, on a web server"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Errors: an agent has ended, and what it said.
+    fn runs(&mut self) -> Result<()> {
+        ensure!(self.running.len() == self.agents.len(), "{} agents run", self.running.len());
+        for process in &mut self.running {
+            ensure!(process.runs()?, "an agent ended: {}", process.said());
+            ensure!(
+                !process.said().contains('\u{1b}'),
+                "colours, which journald calls binary data"
+            );
+        }
+        Ok(())
+    }
 }
 
 /// Signs the parent with the delegation in it, and serves it. Returns the anchor that the resolver trusts.
@@ -146,49 +203,66 @@ fn start_resolver(lab: &mut Lab, dir: &Path, anchor: &str) -> Result<Process> {
     Process::start("unbound", &mut command, &dir.join("unbound.log"))
 }
 
-#[test]
-fn a_newcomer_delegates_a_zone_signed_and_steered_by_the_guide_alone() -> Result<()> {
-    let dir = tempfile::Builder::new().prefix("holdfast-guide-").tempdir()?;
-    let mut lab = Lab::new()?;
-    let reader =
-        Reader { host: lab.host("reader", Ipv4Addr::new(203, 0, 113, 1))?, dir: dir.path() };
-    let mut eu = Site::start(&mut lab, ("eu", EU), dir.path(), None)?;
-    let _us = Site::start(&mut lab, ("us", US), dir.path(), None)?;
+/// Sections 1 to 3: a cluster from nothing, and a signed zone. Returns the DS for the parent.
+fn sets_up(reader: &Reader<'_>, world: &mut World) -> Result<String> {
+    let [keys, install, look] = steps(1)?;
+    reader.does(&keys)?;
+    reader.does(&install)?;
+    world.obey()?;
+    let ready = reader.does_until(&look, |_| true);
+    world.runs()?;
+    ready?;
 
-    let [keys, look] = &blocks(1)[..] else { bail!("section 1 has two blocks") };
-    reader.does(keys)?;
-    let _agents = start_agents(&mut lab, dir.path())?;
-    reader.does_until_it_succeeds(look)?;
+    let [declare, ask] = steps(2)?;
+    reader.does_until(&declare, |_| true)?;
+    let both = |said: &str| said.contains(&EU.to_string()) && said.contains(&US.to_string());
+    let said = reader.does_until(&ask, both)?;
+    ensure!(said.starts_with(&EU.to_string()), "clients elsewhere are sent to eu: {said}");
 
-    let [declare, ask] = &blocks(2)[..] else { bail!("section 2 has two blocks") };
-    reader.does_until_it_succeeds(declare)?;
-    let said = poll::until("the steered answer", LIMIT, || {
-        let said = reader.does(ask)?;
-        if said.contains(&EU.to_string()) && said.contains(&US.to_string()) {
-            return Ok(said);
-        }
-        bail!("{said}")
-    })?;
-    assert!(said.starts_with(&EU.to_string()), "clients elsewhere are sent to eu: {said}");
-
-    let [sign] = &blocks(3)[..] else { bail!("section 3 has one block") };
-    let said = reader.does(sign)?;
+    let [sign] = steps(3)?;
+    let said = reader.does(&sign)?;
     let ds: String = said
         .lines()
         .filter(|line| line.contains("\tDS\t") || line.contains(" DS "))
         .fold(String::new(), |text, line| text + line + "\n");
-    assert!(!ds.is_empty(), "no DS in {said}");
+    ensure!(!ds.is_empty(), "no DS in {said}");
+    Ok(ds)
+}
 
+/// Section 5: the break, and the way back as far as the hold-down.
+fn breaks_and_mends(reader: &Reader<'_>, world: &mut World) -> Result<()> {
+    let [stop, look, start, why] = steps(5)?;
+    reader.does(&stop)?;
+    world.obey()?;
+    reader.awaits_validated(US)?;
+    let said = reader.does(&look)?;
+    ensure!(said.contains("failover") && said.contains(&US.to_string()), "{said}");
+
+    reader.does(&start)?;
+    world.obey()?;
+    reader.does_until(&why, |said| said.contains(HELD))?;
+    world.runs()
+}
+
+#[test]
+fn a_newcomer_delegates_a_zone_signed_and_steered_by_the_guide_alone() -> Result<()> {
+    for told in [ALL_IS_WELL, HELD] {
+        ensure!(GUIDE.contains(told), "the guide does not say {told:?}");
+    }
+    let dir = tempfile::Builder::new().prefix("holdfast-guide-").tempdir()?;
+    let mut lab = Lab::new()?;
+    let reader =
+        Reader { host: lab.host("reader", Ipv4Addr::new(203, 0, 113, 1))?, dir: dir.path() };
+    let mut world = World::new(&mut lab, dir.path())?;
+    let _us = Site::start(&mut lab, ("us", US), dir.path(), None)?;
+
+    let ds = sets_up(&reader, &mut world)?;
     let (_parent, anchor) = serve_parent(&mut lab, dir.path(), &ds)?;
     let _resolver = start_resolver(&mut lab, dir.path(), &anchor)?;
     reader.awaits_validated(EU)?;
-    let [propagation] = &blocks(4)[..] else { bail!("section 4 has one block") };
-    reader.does(propagation)?;
+    let [propagation] = steps(4)?;
+    let said = reader.does_until(&propagation, |_| true)?;
+    assert_eq!(said.lines().nth(1), Some(ALL_IS_WELL), "{said}");
 
-    eu.kill()?;
-    reader.awaits_validated(US)?;
-    let [after] = &blocks(5)[..] else { bail!("section 5 has one block") };
-    let said = reader.does(after)?;
-    assert!(said.contains("failover") && said.contains(&US.to_string()), "{said}");
-    Ok(())
+    breaks_and_mends(&reader, &mut world)
 }
