@@ -92,7 +92,7 @@ pub struct ParentDs {
     pub ttl: Duration,
     /// Since when every look has found these, with no longer a gap between two looks than `steps` allows.
     pub since: Timestamp,
-    /// When they were last looked at; `None` where that look has ceased to count.
+    /// When they were last looked at; `None` where that look has ceased to count, for CDS has begun to name a key since.
     pub seen_at: Option<Timestamp>,
 }
 

@@ -62,7 +62,7 @@ impl ParentDs {
     }
 
     fn obstacle(&self, delays: PropagationDelays, now: Timestamp) -> Option<String> {
-        let Some(seen_at) = self.seen_at else { return Some(NOT_LOOKED_AT.to_string()) };
+        let Some(seen_at) = self.seen_at else { return Some(LOOK_IS_PAST.to_string()) };
         let until = self.since + self.wait(delays);
         if now < until {
             let unseen = if self.ttl.is_zero() {
@@ -205,3 +205,5 @@ impl Signing {
 }
 
 const NOT_LOOKED_AT: &str = "nobody has looked at the parent's DS records yet";
+const LOOK_IS_PAST: &str = "CDS has begun to name a key since the parent's DS records were last looked at, so they may \
+                            have changed; look again, as `holdfast zone dnssec` does";

@@ -223,7 +223,7 @@ fn that_the_parent_names_no_key_is_looked_at_anew_once_it_is_told_of_one() {
     let (mut signing, until) = seen_without_ds();
     signing.ready = false;
     signing.tell_newest();
-    assert!(signing.ready && disable_obstacle(&signing, until).contains("nobody has looked"));
+    assert!(signing.ready && disable_obstacle(&signing, until).contains("CDS has begun"));
     assert!(waits_until(
         &looked_at_again(&signing, until),
         disable_obstacle,
