@@ -51,7 +51,7 @@ impl<'a> Walk<'a> {
     fn answer(mut self, name: &DnsName) -> Answer {
         let Some(mut zone) = self.zone_of(name) else { return Answer::bare(Code::Refused) };
         let mut owner = name.clone();
-        for _ in 0..MAX_CHAIN {
+        for _ in 0..=MAX_CHAIN {
             let Next::Chase(target) = self.step(zone, &owner) else { break };
             match self.zone_of(&target) {
                 Some(next) if !self.result.answers.iter().any(|record| record.name == target) => {

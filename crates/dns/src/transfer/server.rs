@@ -222,13 +222,15 @@ impl Transfers {
             tracing::debug!(%from, zone = %apex, key = ?incoming.key, "transfer refused");
             return refuse(ResponseCode::Refused, Some(ExtendedError::Prohibited));
         }
-        if incoming.peer.transport == Transport::Udp {
-            return match since {
-                Some(serial) => {
-                    self.increment_in_datagram(question, published, zone, (serial, incoming.signer))
-                }
-                None => refuse(ResponseCode::Refused, Some(ExtendedError::NotSupported)),
-            };
+        match (incoming.peer.transport, since) {
+            (Transport::Udp, Some(serial)) => {
+                let increment = (serial, incoming.signer);
+                return self.increment_in_datagram(question, published, zone, increment);
+            }
+            (Transport::Udp | Transport::Https, _) => {
+                return refuse(ResponseCode::Refused, Some(ExtendedError::NotSupported));
+            }
+            (Transport::Tcp | Transport::Tls | Transport::Quic, _) => {}
         }
         let Some(place) = Place::take(&self.under_way) else {
             count(since, "crowded");

@@ -109,7 +109,7 @@ pub(super) fn has_alias(here: &NameAnswers) -> bool {
 fn flattened(answers: &Answers, data: &RecordData) -> Vec<RecordData> {
     let RecordData::Alias(target) = data else { return vec![data.clone()] };
     let mut target = target;
-    for _ in 0..MAX_CHAIN {
+    for _ in 0..=MAX_CHAIN {
         let Some(here) = answers.names.get(target).filter(|here| !here.refused) else { break };
         let records = || here.sets.iter().flat_map(|set| &set.records).map(|(data, _)| data);
         let address = |data: &&RecordData| matches!(data, RecordData::A(_) | RecordData::Aaaa(_));

@@ -49,6 +49,38 @@ fn what_was_signed_is_found_whole_and_told_by_whom() {
 }
 
 #[test]
+fn each_algorithm_signs_with_its_own_hash_and_stands_for_no_other() {
+    // By Python's hmac over the question and the variables of RFC 8945, 4.3.3.
+    let expected: [(usize, [u8; 8]); 3] = [
+        (32, [0xc1, 0x26, 0xfb, 0x58, 0xf5, 0xb5, 0xc2, 0x86]),
+        (48, [0x89, 0x84, 0xae, 0xfd, 0x58, 0x15, 0x08, 0x64]),
+        (64, [0x0f, 0x97, 0xd0, 0x5f, 0x87, 0xa3, 0x68, 0x1d]),
+    ];
+    let keys = |algorithm| {
+        let mut keys = Keyring::default();
+        keys.insert(name("key.test"), algorithm, b"0123456789abcdef");
+        keys
+    };
+    for (algorithm, (length, begin)) in TsigAlgorithm::ALL.into_iter().zip(expected) {
+        let mut message = question();
+        let own = keys(algorithm);
+        let key = own.get(&name("key.test")).expect("was put there");
+        Signer::of_request(Arc::clone(key)).sign(&mut message, NOW);
+        let Found::Signed(tsig) = find(&message) else { panic!("{algorithm}: not signed") };
+        assert_eq!((tsig.mac.len(), &tsig.mac[..8]), (length, &begin[..]), "{algorithm}");
+        for other in TsigAlgorithm::ALL {
+            match verify(&message, &tsig, &keys(other), NOW) {
+                Ok(verified) => assert_eq!((other, verified.message), (algorithm, question())),
+                Err(fault) => {
+                    assert_ne!(other, algorithm);
+                    assert_eq!(told(&fault), (error::BADKEY, false), "{algorithm} for {other}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_forwarder_may_change_the_id() {
     let mut message = signed(b"0123456789abcdef");
     message[0] ^= 0xff;

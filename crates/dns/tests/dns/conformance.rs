@@ -56,6 +56,9 @@ const RECORDS: &[(&str, &str, &str)] = &[
     ("unsigned", "NS", "ns1"),
 ];
 
+/// Each name is an alias of the one before it.
+const CHAIN: [&str; 10] = ["shop", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "c9"];
+
 fn view() -> Answers {
     let origin = name("example.test");
     let mut names: BTreeMap<DnsName, BTreeMap<Kind, Vec<(RecordData, u32)>>> = BTreeMap::new();
@@ -68,6 +71,9 @@ fn view() -> Answers {
         let owner =
             if *owner == "@" { origin.clone() } else { name(&format!("{owner}.example.test")) };
         add(owner, kind, data);
+    }
+    for (place, owner) in CHAIN.iter().enumerate().skip(1) {
+        add(name(&format!("{owner}.example.test")), "CNAME", CHAIN[place - 1]);
     }
     add(name("www.other.test"), "CNAME", "shop.example.test.");
     add(name("1.2.0.192.in-addr.arpa"), "PTR", "shop.example.test.");
@@ -273,6 +279,19 @@ fn chains_end_with_the_code_of_their_last_name() {
             A,
             "NoError aa: across CNAME=www.other.test., www.other.test. CNAME=shop, shop A=192.0.2.1",
         ),
+    ]);
+}
+
+#[test]
+fn eight_aliases_of_a_chain_are_followed_and_no_more() {
+    let links = |from: usize| {
+        let link = |place: usize| format!("{} CNAME={}", CHAIN[place], CHAIN[place - 1]);
+        (1..=from).rev().map(link).collect::<Vec<_>>().join(", ")
+    };
+    check(&[
+        ("c8", A, &format!("NoError aa: {}, shop A=192.0.2.1", links(8))),
+        ("c8", TXT, &format!("NoError aa: {} / @ SOA", links(8))),
+        ("c9", A, &format!("NoError aa: {}", links(9))),
     ]);
 }
 

@@ -37,12 +37,12 @@ impl Entropy for Growing {
     }
 }
 
-fn transfers() -> Transfers {
+pub(crate) fn transfers() -> Transfers {
     Transfers::new(SealingKeys::new([[7; 32]]), Arc::new(Stopped))
 }
 
 /// A view with the key `key.test` of this secret, whose zone is given to its holder, or to this machine without one.
-fn given(serial: u32, secret: &[u8], keyed: bool) -> Answers {
+pub(crate) fn given(serial: u32, secret: &[u8], keyed: bool) -> Answers {
     let sealer = Sealer::new(SealingKeys::new([[7; 32]]), Arc::new(Growing::default()));
     let secret = sealer.seal(secret, &TsigKey::context(&name("key.test"))).expect("short");
     let key = TsigKey { algorithm: TsigAlgorithm::HmacSha256, secret };

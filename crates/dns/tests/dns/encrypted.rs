@@ -28,13 +28,13 @@ use crate::fixture::{decode, message, query};
 use crate::sockets::{PATIENCE, Running, closed, framed, loopback, read_tcp, start, started};
 
 /// Writes a new certificate of 127.0.0.1 and its key.
-fn issue(directory: &Path) {
+pub(crate) fn issue(directory: &Path) {
     let issued = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("possible");
     std::fs::write(directory.join("key.pem"), issued.signing_key.serialize_pem()).expect("written");
     std::fs::write(directory.join("cert.pem"), issued.cert.pem()).expect("written");
 }
 
-fn config(directory: &Path) -> DnsConfig {
+pub(crate) fn config(directory: &Path) -> DnsConfig {
     let at = || vec!["127.0.0.1:0".parse::<SocketAddr>().expect("an address")];
     let encrypted = EncryptedConfig {
         cert: directory.join("cert.pem"),
@@ -47,13 +47,13 @@ fn config(directory: &Path) -> DnsConfig {
     DnsConfig { encrypted: Some(encrypted), threads: 1, ..loopback() }
 }
 
-fn address(running: &Running, transport: Transport) -> SocketAddr {
+pub(crate) fn address(running: &Running, transport: Transport) -> SocketAddr {
     let mut found = running.server.encrypted_addrs().iter().filter(|(by, _)| *by == transport);
     found.next().expect("it is configured").1
 }
 
 /// A client that trusts what `cert.pem` holds, and nobody else.
-fn client(directory: &Path, alpn: &[u8]) -> ClientConfig {
+pub(crate) fn client(directory: &Path, alpn: &[u8]) -> ClientConfig {
     let pem = std::fs::read(directory.join("cert.pem")).expect("read");
     let mut roots = RootCertStore::empty();
     for cert in CertificateDer::pem_slice_iter(&pem) {
@@ -69,7 +69,7 @@ fn client(directory: &Path, alpn: &[u8]) -> ClientConfig {
     config
 }
 
-async fn shake_hands(
+pub(crate) async fn shake_hands(
     server: SocketAddr,
     config: ClientConfig,
 ) -> std::io::Result<TlsStream<TcpStream>> {
@@ -80,7 +80,7 @@ async fn shake_hands(
 }
 
 /// A query that asks for padding, with this id.
-fn padded(id: u16) -> Vec<u8> {
+pub(crate) fn padded(id: u16) -> Vec<u8> {
     let mut message = message("shop.example.test.", RecordType::A, Some(1232));
     message.metadata.id = id;
     let edns = message.edns.as_mut().expect("it has EDNS");
@@ -171,9 +171,9 @@ async fn unusable_certificates_are_refused_with_the_file() {
     );
 }
 
-type Http = http2::SendRequest<Full<Bytes>>;
+pub(crate) type Http = http2::SendRequest<Full<Bytes>>;
 
-async fn https(running: &Running, directory: &Path) -> Http {
+pub(crate) async fn https(running: &Running, directory: &Path) -> Http {
     let server = address(running, Transport::Https);
     let stream = shake_hands(server, client(directory, b"h2")).await.expect("agrees");
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
@@ -183,7 +183,10 @@ async fn https(running: &Running, directory: &Path) -> Http {
     sender
 }
 
-async fn fetch(http: &mut Http, request: Request<Full<Bytes>>) -> (StatusCode, String, Bytes) {
+pub(crate) async fn fetch(
+    http: &mut Http,
+    request: Request<Full<Bytes>>,
+) -> (StatusCode, String, Bytes) {
     let response = timeout(PATIENCE, http.send_request(request)).await.expect("in time");
     let response = response.expect("a response");
     let status = response.status();
@@ -197,7 +200,7 @@ fn get(uri: &str) -> Request<Full<Bytes>> {
     Request::get(format!("https://127.0.0.1{uri}")).body(Full::default()).expect("a request")
 }
 
-fn post(kind: &str, body: Vec<u8>) -> Request<Full<Bytes>> {
+pub(crate) fn post(kind: &str, body: Vec<u8>) -> Request<Full<Bytes>> {
     let request = Request::post("https://127.0.0.1/dns-query").header("content-type", kind);
     request.body(Full::from(body)).expect("a request")
 }
@@ -256,16 +259,26 @@ async fn an_idle_https_connection_ends() {
     running.stop().await;
 }
 
-async fn quic(running: &Running, directory: &Path) -> (quinn::Endpoint, quinn::Connection) {
+pub(crate) async fn quic(
+    running: &Running,
+    directory: &Path,
+) -> (quinn::Endpoint, quinn::Connection) {
+    quic_at(address(running, Transport::Quic), directory).await
+}
+
+pub(crate) async fn quic_at(
+    server: SocketAddr,
+    directory: &Path,
+) -> (quinn::Endpoint, quinn::Connection) {
     let tls = QuicClientConfig::try_from(client(directory, b"doq")).expect("TLS 1.3");
     let mut endpoint = quinn::Endpoint::client(([127, 0, 0, 1], 0).into()).expect("a socket");
     endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(tls)));
-    let connecting = endpoint.connect(address(running, Transport::Quic), "127.0.0.1");
+    let connecting = endpoint.connect(server, "127.0.0.1");
     let connection = timeout(PATIENCE, connecting.expect("possible")).await.expect("in time");
     (endpoint, connection.expect("connects"))
 }
 
-async fn stream(connection: &quinn::Connection, bytes: &[u8]) -> Option<Vec<u8>> {
+pub(crate) async fn stream(connection: &quinn::Connection, bytes: &[u8]) -> Option<Vec<u8>> {
     let (mut send, mut receive) = connection.open_bi().await.ok()?;
     send.write_all(bytes).await.ok()?;
     send.finish().ok()?;
