@@ -15,8 +15,10 @@
 //! orders it with a reason. When that is, `steps` says. The state never sees a private key: it is sealed before it is
 //! proposed. What the parent says is observed by whoever asks for the step; here it is only remembered.
 
+pub mod ds;
 mod steps;
 
+pub use ds::Ds;
 pub(crate) use steps::cached_until;
 
 use alloc::string::String;
@@ -32,8 +34,6 @@ use crate::time::Timestamp;
 
 /// Flags of a key that signs everything: zone key and secure entry point (RFC 4034, 2.1.1).
 pub const KEY_FLAGS: u16 = 257;
-/// The most key tags of a parent that are remembered.
-const MAX_PARENT_TAGS: usize = 16;
 
 /// A key of a zone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,11 +83,11 @@ impl ZoneKey {
     }
 }
 
-/// What the parent zone's DS records named when they were last looked at.
+/// The parent zone's DS records when they were last looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParentDs {
-    /// The tags, ascending.
-    pub tags: Vec<u16>,
+    /// The records, ascending.
+    pub records: Vec<Ds>,
     /// The longest TTL of DS records that the parent was seen to use; zero where nobody could tell.
     pub ttl: Duration,
     /// Since when every look has found these, with no longer a gap between two looks than `steps` allows.
@@ -116,10 +116,10 @@ pub enum SigningChange {
     Enable(ZoneKey),
     /// Adds the key that replaces the present one.
     StartRollover(ZoneKey),
-    /// Takes note of what the parent's DS records name.
+    /// Takes note of the parent's DS records; which keys they name is judged by whoever reads them.
     NoteParent {
-        /// The key tags.
-        tags: Vec<u16>,
+        /// The records, [`ds::MAX_DS`] at most.
+        records: Vec<Ds>,
         /// The TTL that the parent gives them; zero where that is not known.
         ttl: Duration,
     },
@@ -195,7 +195,7 @@ impl Signing {
     /// look, so that none was seen before counts no more.
     pub(crate) fn tell_newest(&mut self) {
         self.ready = true;
-        if let Some(parent) = self.parent.as_mut().filter(|parent| parent.tags.is_empty()) {
+        if let Some(parent) = self.parent.as_mut().filter(|parent| parent.records.is_empty()) {
             parent.seen_at = None;
         }
     }
@@ -203,23 +203,23 @@ impl Signing {
     /// Takes note of what the parent says. Returns whether that, or since when it does, differs from the last look.
     pub(crate) fn note_parent(
         &mut self,
-        (tags, ttl): (&[u16], Duration),
+        (records, ttl): (&[Ds], Duration),
         delays: PropagationDelays,
         now: Timestamp,
     ) -> bool {
-        let mut tags: Vec<u16> = tags.iter().copied().take(MAX_PARENT_TAGS).collect();
-        tags.sort_unstable();
-        tags.dedup();
+        let mut records = records.to_vec();
+        records.sort_unstable();
+        records.dedup();
         let Some(before) = self.parent.take() else {
-            self.parent = Some(ParentDs { tags, ttl, since: now, seen_at: Some(now) });
+            self.parent = Some(ParentDs { records, ttl, since: now, seen_at: Some(now) });
             return true;
         };
-        let goes_on = before.tags == tags && before.counts_at(delays, now);
+        let goes_on = before.records == records && before.counts_at(delays, now);
         let since = if goes_on { before.since } else { now };
         // What was replaced may be kept for as long as its own TTL said.
         let ttl = before.ttl.max(ttl);
         let differs = !goes_on || ttl != before.ttl;
-        self.parent = Some(ParentDs { tags, ttl, since, seen_at: Some(now) });
+        self.parent = Some(ParentDs { records, ttl, since, seen_at: Some(now) });
         differs
     }
 }

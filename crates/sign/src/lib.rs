@@ -12,5 +12,5 @@ mod rrset;
 mod slot;
 
 pub use key::{KeyError, SIGNATURE, SigningKey, digest_of, new_secret};
-pub use rrset::{Signed, ds_digest, push_rrsig_head, sorted_into};
+pub use rrset::{Signed, push_rrsig_head, sorted_into};
 pub use slot::{Slot, slot_at};

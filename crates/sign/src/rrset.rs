@@ -1,9 +1,6 @@
 //! The data that a signature covers (RFC 4034, 3.1.8.1), made without knowing types: whoever calls gives canonical
 //! owners and data.
 
-use holdfast_core::signing::ZoneKey;
-use ring::digest;
-
 use crate::slot::Slot;
 
 /// What an RRSIG says of what it signs, beside key and times.
@@ -54,49 +51,9 @@ pub fn sorted_into(owner: &[u8], kind: u16, ttl: u32, data: &mut [&[u8]], out: &
     }
 }
 
-/// The digest of a DS record of type 2, SHA-256 (RFC 4509), for a key of the zone with this apex in wire form.
-pub fn ds_digest(apex: &[u8], key: &ZoneKey) -> [u8; 32] {
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(apex);
-    context.update(&key.dnskey());
-    context.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use data_encoding::{BASE64, HEXUPPER};
-    use holdfast_core::sealed::SealingKeyId;
-    use holdfast_core::spec::KeyAlgorithm;
-    use holdfast_core::{Sealed, Timestamp};
-
-    fn key(algorithm: KeyAlgorithm, public: &str) -> ZoneKey {
-        let private = Sealed { key: SealingKeyId([0; 8]), nonce: [0; 12], ciphertext: Vec::new() };
-        let public = BASE64.decode(public.as_bytes()).expect("base64");
-        ZoneKey { algorithm, public, private, created: Timestamp(0) }
-    }
-
-    /// RFC 6605, 6.1 and RFC 8080, 6.1: tags and digests.
-    #[test]
-    fn tags_and_digests_are_as_the_rfcs_say() {
-        let example_net = b"\x07example\x03net\0";
-        let ecdsa = key(
-            KeyAlgorithm::EcdsaP256,
-            "GojIhhXUN/u4v54ZQqGSnyhWJwaubCvTmeexv7bR6edbkrSqQpF64cYbcB7wNcP+e+MAnLr+Wi9xMWyQLc8NAA==",
-        );
-        assert_eq!(ecdsa.tag(), 55_648);
-        assert_eq!(
-            HEXUPPER.encode(&ds_digest(example_net, &ecdsa)),
-            "B4C8C1FE2E7477127B27115656AD6256F424625BF5C1E2770CE6D6E37DF61D17"
-        );
-        let example_com = b"\x07example\x03com\0";
-        let ed25519 = key(KeyAlgorithm::Ed25519, "l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=");
-        assert_eq!(ed25519.tag(), 3613);
-        assert_eq!(
-            HEXUPPER.encode(&ds_digest(example_com, &ed25519)),
-            "3AA5AB37EFCE57F737FC1627013FEE07BDF241BD10F3B1964AB55C78E79A304B"
-        );
-    }
 
     #[test]
     fn a_set_is_sorted_and_says_nothing_twice() {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use holdfast_core::signing::{SigningChange, ZoneKey};
+use holdfast_core::signing::ds::{Ds, Fit};
+use holdfast_core::signing::{Signing, SigningChange, ZoneKey};
 use holdfast_core::spec::KeyAlgorithm;
 use holdfast_core::{Command, DnsName, Timestamp};
-use holdfast_sign::{SigningKey, ds_digest, new_secret};
+use holdfast_sign::{SigningKey, new_secret};
 use holdfast_wire::Convert as _;
 use holdfast_wire::pb::v1 as pb;
 use tonic::{Code, Status};
@@ -35,7 +36,7 @@ impl Registry {
             pb::SigningStep::Enable => SigningChange::Enable(self.new_key(&zone)?),
             pb::SigningStep::StartRollover => SigningChange::StartRollover(self.new_key(&zone)?),
             pb::SigningStep::NoteParent => SigningChange::NoteParent {
-                tags: tags_of(&request.parent_tags)?,
+                records: records_of(&request.parent_ds)?,
                 ttl: Duration::from_millis(request.parent_ttl_ms),
             },
             pb::SigningStep::FinishRollover => SigningChange::FinishRollover { forced },
@@ -83,28 +84,44 @@ impl Registry {
             tag: key.tag().into(),
             algorithm: key.algorithm.to_proto(),
             created_at_ms: key.created.0,
-            ds_digest: ds_digest(&name.to_wire(), key).to_vec(),
+            ds_digest: Ds::of(&name, key).digest,
             public: key.public.clone(),
             for_parent: signing.for_parent().iter().any(|one| one.tag() == key.tag()),
             ready_at_ms: signing.due_of(key, delays).map(|due| due.0),
+            seen_at_parent: seen_at_parent(signing.seen_of(&name, key)).into(),
         };
         Ok(pb::GetZoneSigningResponse {
             dnssec: zone.zone.dnssec.as_ref().map(holdfast_wire::Convert::to_proto),
             keys: signing.keys.iter().map(entry).collect(),
             parent: signing.parent.as_ref().map(|parent| pb::ZoneParent {
-                tags: parent.tags.iter().map(|tag| u32::from(*tag)).collect(),
+                records: parent.records.iter().map(holdfast_wire::Convert::to_proto).collect(),
                 ttl_ms: holdfast_core::time::millis(parent.ttl),
                 since_ms: parent.since.0,
                 seen_at_ms: parent.seen_at.map(|at| at.0),
             }),
             index: view.answers.index,
-            awaits: signing.awaits(delays, view.answers.at).unwrap_or_default(),
+            awaits: signing.awaits(&name, delays, view.answers.at).unwrap_or_default(),
+            parent_faults: parent_faults(signing, &name),
         })
     }
 }
 
-fn tags_of(tags: &[u32]) -> Result<Vec<u16>, Refusal> {
-    let narrow = |tag: &u32| u16::try_from(*tag);
-    let tags: Result<_, _> = tags.iter().map(narrow).collect();
-    tags.map_err(|_| Refusal::field("parent_tags", "a key tag is at most 65535"))
+/// What is wrong with the DS records that the parent of a zone was last seen to have.
+pub(super) fn parent_faults(signing: &Signing, apex: &DnsName) -> Vec<String> {
+    signing.parent_faults(apex).iter().map(|fault| fault.text().to_owned()).collect()
+}
+
+fn seen_at_parent(fit: Option<Fit>) -> pb::SeenAtParent {
+    match fit {
+        None => pb::SeenAtParent::Unspecified,
+        Some(Fit::Apart) => pb::SeenAtParent::No,
+        Some(Fit::Names) => pb::SeenAtParent::Yes,
+        Some(Fit::Mistaken) => pb::SeenAtParent::Mistaken,
+        Some(Fit::Uncompared) => pb::SeenAtParent::Uncompared,
+    }
+}
+
+fn records_of(records: &[pb::Ds]) -> Result<Vec<Ds>, Refusal> {
+    let records: Result<_, _> = records.iter().cloned().map(Ds::from_proto).collect();
+    records.map_err(|error| Refusal::field("parent_ds", error.to_string()))
 }

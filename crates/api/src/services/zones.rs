@@ -8,6 +8,7 @@ use holdfast_wire::pb::v1 as pb;
 use tonic::Status;
 
 use super::registry::{Registry, inside};
+use super::zone_signing::parent_faults;
 use super::{count, named};
 use crate::caller::Call;
 use crate::refusal::Refusal;
@@ -59,12 +60,15 @@ impl Registry {
             let copy = view.copies.get(name);
             let copied = copy.and_then(|status| status.copied.as_ref());
             let records = copied.map_or(&zone.records, |copied| &copied.zone.records);
+            let answers = view.answers.zones.get(name);
+            let faults = answers.map(|answers| parent_faults(&answers.signing, name));
             pb::ZoneEntry {
                 name: name.to_string(),
                 revision: *revision,
                 records: count(records.len()),
-                serial: view.answers.zones.get(name).map_or(0, |answers| answers.serial),
+                serial: answers.map_or(0, |answers| answers.serial),
                 copy: copy.map(|status| copy_entry(status)),
+                parent_faults: faults.unwrap_or_default(),
             }
         });
         Ok(pb::ListZonesResponse { zones: zones.collect(), index: view.answers.index })

@@ -23,6 +23,11 @@ async fn shown(client: &mut RegistryServiceClient<Channel>) -> pb::GetZoneSignin
     client.get_zone_signing(request).await.expect("there is a zone").into_inner()
 }
 
+/// The DS record of a key, which is of Ed25519.
+fn ds_of(key: &pb::ZoneKeyEntry) -> pb::Ds {
+    pb::Ds { key_tag: key.tag, algorithm: 15, digest_type: 2, digest: key.ds_digest.clone() }
+}
+
 #[tokio::test]
 async fn a_key_is_made_replaced_and_kept_until_the_parent_lets_it_go() {
     let node = Node::start().await;
@@ -64,13 +69,31 @@ async fn a_key_is_made_replaced_and_kept_until_the_parent_lets_it_go() {
     let early = client.change_zone_signing(change(pb::SigningStep::FinishRollover)).await;
     assert!(early.expect_err("too early").message().contains("until 2026-01-01T00:12:43"));
     node.replica.pass(Duration::from_secs(400));
+    let mistaken = pb::ChangeZoneSigningRequest {
+        parent_ds: vec![pb::Ds { digest: vec![0xaa; 32], ..ds_of(&both.keys[1]) }],
+        parent_ttl_ms: 3_600_000,
+        ..change(pb::SigningStep::NoteParent)
+    };
+    client.change_zone_signing(mistaken).await.expect("a note");
+    let shown_then = shown(&mut client).await;
+    let seen_at_parent: Vec<_> = shown_then.keys.iter().map(|key| key.seen_at_parent()).collect();
+    assert_eq!(seen_at_parent, [pb::SeenAtParent::No, pb::SeenAtParent::Mistaken]);
+    assert!(shown_then.parent_faults[0].contains("name no key of example.test"), "{shown_then:?}");
+    let zones = client.list_zones(pb::ListZonesRequest::default()).await.expect("a list");
+    assert_eq!(zones.into_inner().zones[0].parent_faults, shown_then.parent_faults);
+    let refused = client.change_zone_signing(change(pb::SigningStep::FinishRollover)).await;
+    let refused = refused.expect_err("by the tag alone nobody trusts a key");
+    assert!(refused.message().contains("another digest or algorithm"), "{refused:?}");
     let seen = || pb::ChangeZoneSigningRequest {
-        parent_tags: vec![both.keys[1].tag],
+        parent_ds: vec![ds_of(&both.keys[1])],
         parent_ttl_ms: 3_600_000,
         ..change(pb::SigningStep::NoteParent)
     };
     client.change_zone_signing(seen()).await.expect("a note");
-    assert_eq!(told(&shown(&mut client).await), [(false, false), (true, false)]);
+    let noted = shown(&mut client).await;
+    assert_eq!(told(&noted), [(false, false), (true, false)]);
+    assert_eq!(noted.keys[1].seen_at_parent(), pb::SeenAtParent::Yes);
+    assert_eq!(noted.parent_faults, [""; 0]);
     let early = client.change_zone_signing(change(pb::SigningStep::FinishRollover)).await;
     assert!(early.expect_err("too early").message().contains("until 2026-01-01T02:25:20"));
     node.replica.pass(Duration::from_secs(2 * 3600 + 720));

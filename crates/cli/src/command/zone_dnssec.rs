@@ -11,7 +11,7 @@ use crate::client::{Client, registry};
 use crate::command::service::{consistency, or_stale};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Cell, Column, Page, Table, json};
+use crate::output::{Cell, Column, Page, Table, Tone, json};
 use crate::session::{Outcome, Session};
 use crate::words;
 
@@ -123,7 +123,7 @@ async fn note(client: &Client, zone: &DnsName, seen: parent::Seen) -> Result<(),
     let message = pb::ChangeZoneSigningRequest {
         // A request of its own: under the number of the step, the step would be taken for its repetition.
         request_id: uuid::Uuid::new_v4().to_string(),
-        parent_tags: seen.tags,
+        parent_ds: seen.records,
         parent_ttl_ms: holdfast_core::time::millis(seen.ttl),
         ..request(client, zone, pb::SigningStep::NoteParent)
     };
@@ -202,19 +202,13 @@ fn status_page(answer: &pb::GetZoneSigningResponse) -> Page {
         Column::new("SEEN AT PARENT"),
         Column::new("PUBLIC KEY"),
     ]);
-    let named = |tag| answer.parent.as_ref().map(|parent| parent.tags.contains(&tag));
     for key in &answer.keys {
-        let seen = match named(key.tag) {
-            None => "not looked at".to_owned(),
-            Some(false) => "no".to_owned(),
-            Some(true) => "yes".to_owned(),
-        };
         table.row([
             Cell::new(key.tag),
             Cell::new(number(key)),
             words::moment(key.created_at_ms).into(),
             in_cds(key).into(),
-            seen.into(),
+            seen_at_parent(key),
             BASE64.encode(&key.public).into(),
         ]);
     }
@@ -222,8 +216,19 @@ fn status_page(answer: &pb::GetZoneSigningResponse) -> Page {
     if table.is_empty() {
         return page.text("the zone is not signed");
     }
-    let page = page.table(table);
+    let wrong = answer.parent_faults.iter().map(|fault| format!("the parent {fault}"));
+    let page = page.table(table).warnings(wrong);
     if answer.awaits.is_empty() { page } else { page.text(format!("awaited: {}", answer.awaits)) }
+}
+
+fn seen_at_parent(key: &pb::ZoneKeyEntry) -> Cell {
+    match key.seen_at_parent() {
+        pb::SeenAtParent::Unspecified => "not looked at".into(),
+        pb::SeenAtParent::No => "no".into(),
+        pb::SeenAtParent::Yes => Cell::toned("yes", Tone::Good),
+        pb::SeenAtParent::Mistaken => Cell::toned("no: mistaken DS", Tone::Bad),
+        pb::SeenAtParent::Uncompared => Cell::toned("unknown digest type", Tone::Warn),
+    }
 }
 
 fn in_cds(key: &pb::ZoneKeyEntry) -> String {
@@ -292,5 +297,28 @@ mod tests {
         assert!(text.contains("awaited: until tomorrow, for a reason"), "{text}");
         let calm = printed(&status_page(&keys(&[(1, true, None)])));
         assert!(!calm.contains("awaited"), "{calm}");
+    }
+
+    #[test]
+    fn the_status_says_which_keys_the_parent_names_and_what_is_wrong_there() {
+        use pb::SeenAtParent::{Mistaken, No, Uncompared, Unspecified, Yes};
+        for (seen, expected) in [
+            (Unspecified, "not looked at"),
+            (No, "no "),
+            (Yes, "yes"),
+            (Mistaken, "no: mistaken DS"),
+            (Uncompared, "unknown digest type"),
+        ] {
+            let mut answer = keys(&[(1, false, None)]);
+            answer.keys[0].seen_at_parent = seen.into();
+            let text = printed(&status_page(&answer));
+            assert!(text.contains(expected), "{text}");
+        }
+        let wrong = pb::GetZoneSigningResponse {
+            parent_faults: vec!["has DS records that name no key".to_owned()],
+            ..keys(&[(1, true, None)])
+        };
+        let text = printed(&status_page(&wrong));
+        assert!(text.contains("! the parent has DS records that name no key"), "{text}");
     }
 }

@@ -23,9 +23,12 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{ParentDs, Signing, SigningChange};
+use super::ds::{self, DsFault, Fit, MAX_DIGEST, MAX_DS};
+use super::{Ds, ParentDs, Signing, SigningChange, ZoneKey};
+use crate::name::DnsName;
 use crate::spec::PropagationDelays;
 use crate::time::{Timestamp, for_certain, spelled};
 
@@ -87,18 +90,36 @@ impl ParentDs {
 
 impl Signing {
     /// What the next step waits for, and until when; `None` where it waits for nothing.
-    pub fn awaits(&self, delays: PropagationDelays, now: Timestamp) -> Option<String> {
+    pub fn awaits(
+        &self,
+        apex: &DnsName,
+        delays: PropagationDelays,
+        now: Timestamp,
+    ) -> Option<String> {
+        let finish = SigningChange::FinishRollover { forced: None };
         match self.keys.as_slice() {
             [] => None,
             [_] => self.unready(delays, now),
-            [..] => self.obstacle(&SigningChange::FinishRollover { forced: None }, delays, now),
+            [..] => self.obstacle(&finish, apex, delays, now),
         }
+    }
+
+    /// How the parent's DS records, when they were last looked at, fit a key of the zone with this apex.
+    pub fn seen_of(&self, apex: &DnsName, key: &ZoneKey) -> Option<Fit> {
+        self.parent.as_ref().map(|parent| ds::best_fit(&parent.records, apex, key))
+    }
+
+    /// What is wrong with the parent's DS records, when they were last looked at.
+    pub fn parent_faults(&self, apex: &DnsName) -> Vec<DsFault> {
+        let seen = self.parent.as_ref().filter(|_| !self.keys.is_empty());
+        seen.map(|parent| ds::faults_of(&parent.records, apex, &self.keys)).unwrap_or_default()
     }
 
     /// Why a step is not safe yet, if it is not.
     pub(crate) fn obstacle(
         &self,
         change: &SigningChange,
+        apex: &DnsName,
         delays: PropagationDelays,
         now: Timestamp,
     ) -> Option<String> {
@@ -107,7 +128,7 @@ impl Signing {
             (SigningChange::Enable(_), []) => None,
             (SigningChange::Enable(_), _) => text("the zone is signed already"),
             (SigningChange::StartRollover(key), [old])
-                if key.tag() == old.tag() || self.is_named(key.tag()) =>
+                if key.tag() == old.tag() || self.has_tag(key.tag()) =>
             {
                 text("the new key has the tag of one that is in use; make another")
             }
@@ -116,37 +137,40 @@ impl Signing {
                 text("a rollover is under way; finish or abandon it first")
             }
             (SigningChange::FinishRollover { .. }, [old, new]) => {
-                self.finish_obstacle((old.tag(), new.tag()), delays, now)
+                self.finish_obstacle(apex, (old, new), delays, now)
             }
             (SigningChange::AbandonRollover { .. }, [old, new]) => {
-                self.abandon_obstacle((old.tag(), new.tag()), delays, now)
+                self.abandon_obstacle(apex, (old, new), delays, now)
             }
             (SigningChange::FinishRollover { .. } | SigningChange::AbandonRollover { .. }, _) => {
                 text("no rollover is under way")
             }
             (SigningChange::Disable { .. }, [_, ..]) => self.disable_obstacle(delays, now),
             (_, []) => text("the zone is not signed; `holdfast zone dnssec enable` signs it"),
-            (SigningChange::NoteParent { .. }, _) => None,
+            (SigningChange::NoteParent { records, .. }, _) => unbounded(records),
         }
     }
 
     fn finish_obstacle(
         &self,
-        (old, new): (u16, u16),
+        apex: &DnsName,
+        (old, new): (&ZoneKey, &ZoneKey),
         delays: PropagationDelays,
         now: Timestamp,
     ) -> Option<String> {
-        let (names_old, names_new) = (self.is_named(old), self.is_named(new));
+        let fit = |key| self.seen_of(apex, key).unwrap_or(Fit::Apart);
         if let Some(unready) = self.unready(delays, now) {
-            let early = names_new && !names_old;
+            let early = fit(new) > Fit::Apart && fit(old) < Fit::Names;
+            let (old, new) = (old.tag(), new.tag());
             let advice = format!("; until then put the DS of key {old} back beside that of {new}");
             return Some(if early { unready + &advice } else { unready });
         }
         let Some(parent) = &self.parent else { return Some(NOT_LOOKED_AT.to_string()) };
-        if !names_new {
-            return Some(format!("the parent's DS records do not name the new key {new}"));
+        if let Some(problem) = unnamed(fit(new), "new", new) {
+            return Some(problem);
         }
-        if names_old {
+        if fit(old).may_name() {
+            let old = old.tag();
             return Some(format!("the parent's DS records still name the old key {old}"));
         }
         parent.obstacle(delays, now)
@@ -154,18 +178,21 @@ impl Signing {
 
     fn abandon_obstacle(
         &self,
-        (old, new): (u16, u16),
+        apex: &DnsName,
+        (old, new): (&ZoneKey, &ZoneKey),
         delays: PropagationDelays,
         now: Timestamp,
     ) -> Option<String> {
         let Some(parent) = &self.parent else { return Some(NOT_LOOKED_AT.to_string()) };
-        if self.is_named(new) {
+        let fit = |key| self.seen_of(apex, key).unwrap_or(Fit::Apart);
+        if fit(new).may_name() {
+            let (old, new) = (old.tag(), new.tag());
             return Some(format!(
                 "the parent's DS records name the new key {new}; have it name key {old} alone"
             ));
         }
-        if !self.is_named(old) {
-            return Some(format!("the parent's DS records do not name the old key {old}"));
+        if let Some(problem) = unnamed(fit(old), "old", old) {
+            return Some(problem);
         }
         parent.obstacle(delays, now)
     }
@@ -173,7 +200,7 @@ impl Signing {
     fn disable_obstacle(&self, delays: PropagationDelays, now: Timestamp) -> Option<String> {
         match &self.parent {
             None => Some(NOT_LOOKED_AT.to_string()),
-            Some(parent) if parent.tags.is_empty() => parent.obstacle(delays, now),
+            Some(parent) if parent.records.is_empty() => parent.obstacle(delays, now),
             Some(_) => Some(
                 "the parent still has DS records, and resolvers would refuse an unsigned zone"
                     .to_string(),
@@ -199,9 +226,39 @@ impl Signing {
         })
     }
 
-    fn is_named(&self, tag: u16) -> bool {
-        self.parent.as_ref().is_some_and(|parent| parent.tags.contains(&tag))
+    fn has_tag(&self, tag: u16) -> bool {
+        let records = self.parent.as_ref().map(|parent| parent.records.as_slice());
+        records.unwrap_or_default().iter().any(|ds| ds.tag == tag)
     }
+}
+
+/// Why a key that stays may not be taken for trusted by the parent.
+fn unnamed(fit: Fit, which: &str, key: &ZoneKey) -> Option<String> {
+    let tag = key.tag();
+    match fit {
+        Fit::Names => None,
+        Fit::Apart => Some(format!("the parent's DS records do not name the {which} key {tag}")),
+        Fit::Mistaken => Some(format!(
+            "the parent has a DS record with the tag of the {which} key {tag}, and with another digest or algorithm: it names \
+             no key, and by it alone validating resolvers would refuse the zone; have the parent publish what `holdfast \
+             zone dnssec ds` prints"
+        )),
+        Fit::Uncompared => Some(format!(
+            "the parent's DS record of the {which} key {tag} has a digest of a type that is not compared; have it publish \
+             one of type 2, as `holdfast zone dnssec ds` prints"
+        )),
+    }
+}
+
+/// Why this is more than is taken note of.
+fn unbounded(records: &[Ds]) -> Option<String> {
+    let long = records.iter().any(|ds| ds.digest.len() > MAX_DIGEST);
+    (long || records.len() > MAX_DS).then(|| {
+        format!(
+            "at most {MAX_DS} DS records with digests of at most {MAX_DIGEST} bytes are taken note of; have the parent remove \
+             those of keys that are gone"
+        )
+    })
 }
 
 const NOT_LOOKED_AT: &str = "nobody has looked at the parent's DS records yet";

@@ -1,3 +1,4 @@
+use super::ds::{DsFault, Fit, SHA256};
 use super::*;
 use crate::sealed::SealingKeyId;
 
@@ -24,8 +25,25 @@ fn past(from: Timestamp, real: Duration) -> Timestamp {
     from + real * 11 / 10
 }
 
+fn apex() -> DnsName {
+    DnsName::new("example.test").expect("a name")
+}
+
+/// A DS record that names the key of this tag, of some other zone where none of ours has it.
+fn ds_of(tag: u16) -> Ds {
+    let ours = (1..=3).map(key).find(|key| key.tag() == tag);
+    let digest = Vec::from([7; 32]);
+    let other = Ds { tag, algorithm: 15, digest_type: SHA256, digest };
+    ours.map_or(other, |key| Ds::of(&apex(), &key))
+}
+
 fn look(signing: &mut Signing, tags: &[u16], ttl: Duration, now: Timestamp) -> bool {
-    signing.note_parent((tags, ttl), delays(), now)
+    let records: Vec<Ds> = tags.iter().copied().map(ds_of).collect();
+    look_at(signing, &records, ttl, now)
+}
+
+fn look_at(signing: &mut Signing, records: &[Ds], ttl: Duration, now: Timestamp) -> bool {
+    signing.note_parent((records, ttl), delays(), now)
 }
 
 /// A zone of one key, which every cache knows.
@@ -42,19 +60,19 @@ fn rolling() -> (Signing, u16, u16) {
 
 fn obstacle(signing: &Signing, now: Timestamp) -> String {
     signing
-        .obstacle(&SigningChange::FinishRollover { forced: None }, delays(), now)
+        .obstacle(&SigningChange::FinishRollover { forced: None }, &apex(), delays(), now)
         .unwrap_or_default()
 }
 
 fn disable_obstacle(signing: &Signing, now: Timestamp) -> String {
-    signing.obstacle(&SigningChange::Disable { forced: None }, delays(), now).unwrap_or_default()
+    signing.obstacle(&SigningChange::Disable { forced: None }, &apex(), delays(), now).unwrap_or_default()
 }
 
 /// The same, looked at again with the same result.
 fn looked_at_again(signing: &Signing, now: Timestamp) -> Signing {
     let mut signing = signing.clone();
     if let Some(parent) = signing.parent.clone() {
-        look(&mut signing, &parent.tags, Duration::ZERO, now);
+        look_at(&mut signing, &parent.records, Duration::ZERO, now);
     }
     signing
 }
@@ -156,7 +174,7 @@ fn steps_come_in_their_order() {
     let (rolling, ..) = rolling();
     let (enable, start) = (SigningChange::Enable(key(3)), SigningChange::StartRollover(key(3)));
     let possible =
-        |signing: &Signing, change: &_| signing.obstacle(change, delays(), Timestamp(0)).is_none();
+        |signing: &Signing, change: &_| signing.obstacle(change, &apex(), delays(), Timestamp(0)).is_none();
     assert_eq!([&unsigned, &signed, &rolling].map(|s| possible(s, &enable)), [true, false, false]);
     assert_eq!([&unsigned, &signed, &rolling].map(|s| possible(s, &start)), [false, true, false]);
     assert!(!possible(&signed, &SigningChange::StartRollover(key(1))), "another key is needed");
@@ -171,7 +189,7 @@ fn the_first_key_is_neither_told_nor_replaced_before_every_cache_knows_it() {
     assert_eq!(signing.for_parent(), []);
     let start = SigningChange::StartRollover(key(3));
     let refusal =
-        |signing: &Signing, now| signing.obstacle(&start, delays(), now).unwrap_or_default();
+        |signing: &Signing, now| signing.obstacle(&start, &apex(), delays(), now).unwrap_or_default();
     assert!(waits_until(&signing, refusal, past(at(0), 65 * MINUTE)));
     signing.ready = true;
     assert_eq!(signing.for_parent(), [key(1)]);
@@ -182,7 +200,7 @@ fn a_forced_finish_tells_the_parent_at_once() {
     let (mut signing, ..) = rolling();
     signing.remove_old();
     assert_eq!((signing.for_parent(), signing.due(delays())), (&[key(2)][..], None));
-    assert_eq!(signing.awaits(delays(), at(0)), None);
+    assert_eq!(signing.awaits(&apex(), delays(), at(0)), None);
 }
 
 /// A signed zone whose parent was seen at 0 to name no key, and until when that is waited for.
@@ -251,7 +269,7 @@ fn only_a_look_that_finds_something_else_is_told() {
 fn a_rollover_is_abandoned_only_while_no_resolver_may_trust_the_zone_by_the_new_key() {
     let abandon = SigningChange::AbandonRollover { forced: None };
     let refusal =
-        |signing: &Signing, now| signing.obstacle(&abandon, delays(), now).unwrap_or_default();
+        |signing: &Signing, now| signing.obstacle(&abandon, &apex(), delays(), now).unwrap_or_default();
     assert!(refusal(&signed(), at(0)).contains("no rollover"));
     let (mut signing, old, new) = rolling();
     assert!(refusal(&signing, at(0)).contains("nobody has looked"));
@@ -268,7 +286,7 @@ fn a_rollover_is_abandoned_only_while_no_resolver_may_trust_the_zone_by_the_new_
     signing.remove_new();
     assert_eq!((signing.for_parent(), signing.due(delays())), (&[key(1)][..], None));
     let start = SigningChange::StartRollover(key(3));
-    assert_eq!(signing.obstacle(&start, delays(), at(999)), None, "another key may be tried");
+    assert_eq!(signing.obstacle(&start, &apex(), delays(), at(999)), None, "another key may be tried");
 }
 
 #[test]
@@ -279,8 +297,8 @@ fn the_delays_of_the_moment_count_and_are_told() {
     let finish = SigningChange::FinishRollover { forced: None };
     let refusal = |signing: &Signing, delays, now| {
         let mut signing = signing.clone();
-        signing.note_parent((&[new], HOUR), delays, now);
-        signing.obstacle(&finish, delays, now).unwrap_or_default()
+        signing.note_parent((&[ds_of(new)], HOUR), delays, now);
+        signing.obstacle(&finish, &apex(), delays, now).unwrap_or_default()
     };
     let (early, late) = (past(at(0), 24 * HOUR + 2 * MINUTE), past(at(0), 24 * HOUR + 5 * MINUTE));
     assert_eq!((signing.due(quick), signing.due(delays())), (Some(early), Some(late)));
@@ -291,10 +309,84 @@ fn the_delays_of_the_moment_count_and_are_told() {
     let (mut signing, _) = seen_without_ds();
     look(&mut signing, &[], HOUR, at(0));
     let disable = SigningChange::Disable { forced: None };
-    let refusal = |delays, now| signing.obstacle(&disable, delays, now).unwrap_or_default();
+    let refusal = |delays, now| signing.obstacle(&disable, &apex(), delays, now).unwrap_or_default();
     let moment = past(at(0), 90 * MINUTE);
     assert!(refusal(delays(), moment).contains("1h00m for all servers"));
     let told = refusal(quick, at(0));
     assert!(told.contains("30m00s for all servers"), "{told}");
     assert!(told.contains(&alloc::format!("until {moment}")), "{told}");
+}
+
+/// A parent that has a DS record of this key with another digest.
+fn mistaken(tag: u16) -> Ds {
+    Ds { digest: Vec::from([0xaa; 32]), ..ds_of(tag) }
+}
+
+#[test]
+fn a_ds_with_the_tag_of_the_new_key_and_another_digest_lets_nothing_leave_and_starts_no_wait() {
+    let (mut signing, old, new) = rolling();
+    signing.tell_newest();
+    for (what, wrong) in [
+        ("digest", mistaken(new)),
+        ("algorithm", Ds { algorithm: 13, ..ds_of(new) }),
+        ("type", Ds { digest_type: 4, ..ds_of(new) }),
+    ] {
+        look_at(&mut signing, &[wrong], HOUR, at(0));
+        assert!(obstacle(&signing, at(9999)).contains("another digest or algorithm"), "{what}");
+        assert_eq!(signing.seen_of(&apex(), &key(2)), Some(Fit::Mistaken), "{what}");
+    }
+    look_at(&mut signing, &[Ds { digest_type: 3, ..ds_of(new) }], HOUR, at(0));
+    assert!(obstacle(&signing, at(9999)).contains("not compared"));
+    look(&mut signing, &[new], HOUR, at(100));
+    assert!(waits_until(&signing, obstacle, past(at(100), 2 * HOUR)), "since it is right");
+
+    look_at(&mut signing, &[mistaken(old), ds_of(new)], HOUR, at(9999));
+    assert!(
+        waits_until(&signing, obstacle, past(at(9999), 2 * HOUR)),
+        "nobody trusts the old key by a record that is not its own"
+    );
+    look_at(&mut signing, &[Ds { digest_type: 3, ..ds_of(old) }, ds_of(new)], HOUR, at(9999));
+    assert!(obstacle(&signing, at(99_999)).contains("still name the old key"), "somebody may");
+}
+
+#[test]
+fn a_rollover_is_not_abandoned_for_a_ds_with_the_old_tag_and_another_digest() {
+    let (mut signing, old, new) = rolling();
+    let abandon = SigningChange::AbandonRollover { forced: None };
+    let refusal = |signing: &Signing, now| {
+        signing.obstacle(&abandon, &apex(), delays(), now).unwrap_or_default()
+    };
+    look_at(&mut signing, &[mistaken(old)], HOUR, at(0));
+    assert!(refusal(&signing, at(9999)).contains("another digest or algorithm"));
+    look_at(&mut signing, &[ds_of(old), Ds { digest_type: 3, ..ds_of(new) }], HOUR, at(0));
+    assert!(refusal(&signing, at(9999)).contains("name the new key"), "somebody may trust it");
+    look_at(&mut signing, &[ds_of(old), mistaken(new)], HOUR, at(10));
+    assert!(waits_until(&signing, refusal, past(at(10), 2 * HOUR)), "nobody can");
+}
+
+#[test]
+fn what_is_wrong_at_the_parent_is_told_as_long_as_it_was_seen_last() {
+    let mut signing = signed();
+    assert_eq!((signing.parent_faults(&apex()), signing.seen_of(&apex(), &key(1))), (Vec::new(), None));
+    look_at(&mut signing, &[mistaken(key(1).tag())], HOUR, at(0));
+    let told = signing.parent_faults(&apex());
+    assert!(matches!(&told[..], [DsFault::NamesNoKey(_), DsFault::Mistaken(_)]), "{told:?}");
+    look(&mut signing, &[key(1).tag()], HOUR, at(1));
+    assert_eq!(signing.parent_faults(&apex()), []);
+    assert_eq!(signing.seen_of(&apex(), &key(1)), Some(Fit::Names));
+}
+
+#[test]
+fn more_than_is_remembered_is_refused_rather_than_cut() {
+    let signing = signed();
+    let noted = |records: Vec<Ds>| {
+        let note = SigningChange::NoteParent { records, ttl: HOUR };
+        signing.obstacle(&note, &apex(), delays(), at(0))
+    };
+    let many = |count: u16| (0..count).map(ds_of).collect::<Vec<_>>();
+    assert_eq!(noted(many(16)), None);
+    assert!(noted(many(17)).is_some());
+    let long = |length| Vec::from([Ds { digest: alloc::vec![1; length], ..ds_of(7) }]);
+    assert_eq!(noted(long(64)), None);
+    assert!(noted(long(65)).is_some());
 }

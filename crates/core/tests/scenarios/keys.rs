@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use holdfast_core::sealed::{Sealed, SealingKeyId};
-use holdfast_core::signing::{SigningChange, ZoneKey};
+use holdfast_core::signing::{Ds, SigningChange, ZoneKey};
 use holdfast_core::spec::{Dnssec, KeyAlgorithm, PropagationDelays, Zone};
 use holdfast_core::state::ZoneState;
-use holdfast_core::{Command, Timestamp};
+use holdfast_core::{Command, DnsName, Timestamp};
 
 use crate::parse::{self, Words};
 
@@ -14,6 +14,13 @@ fn key(number: u8) -> ZoneKey {
     let private = Sealed { key: SealingKeyId([0; 8]), nonce: [0; 12], ciphertext: Vec::new() };
     let (algorithm, public) = (KeyAlgorithm::Ed25519, vec![number; 32]);
     ZoneKey { algorithm, public, private, created: Timestamp(0) }
+}
+
+/// The DS record of a key; of one whose number ends in `x`, with another digest.
+fn ds(apex: &DnsName, number: &str) -> Ds {
+    let right = Ds::of(apex, &key(parse::parse(number.trim_end_matches('x'))));
+    let digest = if number.ends_with('x') { vec![0xaa; 32] } else { right.digest };
+    Ds { digest, ..right }
 }
 
 /// `zone example.test [ttl=1m] [signed=yes [zone_delay=5m] [parent_delay=1h]]`
@@ -29,7 +36,7 @@ pub(crate) fn zone(words: &Words) -> Zone {
     Zone { ttl, dnssec, ..zone }
 }
 
-/// `keys example.test enable 1`, `… start 2`, `… parent 1,2 [ttl=1h]`, `… finish`, `… abandon`, `… disable`.
+/// `keys example.test enable 1`, `… start 2`, `… parent 1,2x [ttl=1h]` (an `x` spoils the digest), `… finish`, `… abandon`, `… disable`.
 pub(crate) fn change(words: &Words) -> Command {
     let numbered = || key(parse::parse(words.nth(2)));
     let forced = words.key("force").map(str::to_owned);
@@ -38,9 +45,10 @@ pub(crate) fn change(words: &Words) -> Command {
         "start" => SigningChange::StartRollover(numbered()),
         "parent" => {
             let named = words.plain.get(2).map(|list| list.split(',')).into_iter().flatten();
-            let tags = named.map(|number| key(parse::parse(number)).tag()).collect();
+            let apex = parse::parse(words.nth(0));
+            let records = named.map(|number| ds(&apex, number)).collect();
             let ttl = words.duration("ttl").unwrap_or(Duration::ZERO);
-            SigningChange::NoteParent { tags, ttl }
+            SigningChange::NoteParent { records, ttl }
         }
         "finish" => SigningChange::FinishRollover { forced },
         "abandon" => SigningChange::AbandonRollover { forced },
@@ -56,7 +64,7 @@ pub(crate) fn shown(zone: &ZoneState, now: Timestamp) -> String {
     let tags = |keys: &[ZoneKey]| {
         keys.iter().map(|key| key.tag().to_string()).collect::<Vec<_>>().join(" ")
     };
-    let awaits = signing.awaits(zone.zone.propagation_delays(), now);
+    let awaits = signing.awaits(&zone.zone.name, zone.zone.propagation_delays(), now);
     let awaits = awaits.unwrap_or_else(|| "nothing".to_owned());
     format!(
         "signs [{}], CDS [{}], awaits: {awaits}",

@@ -1,7 +1,7 @@
 //! The records of an apex that are made of its keys: DNSKEY, CDS, CDNSKEY, NSEC3PARAM (RFC 4034, 7344, 5155).
 
+use holdfast_core::signing::Ds;
 use holdfast_core::view::Answers;
-use holdfast_sign::ds_digest;
 
 use super::message::{push_fixed, push_owner};
 use super::name::core_name;
@@ -14,7 +14,6 @@ const DNSKEY: u16 = 48;
 const NSEC3PARAM: u16 = 51;
 const CDS: u16 = 59;
 const CDNSKEY: u16 = 60;
-const SHA256: u8 = 2;
 /// The types that these records have.
 pub(super) const KINDS: [u16; 4] = [DNSKEY, NSEC3PARAM, CDS, CDNSKEY];
 
@@ -45,11 +44,8 @@ pub(crate) fn answer(
         DNSKEY => signing.keys.iter().map(|key| key.dnskey()).collect(),
         CDNSKEY => signing.for_parent().iter().map(|key| key.dnskey()).collect(),
         CDS => {
-            let ds = |key: &holdfast_core::signing::ZoneKey| {
-                let head = [&key.tag().to_be_bytes()[..], &[key.algorithm.number(), SHA256]];
-                [&head.concat()[..], &ds_digest(&name, key)].concat()
-            };
-            signing.for_parent().iter().map(ds).collect()
+            let keys = signing.for_parent().iter();
+            keys.map(|key| Ds::of(&zone.zone.name, key).to_data()).collect()
         }
         _ if signed.chain.is_some() => vec![vec![1, 0, 0, 0, 0]],
         _ => return false,

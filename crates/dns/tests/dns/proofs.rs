@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use hickory_proto::rr::Record;
 use hickory_proto::serialize::binary::BinEncodable as _;
-use holdfast_core::signing::{Signing, ZoneKey};
+use holdfast_core::signing::{Ds, Signing, ZoneKey};
 use holdfast_core::spec::{Denial, Dnssec, KeyAlgorithm, RecordData};
 use holdfast_core::view::{Answers, Pick, ZoneAnswers};
 use holdfast_dns::{Responder, Settings, SigningContext, signing_channel};
-use holdfast_sign::ds_digest;
 
 use crate::fixture::{a, decode, exchange, name, sets, tcp, udp};
 use crate::signed::{Later, Stage, key_of, query, responders, sealing, signed, zone_key};
@@ -117,7 +116,7 @@ fn nested(denial: Denial, child: &[ZoneKey], listed: bool) -> Answers {
             key_tag: key.tag(),
             algorithm: key.algorithm.number(),
             digest_type: 2,
-            digest: ds_digest(&apex.to_wire(), key).to_vec(),
+            digest: Ds::of(&apex, key).digest,
         });
         answers.names.insert(apex.clone(), sets(Pick::All, &[ds.collect()]));
     }

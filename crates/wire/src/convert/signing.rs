@@ -1,7 +1,7 @@
 //! How zones are signed, and the keys that sign them.
 
 use holdfast_core::Timestamp;
-use holdfast_core::signing::{ParentDs, Signing, SigningChange, ZoneKey};
+use holdfast_core::signing::{Ds, ParentDs, Signing, SigningChange, ZoneKey};
 use holdfast_core::spec::{Denial, Dnssec, KeyAlgorithm, PropagationDelays};
 
 use super::Convert;
@@ -96,12 +96,26 @@ impl Convert for ZoneKey {
     }
 }
 
-fn tags_of(tags: &[u16]) -> Vec<u32> {
-    tags.iter().map(|tag| u32::from(*tag)).collect()
-}
+impl Convert for Ds {
+    type Proto = pb::Ds;
 
-fn from_tags(tags: Vec<u32>) -> Result<Vec<u16>, DecodeError> {
-    tags.into_iter().map(|tag| narrow("tags", tag)).collect()
+    fn to_proto(&self) -> pb::Ds {
+        pb::Ds {
+            key_tag: self.tag.into(),
+            algorithm: self.algorithm.into(),
+            digest_type: self.digest_type.into(),
+            digest: self.digest.clone(),
+        }
+    }
+
+    fn from_proto(proto: pb::Ds) -> Result<Self, DecodeError> {
+        Ok(Self {
+            tag: narrow("key_tag", proto.key_tag)?,
+            algorithm: narrow("algorithm", proto.algorithm)?,
+            digest_type: narrow("digest_type", proto.digest_type)?,
+            digest: proto.digest,
+        })
+    }
 }
 
 impl Convert for ParentDs {
@@ -109,7 +123,7 @@ impl Convert for ParentDs {
 
     fn to_proto(&self) -> internal::ParentDs {
         internal::ParentDs {
-            tags: tags_of(&self.tags),
+            records: list(&self.records),
             ttl_ms: ms(self.ttl),
             since_ms: self.since.0,
             seen_at_ms: self.seen_at.map(|at| at.0),
@@ -118,7 +132,7 @@ impl Convert for ParentDs {
 
     fn from_proto(proto: internal::ParentDs) -> Result<Self, DecodeError> {
         Ok(Self {
-            tags: from_tags(proto.tags)?,
+            records: from_list("records", proto.records)?,
             ttl: from_ms(proto.ttl_ms),
             since: Timestamp(proto.since_ms),
             seen_at: proto.seen_at_ms.map(Timestamp),
@@ -157,9 +171,10 @@ impl Convert for SigningChange {
         let change = match self {
             Self::Enable(key) => Change::Enable(key.to_proto()),
             Self::StartRollover(key) => Change::StartRollover(key.to_proto()),
-            Self::NoteParent { tags, ttl } => {
-                Change::NoteParent(internal::NoteParent { tags: tags_of(tags), ttl_ms: ms(*ttl) })
-            }
+            Self::NoteParent { records, ttl } => Change::NoteParent(internal::NoteParent {
+                records: list(records),
+                ttl_ms: ms(*ttl),
+            }),
             Self::FinishRollover { forced: reason } => Change::FinishRollover(forced(reason)),
             Self::AbandonRollover { forced: reason } => Change::AbandonRollover(forced(reason)),
             Self::Disable { forced: reason } => Change::Disable(forced(reason)),
@@ -172,9 +187,10 @@ impl Convert for SigningChange {
         Ok(match proto.change.ok_or_else(|| DecodeError::missing(""))? {
             Change::Enable(key) => Self::Enable(ZoneKey::from_proto(key)?),
             Change::StartRollover(key) => Self::StartRollover(ZoneKey::from_proto(key)?),
-            Change::NoteParent(note) => {
-                Self::NoteParent { tags: from_tags(note.tags)?, ttl: from_ms(note.ttl_ms) }
-            }
+            Change::NoteParent(note) => Self::NoteParent {
+                records: from_list("records", note.records)?,
+                ttl: from_ms(note.ttl_ms),
+            },
             Change::FinishRollover(forced) => Self::FinishRollover { forced: forced.reason },
             Change::AbandonRollover(forced) => Self::AbandonRollover { forced: forced.reason },
             Change::Disable(forced) => Self::Disable { forced: forced.reason },

@@ -19,7 +19,7 @@ use holdfast_core::propagation::{Convergence, Ending, Fault, Figures};
 use holdfast_core::quorum::{Evidence, Verdict};
 use holdfast_core::sample::{Failure, FailureKind, Phase};
 use holdfast_core::sealed::SealingKeyId;
-use holdfast_core::signing::{ParentDs, Signing, SigningChange, ZoneKey};
+use holdfast_core::signing::{Ds, ParentDs, Signing, SigningChange, ZoneKey};
 use holdfast_core::spec::*;
 use holdfast_core::tsig::{TsigAlgorithm, TsigKey};
 use holdfast_core::ttl::{Tier, TtlCause};

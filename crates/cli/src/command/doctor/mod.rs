@@ -5,6 +5,7 @@
 
 mod checks;
 mod dns;
+mod signing;
 
 use serde_json::{Value, json};
 
@@ -94,6 +95,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Outcome {
     if !args.quick {
         findings.extend(checks::audit(&client, &survey).await);
     }
+    findings.extend(signing::parents(&client).await);
     findings.extend(dns::answers(&client, &survey, args.names as usize).await);
     session.out.page(&page(&survey.cluster.cluster, &findings))?;
     let wrong = findings.iter().any(|finding| finding.level > Level::Ok);

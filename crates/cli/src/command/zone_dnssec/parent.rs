@@ -1,14 +1,17 @@
-//! A look at what a parent zone says of a zone: which keys its DS records name, and for how long resolvers keep them.
+//! A look at what a parent zone says of a zone: its DS records, and for how long resolvers keep them.
 //!
 //! Anything but a clear answer is an error, for a mistake here takes the zone away. The TTL counts only where a server
-//! of the parent tells it: a cache tells what is left of one, and a step that waited for that would come too early. When
-//! a step is safe is not decided here.
+//! of the parent tells it: a cache tells what is left of one, and a step that waited for that would come too early. Which
+//! keys the records name, and when a step is safe, is not decided here.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use hickory_proto::op::{Edns, Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
+use holdfast_core::signing::Ds;
+use holdfast_wire::Convert as _;
+use holdfast_wire::pb::v1 as pb;
 
 use crate::dns_client::exchange;
 
@@ -16,14 +19,12 @@ use crate::dns_client::exchange;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often it is asked.
 const ATTEMPTS: usize = 3;
-/// The bytes of a DS record before its digest: key tag, algorithm, and the digest's kind.
-const DS_HEADER: usize = 4;
 
 /// What the parent says of a zone.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Seen {
-    /// The key tags of its DS records.
-    pub(super) tags: Vec<u32>,
+    /// Its DS records.
+    pub(super) records: Vec<pb::Ds>,
     /// The TTL that it gives them; zero where nobody told it.
     pub(super) ttl: Duration,
 }
@@ -84,12 +85,12 @@ fn found_in(answer: &Message, zone: &Name) -> Result<Seen, String> {
     }
     let mut seen = Seen::default();
     for record in answer.answers.iter().filter(|record| record.record_type() != RecordType::RRSIG) {
-        seen.tags.push(tag_of(record, zone)?);
+        seen.records.push(ds_of(record, zone)?.to_proto());
         if metadata.authoritative {
             seen.ttl = seen.ttl.max(Duration::from_secs(record.ttl.into()));
         }
     }
-    if seen.tags.is_empty() && !answer.answers.is_empty() {
+    if seen.records.is_empty() && !answer.answers.is_empty() {
         return Err(format!("it answers with signatures alone; {OTHER_SERVER}"));
     }
     Ok(seen)
@@ -115,8 +116,8 @@ fn names_none(answer: &Message, zone: &Name) -> Result<(), String> {
     Err(format!("{problem}; {OTHER_SERVER}"))
 }
 
-/// The key tag of a DS record of the zone (RFC 4034, 5.1). Errors: what the record is instead.
-fn tag_of(record: &Record, zone: &Name) -> Result<u32, String> {
+/// A DS record of the zone. Errors: what the record is instead.
+fn ds_of(record: &Record, zone: &Name) -> Result<Ds, String> {
     let kind = record.record_type();
     if kind != RecordType::DS || record.name != *zone {
         return Err(format!(
@@ -124,15 +125,13 @@ fn tag_of(record: &Record, zone: &Name) -> Result<u32, String> {
             record.name
         ));
     }
-    match &record.data {
-        RData::Unknown { rdata, .. } if rdata.anything.len() > DS_HEADER => {
-            let tag = [rdata.anything[0], rdata.anything[1]];
-            Ok(u32::from(u16::from_be_bytes(tag)))
-        }
-        _ => Err(format!(
-            "a DS record cannot be read, so which key it names is unknown; {OTHER_SERVER}"
-        )),
-    }
+    let ds = match &record.data {
+        RData::Unknown { rdata, .. } => Ds::from_data(&rdata.anything),
+        _ => None,
+    };
+    ds.ok_or_else(|| {
+        format!("a DS record cannot be read, so which key it names is unknown; {OTHER_SERVER}")
+    })
 }
 
 #[cfg(test)]
@@ -156,7 +155,7 @@ mod tests {
         Record::from_rdata(name(owner), 300, data)
     }
 
-    /// An answer of a server of the parent, whose DS records name these tags.
+    /// An answer of a server of the parent, whose DS records have these tags.
     fn naming(tags: &[u16]) -> Message {
         let mut answer = empty();
         for tag in tags {
@@ -186,11 +185,17 @@ mod tests {
     }
 
     fn seen(tags: &[u32], seconds: u64) -> Result<Seen, String> {
-        Ok(Seen { tags: tags.to_vec(), ttl: Duration::from_secs(seconds) })
+        let ds = |tag: &u32| pb::Ds {
+            key_tag: *tag,
+            algorithm: 13,
+            digest_type: 2,
+            digest: vec![7; 32],
+        };
+        Ok(Seen { records: tags.iter().map(ds).collect(), ttl: Duration::from_secs(seconds) })
     }
 
     #[test]
-    fn the_tags_are_told_by_anyone_and_the_ttl_by_the_parent() {
+    fn the_records_are_told_by_anyone_and_the_ttl_by_the_parent() {
         assert_eq!(read(&naming(&[7, 60_000])), seen(&[7, 60_000], 300));
         let cached = of_resolver(naming(&[7]));
         assert_eq!(read(&cached), seen(&[7], 0), "what is left of a TTL is no TTL");
@@ -241,6 +246,7 @@ mod tests {
             let problem = with(unclear.clone()).expect_err("unclear");
             assert!(problem.contains("name a resolver"), "{unclear}: {problem}");
         }
-        assert_eq!(with(ds("EXAMPLE.test.", &[0, 7, 13, 2, 1])), seen(&[7], 300));
+        let data = [&[0, 7, 13, 2][..], &[7; 32]].concat();
+        assert_eq!(with(ds("EXAMPLE.test.", &data)), seen(&[7], 300));
     }
 }

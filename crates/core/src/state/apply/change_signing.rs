@@ -31,8 +31,8 @@ impl State {
             SigningChange::Enable(key) | SigningChange::StartRollover(key) => {
                 signing.add(ZoneKey { created: now, ..key.clone() }, cached_until);
             }
-            SigningChange::NoteParent { tags, ttl } => {
-                told = signing.note_parent((tags, *ttl), delays, now);
+            SigningChange::NoteParent { records, ttl } => {
+                told = signing.note_parent((records, *ttl), delays, now);
             }
             SigningChange::FinishRollover { .. } => signing.remove_old(),
             SigningChange::AbandonRollover { .. } => signing.remove_new(),
@@ -85,7 +85,7 @@ fn check(zone: &ZoneState, change: &SigningChange, now: Timestamp) -> Result<(),
         SigningChange::Disable { .. } => !zone.signing.keys.is_empty(),
         _ => false,
     };
-    match zone.signing.obstacle(change, zone.zone.propagation_delays(), now) {
+    match zone.signing.obstacle(change, &zone.zone.name, zone.zone.propagation_delays(), now) {
         Some(problem) if !(forced && possible) => Err(refused(
             &problem,
             "ask again then; `holdfast zone dnssec status` shows what is awaited",
@@ -99,7 +99,9 @@ fn event_of(apex: &DnsName, change: &SigningChange, before: &[ZoneKey]) -> Event
         SigningChange::Enable(key) | SigningChange::StartRollover(key) => {
             (Vec::from([key.tag()]), None)
         }
-        SigningChange::NoteParent { tags, .. } => (tags.clone(), None),
+        SigningChange::NoteParent { records, .. } => {
+            (records.iter().map(|ds| ds.tag).collect(), None)
+        }
         SigningChange::FinishRollover { forced } => (Vec::from([before[0].tag()]), forced.clone()),
         SigningChange::AbandonRollover { forced } => {
             (before.last().map(ZoneKey::tag).into_iter().collect(), forced.clone())

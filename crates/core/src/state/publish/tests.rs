@@ -4,7 +4,7 @@ use super::*;
 use crate::command::{Actor, Command, Entry};
 use crate::id::GroupId;
 use crate::sealed::{Sealed, SealingKeyId};
-use crate::signing::{SigningChange, ZoneKey};
+use crate::signing::{Ds, SigningChange, ZoneKey};
 use crate::spec::Kind;
 use crate::spec::tests::{service, zone};
 use crate::spec::{Dnssec, KeyAlgorithm, Policy, RecordData, ServiceBinding, Zone};
@@ -220,12 +220,13 @@ fn a_look_at_the_parent_is_told_and_costs_no_serial() {
             .map(|zone| view.answers.zones.get(&name(zone)).map(|z| z.serial))
     };
     let before = serials(&state.view());
-    for tags in [Vec::from([7]), Vec::from([7]), Vec::new()] {
-        let seen = tags.clone();
-        apply(&mut state, change(SigningChange::NoteParent { tags, ttl: Duration::ZERO }));
+    let ds = Ds { tag: 7, algorithm: 13, digest_type: 2, digest: Vec::from([7; 32]) };
+    for records in [Vec::from([ds.clone()]), Vec::from([ds.clone()]), Vec::new()] {
+        let seen = records.clone();
+        apply(&mut state, change(SigningChange::NoteParent { records, ttl: Duration::ZERO }));
         let view = state.view();
         let zone = view.answers.zones.get(&name("example.test")).expect("declared");
-        assert_eq!(zone.signing.parent.as_ref().map(|parent| &parent.tags), Some(&seen));
+        assert_eq!(zone.signing.parent.as_ref().map(|parent| &parent.records), Some(&seen));
         assert_eq!(serials(&view), before);
     }
 }

@@ -144,12 +144,20 @@ prop_compose! {
 }
 
 prop_compose! {
+    pub(in crate::tests) fn ds()(
+        (tag, algorithm, digest_type) in any::<(u16, u8, u8)>(), digest in bytes(),
+    ) -> Ds {
+        Ds { tag, algorithm, digest_type, digest }
+    }
+}
+
+prop_compose! {
     pub(in crate::tests) fn signing()(
         keys in vec(zone_key(), 0..3), cached_until in stamp(), ready: bool,
-        parent in of((any::<Vec<u16>>(), ms(), stamp(), of(stamp()))),
+        parent in of((vec(ds(), 0..3), ms(), stamp(), of(stamp()))),
     ) -> Signing {
         let parent =
-            parent.map(|(tags, ttl, since, seen_at)| ParentDs { tags, ttl, since, seen_at });
+            parent.map(|(records, ttl, since, seen_at)| ParentDs { records, ttl, since, seen_at });
         Signing { keys, cached_until, ready, parent }
     }
 }
@@ -169,7 +177,8 @@ pub(in crate::tests) fn signing_change() -> impl Strategy<Value = SigningChange>
     prop_oneof![
         zone_key().prop_map(SigningChange::Enable),
         zone_key().prop_map(SigningChange::StartRollover),
-        (any::<Vec<u16>>(), ms()).prop_map(|(tags, ttl)| SigningChange::NoteParent { tags, ttl }),
+        (vec(ds(), 0..3), ms())
+            .prop_map(|(records, ttl)| SigningChange::NoteParent { records, ttl }),
         of(text()).prop_map(|forced| SigningChange::FinishRollover { forced }),
         of(text()).prop_map(|forced| SigningChange::AbandonRollover { forced }),
         of(text()).prop_map(|forced| SigningChange::Disable { forced }),
