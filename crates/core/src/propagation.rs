@@ -3,6 +3,7 @@
 //! ```text
 //! view ─▶ Expected ─┐
 //! Sighting (asker × target) ─┴▶ judge ─▶ Finding          zone, Delegation ─▶ judge_delegation ─▶ Finding
+//!                                                              its keys ─▶ judge_trust ─▶ Finding
 //! ```
 //!
 //! A name server has to say what is decided, at once and with authority. A resolver may say what was decided before, for
@@ -10,11 +11,13 @@
 //! resolvers are not ours, and what they do is reported, not acted on.
 
 mod convergence;
+mod trust;
 
 pub use convergence::{
     Convergence, Curve, Ending, Figures, LONGEST, MAX_NAME, MAX_NAMED, MAX_POINTS, SHORTEST,
     bound_of,
 };
+pub use trust::{Trust, judge_trust};
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -26,10 +29,15 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::name::DnsName;
+use crate::signing::Ds;
 use crate::spec::{RecordData, Zone};
 use crate::time::Timestamp;
 use crate::view::View;
 
+/// The response codes after which an answer has been told: anything else says that there is none.
+const TOLD: [u16; 2] = [0, 3];
+/// SERVFAIL.
+const SERVFAIL: u16 = 2;
 /// The most targets of one look.
 pub const MAX_TARGETS: usize = 64;
 /// What clocks and publication may add to a TTL before a resolver is said to keep an answer too long.
@@ -78,6 +86,8 @@ pub struct Target {
 pub struct Seen {
     /// The response code's number.
     pub code: u16,
+    /// Why, where the answer says it (RFC 8914).
+    pub extended_error: Option<u16>,
     /// Whether it was said with authority.
     pub authoritative: bool,
     /// The data of the type asked for, in presentation form, and canonical names on the way.
@@ -134,7 +144,6 @@ impl Expected {
 
     /// Whether an answer is one that may be given at present.
     pub fn agrees(&self, seen: &Seen) -> bool {
-        const SERVFAIL: u16 = 2;
         if self.refused || self.allowed.is_empty() {
             return seen.code == if self.refused { SERVFAIL } else { 0 } && seen.data.is_empty();
         }
@@ -168,6 +177,8 @@ pub enum Fault {
     LongTtl,
     /// A resolver tells an old answer although its TTL is over.
     KeptTooLong,
+    /// A resolver does not tell an answer, as a validating one does of a zone that it finds bogus.
+    RefusedByResolver,
     /// The parent does not name a name server of the zone.
     NotAtParent,
     /// The parent names a name server that is none of the zone's.
@@ -176,21 +187,28 @@ pub enum Fault {
     GlueMissing,
     /// The parent gives other addresses than the zone.
     GlueMismatch,
+    /// The parent has DS records of the zone, and none names a key that signs it.
+    DsNamesNoKey,
+    /// A DS record has the tag of a key of the zone, and another digest or algorithm.
+    DsMistaken,
 }
 
 impl Fault {
     /// Every one.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Silent,
         Self::Lame,
         Self::Stale,
         Self::SerialSkew,
         Self::LongTtl,
         Self::KeptTooLong,
+        Self::RefusedByResolver,
         Self::NotAtParent,
         Self::NotInZone,
         Self::GlueMissing,
         Self::GlueMismatch,
+        Self::DsNamesNoKey,
+        Self::DsMistaken,
     ];
 
     /// Its name in reports.
@@ -202,10 +220,13 @@ impl Fault {
             Self::SerialSkew => "serial_skew",
             Self::LongTtl => "long_ttl",
             Self::KeptTooLong => "kept_too_long",
+            Self::RefusedByResolver => "refused_by_resolver",
             Self::NotAtParent => "not_at_parent",
             Self::NotInZone => "not_in_zone",
             Self::GlueMissing => "glue_missing",
             Self::GlueMismatch => "glue_mismatch",
+            Self::DsNamesNoKey => "ds_names_no_key",
+            Self::DsMistaken => "ds_mistaken",
         }
     }
 }
@@ -271,9 +292,27 @@ fn judge_resolver(
     if expected.agrees(seen) || now < expected.over_at + SLACK {
         return None;
     }
+    if !TOLD.contains(&seen.code) {
+        return Some(finding(Fault::RefusedByResolver, sighting, refusal_of(seen)));
+    }
     let late = now.since(expected.over_at).as_secs();
     let what = format!("still tells {}, {late} s after the TTL was over", told(seen));
     Some(finding(Fault::KeptTooLong, sighting, what))
+}
+
+fn refusal_of(seen: &Seen) -> String {
+    let code = seen.code;
+    let why = seen.extended_error.map(|number| format!(", extended error {number}"));
+    let why = why.unwrap_or_default();
+    match code {
+        SERVFAIL => format!(
+            "answers SERVFAIL{why}: often a validating resolver that finds the zone bogus; compare the parent's DS records \
+             with `holdfast zone dnssec status`"
+        ),
+        _ => format!(
+            "answers with response code {code}{why}: it does not resolve the name for this agent"
+        ),
+    }
 }
 
 fn told(seen: &Seen) -> String {
@@ -311,6 +350,8 @@ pub struct Delegation {
     pub servers: Vec<DnsName>,
     /// Their addresses.
     pub glue: Vec<(DnsName, IpAddr)>,
+    /// Its DS records; `None` where it did not tell, for certain, which there are.
+    pub ds: Option<Vec<Ds>>,
 }
 
 /// Judges what the parent says of a zone.

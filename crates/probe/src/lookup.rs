@@ -8,10 +8,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query};
+use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{Name, RData, RecordType};
 use holdfast_core::DnsName;
 use holdfast_core::propagation::{Asked, Delegation, Seen};
+use holdfast_core::signing::Ds;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 
@@ -27,6 +29,9 @@ const ATTEMPTS: usize = 2;
 const LIMIT: Duration = Duration::from_secs(3);
 /// Name servers of the parent zone that are taken note of.
 const MAX_SERVERS: usize = 16;
+
+/// The EDNS option of extended errors (RFC 8914).
+const EXTENDED_ERROR: u16 = 15;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -57,11 +62,21 @@ pub async fn look_up(
     let data = answer.answers.iter().filter_map(|record| text_of(&record.data)).collect();
     Ok(Seen {
         code: answer.metadata.response_code.into(),
+        extended_error: extended_error(&answer),
         authoritative: answer.metadata.authoritative,
         data,
         ttl: answer.answers.iter().map(|record| record.ttl).min(),
         serial: None,
     })
+}
+
+/// The info code of the first extended error of an answer (RFC 8914, 2).
+fn extended_error(answer: &Message) -> Option<u16> {
+    let edns = answer.edns.as_ref()?;
+    match edns.option(EdnsCode::Unknown(EXTENDED_ERROR))? {
+        EdnsOption::Unknown(_, data) => data.first_chunk().map(|code| u16::from_be_bytes(*code)),
+        _ => None,
+    }
 }
 
 /// Asks a name server for a zone's serial; `None` where it tells none.
@@ -92,7 +107,7 @@ pub async fn servers_of(resolver: SocketAddr, zone: &DnsName) -> Vec<DnsName> {
     }
 }
 
-/// Asks a server of the parent zone whom it refers to for a zone.
+/// Asks a server of the parent zone whom it refers to for a zone, and by which DS records.
 pub async fn delegation(parent: SocketAddr, zone: &DnsName) -> Result<Delegation, LookupError> {
     let answer = exchange(parent, zone, RecordType::NS, false).await?;
     let records = answer.authorities.iter().chain(&answer.answers);
@@ -101,7 +116,34 @@ pub async fn delegation(parent: SocketAddr, zone: &DnsName) -> Result<Delegation
         let owner = DnsName::new(record.name.to_ascii().trim_end_matches('.')).ok()?;
         Some((owner, record.data.ip_addr()?))
     });
-    Ok(Delegation { parent, servers, glue: glue.take(4 * MAX_SERVERS).collect() })
+    let glue = glue.take(4 * MAX_SERVERS).collect();
+    let ds = exchange(parent, zone, RecordType::DS, false).await.ok();
+    let ds = ds.and_then(|answer| ds_in(&answer, zone));
+    Ok(Delegation { parent, servers, glue, ds })
+}
+
+/// The DS records that a server of the parent tells; `None` where its answer is none of one, or cannot be read. An empty
+/// one counts only with the SOA record of a zone above (RFC 2308, 2.2).
+fn ds_in(answer: &Message, zone: &DnsName) -> Option<Vec<Ds>> {
+    let owner = Name::from_ascii(format!("{zone}.")).ok()?;
+    let metadata = &answer.metadata;
+    if !metadata.authoritative || metadata.response_code != ResponseCode::NoError {
+        return None;
+    }
+    if answer.answers.is_empty() {
+        let is_above = |apex: &Name| *apex != owner && apex.zone_of(&owner);
+        let mut authority = answer.authorities.iter();
+        return authority
+            .any(|record| record.record_type() == RecordType::SOA && is_above(&record.name))
+            .then(Vec::new);
+    }
+    let ds = |data: &RData| match data {
+        RData::Unknown { code: RecordType::DS, rdata } => Ds::from_data(&rdata.anything),
+        _ => None,
+    };
+    let of_zone = answer.answers.iter().filter(|record| record.record_type() != RecordType::RRSIG);
+    let records = of_zone.map(|record| ds(&record.data).filter(|_| record.name == owner));
+    records.collect::<Option<Vec<Ds>>>().filter(|records| !records.is_empty())
 }
 
 fn name_servers<'a>(data: impl Iterator<Item = &'a RData>) -> Vec<DnsName> {
@@ -204,5 +246,95 @@ async fn over_tcp(
         Ok(answer)
     } else {
         Err(LookupError::Broken("it is to another question".into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::rr::Record;
+    use hickory_proto::rr::rdata::{CNAME, NULL, SOA};
+
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::from_ascii(text).expect("a name")
+    }
+
+    fn zone() -> DnsName {
+        DnsName::new("example.test").expect("a name")
+    }
+
+    fn of_parent() -> Message {
+        let mut answer = Message::query().into_response();
+        answer.metadata.authoritative = true;
+        answer
+    }
+
+    fn with(mut answer: Message, records: &[Record]) -> Message {
+        records.iter().for_each(|record| {
+            answer.add_answer(record.clone());
+        });
+        answer
+    }
+
+    fn ds(owner: &str, data: &[u8]) -> Record {
+        let rdata = NULL::with(data.to_vec());
+        Record::from_rdata(name(owner), 300, RData::Unknown { code: RecordType::DS, rdata })
+    }
+
+    fn negative(apex: &str) -> Message {
+        let mut answer = of_parent();
+        let soa = SOA::new(name(apex), name(apex), 1, 1, 1, 1, 1);
+        answer.add_authority(Record::from_rdata(name(apex), 5, RData::SOA(soa)));
+        answer
+    }
+
+    fn told(answer: &Message) -> Option<Vec<Ds>> {
+        let bytes = answer.to_vec().expect("encodes");
+        ds_in(&Message::from_vec(&bytes).expect("decodes"), &zone())
+    }
+
+    #[test]
+    fn ds_records_are_taken_from_a_server_of_the_parent_alone() {
+        let data = [0, 7, 13, 2, 1, 2];
+        let right = ds("EXAMPLE.test.", &data);
+        let read = Ds::from_data(&data).expect("a record");
+        assert_eq!(told(&with(of_parent(), &[right.clone()])), Some(vec![read]));
+        assert_eq!(told(&negative("test.")), Some(Vec::new()));
+
+        let mut cached = with(of_parent(), &[right.clone()]);
+        cached.metadata.authoritative = false;
+        let mut failed = negative("test.");
+        failed.metadata.response_code = ResponseCode::ServFail;
+        let alias = RData::CNAME(CNAME(name("elsewhere.test.")));
+        for (what, unclear) in [
+            ("a cache", cached),
+            ("a failure", failed),
+            ("the zone itself", negative("example.test.")),
+            ("nothing at all", of_parent()),
+            ("another name", with(of_parent(), &[ds("other.test.", &data)])),
+            ("no digest", with(of_parent(), &[right.clone(), ds("example.test.", &data[..4])])),
+            ("an alias", with(of_parent(), &[Record::from_rdata(name("example.test."), 5, alias)])),
+        ] {
+            assert_eq!(told(&unclear), None, "{what}");
+        }
+    }
+
+    #[test]
+    fn an_extended_error_is_read_and_a_cut_one_is_none() {
+        let code = |option: Option<&[u8]>| {
+            let mut answer = of_parent();
+            let mut edns = Edns::new();
+            if let Some(data) = option {
+                edns.options_mut().insert(EdnsOption::Unknown(EXTENDED_ERROR, data.to_vec()));
+            }
+            answer.set_edns(edns);
+            let bytes = answer.to_vec().expect("encodes");
+            extended_error(&Message::from_vec(&bytes).expect("decodes"))
+        };
+        assert_eq!(code(Some(&[0, 6])), Some(6));
+        assert_eq!(code(Some(b"\0\x09why")), Some(9));
+        assert_eq!((code(Some(&[6])), code(None)), (None, None));
+        assert_eq!(extended_error(&of_parent()), None, "no EDNS");
     }
 }

@@ -84,6 +84,7 @@ pub fn sighting_to_proto(sighting: &Sighting, agrees: bool) -> pb::Sighting {
         target: Some(target_to_proto(&sighting.target)),
         problem,
         code: seen.code.into(),
+        extended_error: seen.extended_error.map(u32::from),
         authoritative: seen.authoritative,
         data: seen.data.clone(),
         ttl_seconds: seen.ttl,
@@ -97,6 +98,7 @@ fn sighting(proto: pb::Sighting) -> Result<Sighting, DecodeError> {
     let whom = proto.target.as_ref().ok_or_else(|| malformed("a sighting without a target"))?;
     let seen = Seen {
         code: u16::try_from(proto.code).map_err(malformed)?,
+        extended_error: proto.extended_error.map(u16::try_from).transpose().map_err(malformed)?,
         authoritative: proto.authoritative,
         data: proto.data,
         ttl: proto.ttl_seconds,
@@ -142,6 +144,7 @@ mod tests {
         assert_eq!(Lookup::decode(&lookup.encode()), Ok(lookup));
         let seen = Seen {
             code: 3,
+            extended_error: Some(22),
             authoritative: true,
             data: vec!["192.0.2.1".into()],
             ttl: Some(0),

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use holdfast_core::DnsName;
 use holdfast_core::answer::zone_of;
 use holdfast_core::propagation::{
-    Asked, Expected, Finding, MAX_TARGETS, Target, judge, judge_delegation,
+    Asked, Expected, Finding, MAX_TARGETS, Target, judge, judge_delegation, judge_trust,
 };
 use holdfast_wire::lookup::{Lookup, sighting_to_proto};
 use holdfast_wire::pb::v1 as pb;
@@ -37,6 +37,11 @@ pub(super) async fn check(
     let expected = Expected::of(&view, &name, asked).ok_or_else(unknown)?;
     let mut findings = judge(&expected, &looked.sightings, now);
     findings.extend(judge_delegation(zone, &looked.delegations));
+    let answers = view.answers.zones.get(&zone.name);
+    let trust =
+        answers.map(|answers| judge_trust(&zone.name, &answers.signing, &looked.delegations));
+    let trust = trust.unwrap_or_default();
+    findings.extend(trust.findings);
     let told = looked.sightings.iter().map(|one| {
         let agrees = one.seen.as_ref().is_ok_and(|seen| expected.agrees(seen));
         sighting_to_proto(one, agrees)
@@ -50,6 +55,7 @@ pub(super) async fn check(
         parents: u32::try_from(looked.delegations.len()).unwrap_or(u32::MAX),
         index: view.answers.index,
         silent_agents: looked.silent,
+        notes: trust.notes,
     })
 }
 

@@ -15,6 +15,7 @@ use holdfast_core::observation::Target;
 use holdfast_core::propagation::{Delegation, Seen, Sighting};
 use holdfast_core::recovery::GroupTimes;
 use holdfast_core::seam::Clock;
+use holdfast_core::signing::Ds;
 use holdfast_core::spec::Zone;
 use holdfast_core::time::millis;
 use holdfast_core::{AgentId, Entry, GroupId, Outcome, State, Timestamp, View};
@@ -230,6 +231,7 @@ impl Propagation for Replica {
                 parent,
                 servers: vec![zone.name.clone()],
                 glue: vec![],
+                ds: Ds::from_data(&[0, 7, 13, 2, 1]).map(|ds| vec![ds]),
             }],
         }
     }

@@ -69,7 +69,9 @@ async fn what_the_world_says_is_held_against_the_decision() {
     assert!(!answer.sightings[0].agrees);
     assert_eq!(answer.silent_agents, ["eu-2"]);
     let faults: Vec<&str> = answer.findings.iter().map(|f| f.fault.as_str()).collect();
-    assert!(faults.contains(&"long_ttl") && faults.contains(&"not_at_parent"), "{faults:?}");
+    for fault in ["long_ttl", "not_at_parent", "ds_names_no_key"] {
+        assert!(faults.contains(&fault), "{fault}: {faults:?}");
+    }
 
     for (name, kind, resolver) in [
         ("shop.elsewhere.test", "A", "192.0.2.53"),

@@ -89,6 +89,10 @@ fn page(answer: &pb::CheckPropagationResponse) -> Page {
     );
     text.push('\n');
     text.push_str(&parent(answer));
+    for note in &answer.notes {
+        text.push_str("\nnote: ");
+        text.push_str(note);
+    }
     let wrong = answer.findings.iter().map(|one| format!("{}: {}", one.fault, one.text));
     let silent = answer.silent_agents.iter().map(|agent| format!("agent {agent} did not answer"));
     Page::line(json::of(answer), text).warnings(wrong.chain(silent)).table(table)
@@ -96,8 +100,14 @@ fn page(answer: &pb::CheckPropagationResponse) -> Page {
 
 /// What became of the look at the parent zone, in a line; what is wrong there stands among the warnings.
 fn parent(answer: &pb::CheckPropagationResponse) -> String {
-    const OF_THE_PARENT: [&str; 4] =
-        ["not_at_parent", "not_in_zone", "glue_missing", "glue_mismatch"];
+    const OF_THE_PARENT: [&str; 6] = [
+        "not_at_parent",
+        "not_in_zone",
+        "glue_missing",
+        "glue_mismatch",
+        "ds_names_no_key",
+        "ds_mistaken",
+    ];
     let servers = answer.parents;
     if servers == 0 {
         return "the parent zone: not seen; it is found through a resolver (--resolver, or dns.propagation.resolvers \
@@ -107,7 +117,7 @@ fn parent(answer: &pb::CheckPropagationResponse) -> String {
     let wrong = |one: &&pb::PropagationFinding| OF_THE_PARENT.contains(&one.fault.as_str());
     let found = match answer.findings.iter().filter(wrong).count() {
         0 => "delegation and glue are the zone's".to_owned(),
-        faults => format!("{faults} of the warnings are about its delegation and glue"),
+        faults => format!("{faults} of the warnings are about its delegation, glue and DS records"),
     };
     format!("the parent zone: asked, {servers} of its servers answered, {found}")
 }
@@ -116,7 +126,10 @@ fn row(sighting: &pb::Sighting) -> [Cell; 8] {
     let none = pb::LookupTarget::default();
     let target = sighting.target.as_ref().unwrap_or(&none);
     let told = match (sighting.problem.as_str(), sighting.data.is_empty()) {
-        ("", true) => format!("nothing (rcode {})", sighting.code),
+        ("", true) => match sighting.extended_error {
+            Some(error) => format!("nothing (rcode {}, extended error {error})", sighting.code),
+            None => format!("nothing (rcode {})", sighting.code),
+        },
         ("", false) => sighting.data.join(" "),
         (problem, _) => problem.to_owned(),
     };
@@ -168,6 +181,7 @@ mod tests {
         assert!(!is_well(&answer));
         let text = page(&answer).render(Format::Table, false).expect("printable");
         assert!(text.contains("decided: 192.0.2.2 (index 9); 0 of 1 answers agree"), "{text}");
+        assert!(!text.contains("note:"), "{text}");
         assert!(
             text.contains("eu-1   192.0.2.53:53  resolver  192.0.2.1  600  -       1ms  no"),
             "{text}"
@@ -182,10 +196,27 @@ mod tests {
         let well =
             "the parent zone: asked, 2 of its servers answered, delegation and glue are the zone's";
         assert_eq!(parent(&answer), well);
-        for fault in ["stale", "glue_missing", "not_at_parent"] {
+        for fault in ["stale", "glue_missing", "ds_mistaken"] {
             let fault = fault.into();
             answer.findings.push(pb::PropagationFinding { fault, ..Default::default() });
         }
-        assert!(parent(&answer).ends_with("2 of the warnings are about its delegation and glue"));
+        let wrong = "2 of the warnings are about its delegation, glue and DS records";
+        assert!(parent(&answer).ends_with(wrong));
+    }
+
+    #[test]
+    fn a_refusal_shows_its_extended_error_and_a_note_is_no_fault() {
+        let refused = pb::Sighting { code: 2, extended_error: Some(6), ..pb::Sighting::default() };
+        let answer = pb::CheckPropagationResponse {
+            sightings: vec![refused],
+            notes: vec!["the parent has no DS record".into()],
+            parents: 1,
+            ..pb::CheckPropagationResponse::default()
+        };
+        let text = page(&answer).render(Format::Table, false).expect("printable");
+        assert!(text.contains("nothing (rcode 2, extended error 6)"), "{text}");
+        assert!(text.contains("note: the parent has no DS record"), "{text}");
+        let noted = pb::CheckPropagationResponse { sightings: Vec::new(), ..answer };
+        assert!(is_well(&noted));
     }
 }

@@ -76,6 +76,22 @@ fn resolvers_may_keep_an_answer_for_its_ttl() {
 }
 
 #[test]
+fn a_resolver_that_does_not_tell_an_answer_has_not_kept_an_old_one() {
+    let answered = |code, extended_error| Seen { code, extended_error, ..Seen::default() };
+    for (what, told, fault) in [
+        ("SERVFAIL", answered(2, None), Fault::RefusedByResolver),
+        ("SERVFAIL for a bogus zone", answered(2, Some(6)), Fault::RefusedByResolver),
+        ("REFUSED", answered(5, None), Fault::RefusedByResolver),
+        ("NXDOMAIN of before", answered(3, None), Fault::KeptTooLong),
+        ("NODATA of before", answered(0, None), Fault::KeptTooLong),
+    ] {
+        assert_eq!(faults(&expected(), &[sighting(None, Ok(told))], NOW), [fault], "{what}");
+    }
+    let bogus = judge(&expected(), &[sighting(None, Ok(answered(2, Some(6))))], NOW);
+    assert!(bogus[0].text.contains("SERVFAIL, extended error 6"), "{bogus:?}");
+}
+
+#[test]
 fn a_closed_service_is_servfail_and_a_missing_type_is_nothing() {
     let closed = Expected { refused: true, ..expected() };
     let servfail = || Seen { code: 2, ..Seen::default() };
@@ -118,7 +134,8 @@ fn the_parent_names_the_same_servers_at_the_same_addresses() {
         let glue =
             glue.map(|(label, last)| (name(&format!("{label}.example.test")), address(*last).ip()));
         let (servers, glue) = (servers.collect(), glue.collect());
-        let found = judge_delegation(&zone, &[Delegation { parent: address(9), servers, glue }]);
+        let found =
+            judge_delegation(&zone, &[Delegation { parent: address(9), servers, glue, ds: None }]);
         found.into_iter().map(|f| (f.fault, f.subject)).collect::<Vec<_>>()
     };
     let of = |fault, label: &str| Vec::from([(fault, format!("{label}.example.test"))]);

@@ -213,14 +213,16 @@ mod tests {
     fn ds(text: &str) -> Ds {
         let mut fields = text.split(' ');
         let mut field = || fields.next().expect("four fields");
-        let (tag, algorithm) = (field().parse().expect("a tag"), field().parse().expect("a number"));
+        let (tag, algorithm) =
+            (field().parse().expect("a tag"), field().parse().expect("a number"));
         let digest_type = field().parse().expect("a number");
         let digest = data_encoding::HEXUPPER.decode(field().as_bytes()).expect("hexadecimal");
         Ds { tag, algorithm, digest_type, digest }
     }
 
     /// RFC 6605, 6.1 and RFC 8080, 6.1; those of types 1 and 4 are what `dnssec-dsfromkey` 9.18 makes.
-    const ECDSA: &str = "55648 13 2 B4C8C1FE2E7477127B27115656AD6256F424625BF5C1E2770CE6D6E37DF61D17";
+    const ECDSA: &str =
+        "55648 13 2 B4C8C1FE2E7477127B27115656AD6256F424625BF5C1E2770CE6D6E37DF61D17";
     const ED25519: [&str; 3] = [
         "3613 15 1 B2C63605467C4A40942B47A953E9C0D38F81083A",
         "3613 15 2 3AA5AB37EFCE57F737FC1627013FEE07BDF241BD10F3B1964AB55C78E79A304B",

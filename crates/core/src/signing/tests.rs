@@ -65,7 +65,9 @@ fn obstacle(signing: &Signing, now: Timestamp) -> String {
 }
 
 fn disable_obstacle(signing: &Signing, now: Timestamp) -> String {
-    signing.obstacle(&SigningChange::Disable { forced: None }, &apex(), delays(), now).unwrap_or_default()
+    signing
+        .obstacle(&SigningChange::Disable { forced: None }, &apex(), delays(), now)
+        .unwrap_or_default()
 }
 
 /// The same, looked at again with the same result.
@@ -173,8 +175,9 @@ fn steps_come_in_their_order() {
     let (unsigned, mut signed) = (Signing::default(), signed());
     let (rolling, ..) = rolling();
     let (enable, start) = (SigningChange::Enable(key(3)), SigningChange::StartRollover(key(3)));
-    let possible =
-        |signing: &Signing, change: &_| signing.obstacle(change, &apex(), delays(), Timestamp(0)).is_none();
+    let possible = |signing: &Signing, change: &_| {
+        signing.obstacle(change, &apex(), delays(), Timestamp(0)).is_none()
+    };
     assert_eq!([&unsigned, &signed, &rolling].map(|s| possible(s, &enable)), [true, false, false]);
     assert_eq!([&unsigned, &signed, &rolling].map(|s| possible(s, &start)), [false, true, false]);
     assert!(!possible(&signed, &SigningChange::StartRollover(key(1))), "another key is needed");
@@ -188,8 +191,9 @@ fn the_first_key_is_neither_told_nor_replaced_before_every_cache_knows_it() {
     signing.add(key(1), cached_until(at(0), HOUR, at(0)));
     assert_eq!(signing.for_parent(), []);
     let start = SigningChange::StartRollover(key(3));
-    let refusal =
-        |signing: &Signing, now| signing.obstacle(&start, &apex(), delays(), now).unwrap_or_default();
+    let refusal = |signing: &Signing, now| {
+        signing.obstacle(&start, &apex(), delays(), now).unwrap_or_default()
+    };
     assert!(waits_until(&signing, refusal, past(at(0), 65 * MINUTE)));
     signing.ready = true;
     assert_eq!(signing.for_parent(), [key(1)]);
@@ -268,8 +272,9 @@ fn only_a_look_that_finds_something_else_is_told() {
 #[test]
 fn a_rollover_is_abandoned_only_while_no_resolver_may_trust_the_zone_by_the_new_key() {
     let abandon = SigningChange::AbandonRollover { forced: None };
-    let refusal =
-        |signing: &Signing, now| signing.obstacle(&abandon, &apex(), delays(), now).unwrap_or_default();
+    let refusal = |signing: &Signing, now| {
+        signing.obstacle(&abandon, &apex(), delays(), now).unwrap_or_default()
+    };
     assert!(refusal(&signed(), at(0)).contains("no rollover"));
     let (mut signing, old, new) = rolling();
     assert!(refusal(&signing, at(0)).contains("nobody has looked"));
@@ -286,7 +291,11 @@ fn a_rollover_is_abandoned_only_while_no_resolver_may_trust_the_zone_by_the_new_
     signing.remove_new();
     assert_eq!((signing.for_parent(), signing.due(delays())), (&[key(1)][..], None));
     let start = SigningChange::StartRollover(key(3));
-    assert_eq!(signing.obstacle(&start, &apex(), delays(), at(999)), None, "another key may be tried");
+    assert_eq!(
+        signing.obstacle(&start, &apex(), delays(), at(999)),
+        None,
+        "another key may be tried"
+    );
 }
 
 #[test]
@@ -309,7 +318,8 @@ fn the_delays_of_the_moment_count_and_are_told() {
     let (mut signing, _) = seen_without_ds();
     look(&mut signing, &[], HOUR, at(0));
     let disable = SigningChange::Disable { forced: None };
-    let refusal = |delays, now| signing.obstacle(&disable, &apex(), delays, now).unwrap_or_default();
+    let refusal =
+        |delays, now| signing.obstacle(&disable, &apex(), delays, now).unwrap_or_default();
     let moment = past(at(0), 90 * MINUTE);
     assert!(refusal(delays(), moment).contains("1h00m for all servers"));
     let told = refusal(quick, at(0));
@@ -367,7 +377,10 @@ fn a_rollover_is_not_abandoned_for_a_ds_with_the_old_tag_and_another_digest() {
 #[test]
 fn what_is_wrong_at_the_parent_is_told_as_long_as_it_was_seen_last() {
     let mut signing = signed();
-    assert_eq!((signing.parent_faults(&apex()), signing.seen_of(&apex(), &key(1))), (Vec::new(), None));
+    assert_eq!(
+        (signing.parent_faults(&apex()), signing.seen_of(&apex(), &key(1))),
+        (Vec::new(), None)
+    );
     look_at(&mut signing, &[mistaken(key(1).tag())], HOUR, at(0));
     let told = signing.parent_faults(&apex());
     assert!(matches!(&told[..], [DsFault::NamesNoKey(_), DsFault::Mistaken(_)]), "{told:?}");
