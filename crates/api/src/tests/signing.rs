@@ -23,17 +23,8 @@ async fn shown(client: &mut RegistryServiceClient<Channel>) -> pb::GetZoneSignin
     client.get_zone_signing(request).await.expect("there is a zone").into_inner()
 }
 
-/// The DS record of a key, which is of Ed25519.
-fn ds_of(key: &pb::ZoneKeyEntry) -> pb::Ds {
-    pb::Ds { key_tag: key.tag, algorithm: 15, digest_type: 2, digest: key.ds_digest.clone() }
-}
-
-#[tokio::test]
-async fn a_key_is_made_replaced_and_kept_until_the_parent_lets_it_go() {
-    let node = Node::start().await;
-    let mut client = registry(&node).await;
-    let undeclared = client.change_zone_signing(change(pb::SigningStep::Enable)).await;
-    assert!(undeclared.expect_err("no `dnssec`").message().contains("does not say how"));
+/// Says how the zone is to be signed.
+async fn declare(client: &mut RegistryServiceClient<Channel>) {
     let dnssec = pb::Dnssec {
         algorithm: pb::KeyAlgorithm::Ed25519.into(),
         denial: pb::Denial::Compact.into(),
@@ -47,6 +38,20 @@ async fn a_key_is_made_replaced_and_kept_until_the_parent_lets_it_go() {
         ..pb::ApplyZoneRequest::default()
     };
     client.apply_zone(declared).await.expect("possible");
+}
+
+/// The DS record of a key, which is of Ed25519.
+fn ds_of(key: &pb::ZoneKeyEntry) -> pb::Ds {
+    pb::Ds { key_tag: key.tag, algorithm: 15, digest_type: 2, digest: key.ds_digest.clone() }
+}
+
+#[tokio::test]
+async fn a_key_is_made_replaced_and_kept_until_the_parent_lets_it_go() {
+    let node = Node::start().await;
+    let mut client = registry(&node).await;
+    let undeclared = client.change_zone_signing(change(pb::SigningStep::Enable)).await;
+    assert!(undeclared.expect_err("no `dnssec`").message().contains("does not say how"));
+    declare(&mut client).await;
     client.change_zone_signing(change(pb::SigningStep::Enable)).await.expect("declared");
     let first = shown(&mut client).await;
     assert_eq!((first.keys.len(), first.keys[0].public.len()), (1, 32));
@@ -69,21 +74,6 @@ async fn a_key_is_made_replaced_and_kept_until_the_parent_lets_it_go() {
     let early = client.change_zone_signing(change(pb::SigningStep::FinishRollover)).await;
     assert!(early.expect_err("too early").message().contains("until 2026-01-01T00:12:43"));
     node.replica.pass(Duration::from_secs(400));
-    let mistaken = pb::ChangeZoneSigningRequest {
-        parent_ds: vec![pb::Ds { digest: vec![0xaa; 32], ..ds_of(&both.keys[1]) }],
-        parent_ttl_ms: 3_600_000,
-        ..change(pb::SigningStep::NoteParent)
-    };
-    client.change_zone_signing(mistaken).await.expect("a note");
-    let shown_then = shown(&mut client).await;
-    let seen_at_parent: Vec<_> = shown_then.keys.iter().map(|key| key.seen_at_parent()).collect();
-    assert_eq!(seen_at_parent, [pb::SeenAtParent::No, pb::SeenAtParent::Mistaken]);
-    assert!(shown_then.parent_faults[0].contains("name no key of example.test"), "{shown_then:?}");
-    let zones = client.list_zones(pb::ListZonesRequest::default()).await.expect("a list");
-    assert_eq!(zones.into_inner().zones[0].parent_faults, shown_then.parent_faults);
-    let refused = client.change_zone_signing(change(pb::SigningStep::FinishRollover)).await;
-    let refused = refused.expect_err("by the tag alone nobody trusts a key");
-    assert!(refused.message().contains("another digest or algorithm"), "{refused:?}");
     let seen = || pb::ChangeZoneSigningRequest {
         parent_ds: vec![ds_of(&both.keys[1])],
         parent_ttl_ms: 3_600_000,
@@ -116,4 +106,41 @@ async fn a_key_is_made_replaced_and_kept_until_the_parent_lets_it_go() {
     };
     client.change_zone_signing(forced).await.expect("with a reason");
     assert!(shown(&mut client).await.keys.is_empty());
+}
+
+#[tokio::test]
+async fn a_ds_of_the_parent_with_another_digest_is_told_for_the_key_and_for_the_zone() {
+    let node = Node::start().await;
+    let mut client = registry(&node).await;
+    declare(&mut client).await;
+    client.change_zone_signing(change(pb::SigningStep::Enable)).await.expect("declared");
+    let key = shown(&mut client).await.keys.remove(0);
+    assert_eq!(key.seen_at_parent(), pb::SeenAtParent::Unspecified);
+    let right = ds_of(&key);
+    for (ds, expected, faults) in [
+        (pb::Ds { digest: vec![0xaa; 32], ..right.clone() }, pb::SeenAtParent::Mistaken, 2),
+        (pb::Ds { digest_type: 3, ..right.clone() }, pb::SeenAtParent::Uncompared, 2),
+        (pb::Ds { key_tag: right.key_tag ^ 1, ..right.clone() }, pb::SeenAtParent::No, 1),
+        (right.clone(), pb::SeenAtParent::Yes, 0),
+    ] {
+        let note = pb::ChangeZoneSigningRequest {
+            parent_ds: vec![ds],
+            parent_ttl_ms: 3_600_000,
+            ..change(pb::SigningStep::NoteParent)
+        };
+        client.change_zone_signing(note).await.expect("a note");
+        let shown = shown(&mut client).await;
+        assert_eq!(shown.keys[0].seen_at_parent(), expected);
+        assert_eq!(shown.parent_faults.len(), faults, "{shown:?}");
+        let told = shown.parent_faults.first().map(String::as_str).unwrap_or_default();
+        assert!(faults == 0 || told.contains("name no key of example.test"), "{told}");
+        let zones = client.list_zones(pb::ListZonesRequest::default()).await.expect("a list");
+        assert_eq!(zones.into_inner().zones[0].parent_faults, shown.parent_faults);
+    }
+    let impossible = pb::ChangeZoneSigningRequest {
+        parent_ds: vec![pb::Ds { algorithm: 256, ..right }],
+        ..change(pb::SigningStep::NoteParent)
+    };
+    let refused = client.change_zone_signing(impossible).await.expect_err("one byte");
+    assert!(refused.message().contains("parent_ds"), "{refused:?}");
 }
