@@ -6,6 +6,7 @@
 //!                                       └  NSD: lab.hf.test.  unsigned, delegated by hf.test.
 //! ```
 
+mod mistaken;
 mod parent;
 mod rollover;
 
