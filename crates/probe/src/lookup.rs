@@ -270,10 +270,8 @@ mod tests {
         answer
     }
 
-    fn with(mut answer: Message, records: &[Record]) -> Message {
-        records.iter().for_each(|record| {
-            answer.add_answer(record.clone());
-        });
+    fn with(mut answer: Message, records: Vec<Record>) -> Message {
+        answer.add_answers(records);
         answer
     }
 
@@ -299,10 +297,10 @@ mod tests {
         let data = [0, 7, 13, 2, 1, 2];
         let right = ds("EXAMPLE.test.", &data);
         let read = Ds::from_data(&data).expect("a record");
-        assert_eq!(told(&with(of_parent(), &[right.clone()])), Some(vec![read]));
+        assert_eq!(told(&with(of_parent(), vec![right.clone()])), Some(vec![read]));
         assert_eq!(told(&negative("test.")), Some(Vec::new()));
 
-        let mut cached = with(of_parent(), &[right.clone()]);
+        let mut cached = with(of_parent(), vec![right.clone()]);
         cached.metadata.authoritative = false;
         let mut failed = negative("test.");
         failed.metadata.response_code = ResponseCode::ServFail;
@@ -312,9 +310,12 @@ mod tests {
             ("a failure", failed),
             ("the zone itself", negative("example.test.")),
             ("nothing at all", of_parent()),
-            ("another name", with(of_parent(), &[ds("other.test.", &data)])),
-            ("no digest", with(of_parent(), &[right.clone(), ds("example.test.", &data[..4])])),
-            ("an alias", with(of_parent(), &[Record::from_rdata(name("example.test."), 5, alias)])),
+            ("another name", with(of_parent(), vec![ds("other.test.", &data)])),
+            ("no digest", with(of_parent(), vec![right.clone(), ds("example.test.", &data[..4])])),
+            (
+                "an alias",
+                with(of_parent(), vec![Record::from_rdata(name("example.test."), 5, alias)]),
+            ),
         ] {
             assert_eq!(told(&unclear), None, "{what}");
         }
