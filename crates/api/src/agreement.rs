@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use holdfast_core::audit::{Hash, Head};
 use holdfast_core::membership::MembershipChange;
-use holdfast_core::{AgentId, GroupId, Outcome, View};
+use holdfast_core::spec::{Service, Zone};
+use holdfast_core::state::Declared;
+use holdfast_core::{AgentId, GroupId, Outcome, Rejection, View};
 use holdfast_wire::command::Proposal;
 use tokio::sync::watch;
 
@@ -35,6 +37,17 @@ pub trait Agreement: Send + Sync + 'static {
 
     /// Yields whenever the standing may have changed.
     fn changes(&self) -> BoxStream<'static, ()>;
+
+    /// What declaring a zone would come to, by the rules of `apply` and the state as this node knows it. Errors: why it
+    /// would be refused.
+    fn check_zone(&self, zone: &Zone, if_revision: Option<u64>) -> Result<Declared, Rejection>;
+
+    /// As `check_zone`, of a service.
+    fn check_service(
+        &self,
+        service: &Service,
+        if_revision: Option<u64>,
+    ) -> Result<Declared, Rejection>;
 
     /// The applied index and the hash of the state at it. Hashes everything, so it is asked for on purpose.
     fn state_hash(&self) -> (u64, Hash);

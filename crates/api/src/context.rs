@@ -126,17 +126,25 @@ impl Context {
         match Consistency::try_from(consistency) {
             Ok(Consistency::Stale) => {}
             Ok(Consistency::Linearizable | Consistency::Unspecified) => {
-                let read = self.deps.agreement.read_index(within).await;
-                read.map_err(|error| {
-                    let refusal = self.unavailable(error);
-                    refusal.with("alternative", "consistency STALE is answered without a quorum")
-                })?;
+                let stale = "consistency STALE is answered without a quorum";
+                return Ok(self.read(within).await.map_err(|it| it.with("alternative", stale))?);
             }
             Err(_) => {
                 let problem = format!("there is no consistency {consistency}");
                 return Err(Refusal::field("consistency", problem).into());
             }
         }
+        Ok(self.latest())
+    }
+
+    /// The view that includes everything that was acknowledged before. Errors: there is no quorum.
+    pub(crate) async fn agreed(&self, within: Duration) -> Result<Arc<View>, Status> {
+        Ok(self.read(within).await?)
+    }
+
+    async fn read(&self, within: Duration) -> Result<Arc<View>, Refusal> {
+        let read = self.deps.agreement.read_index(within).await;
+        read.map_err(|error| self.unavailable(error))?;
         Ok(self.latest())
     }
 

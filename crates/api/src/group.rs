@@ -11,7 +11,9 @@ use holdfast_consensus::{
     Role as GroupRole,
 };
 use holdfast_core::audit::Hash;
-use holdfast_core::{Outcome, View};
+use holdfast_core::spec::{Service, Zone};
+use holdfast_core::state::Declared;
+use holdfast_core::{Outcome, Rejection, View};
 use holdfast_wire::command::Proposal;
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
@@ -69,6 +71,18 @@ impl Agreement for Group {
 
     fn changes(&self) -> BoxStream<'static, ()> {
         WatchStream::from_changes(self.status()).map(drop).boxed()
+    }
+
+    fn check_zone(&self, zone: &Zone, if_revision: Option<u64>) -> Result<Declared, Rejection> {
+        Self::check_zone(self, zone, if_revision)
+    }
+
+    fn check_service(
+        &self,
+        service: &Service,
+        if_revision: Option<u64>,
+    ) -> Result<Declared, Rejection> {
+        Self::check_service(self, service, if_revision)
     }
 
     fn state_hash(&self) -> (u64, Hash) {

@@ -139,27 +139,19 @@ impl From<Rejection> for Refusal {
             Rejection::InvalidOrder(_) => {
                 (Code::InvalidArgument, "give a reason and a duration of 1s to 30d")
             }
-            Rejection::NotFound { kind, .. } if kind == "member" => {
-                (Code::NotFound, "look at the members with `holdfast cluster members`")
-            }
-            Rejection::NotFound { .. } => (
-                Code::NotFound,
-                "check the name with `holdfast service list` or `holdfast override list`",
-            ),
+            Rejection::NotFound { kind, .. } => (Code::NotFound, where_to_look(kind)),
             Rejection::StaleRevision { expected: 0, .. } => {
                 (Code::AlreadyExists, "leave out if_revision to replace what exists")
             }
             Rejection::StaleRevision { .. } => {
                 (Code::Aborted, "read it again and apply your change to the stored revision")
             }
-            Rejection::NameInUse { .. } => {
-                (Code::AlreadyExists, "choose another name, or delete the owner first")
-            }
+            Rejection::NameInUse { next_step, .. } => (Code::AlreadyExists, next_step),
             Rejection::OutsideZones { .. } => (
                 Code::FailedPrecondition,
                 "apply a zone that holds the name first, or correct the name",
             ),
-            Rejection::InUse { .. } => (Code::FailedPrecondition, "delete what uses it first"),
+            Rejection::InUse { next_step, .. } => (Code::FailedPrecondition, next_step),
             Rejection::Superseded(_) => (Code::Aborted, "read the state again and decide anew"),
             Rejection::LimitReached { .. } => {
                 (Code::ResourceExhausted, "delete what is not needed any more")
@@ -180,6 +172,25 @@ impl From<Rejection> for Refusal {
             Rejection::StaleRevision { stored, .. } => refusal.with("revision", stored.to_string()),
             _ => refusal,
         }
+    }
+}
+
+/// The command that shows what there is of a kind.
+fn where_to_look(kind: &str) -> &'static str {
+    match kind {
+        "zone" => "check the name with `holdfast zone list`",
+        "zone of the name" => {
+            "check the name: it lies in no zone of this cluster; `holdfast zone list` shows them"
+        }
+        "name" => "check the name with `holdfast dns dump`, which shows every name with data",
+        "TSIG key" => "check the name with `holdfast tsig list`",
+        "service" => "check the name with `holdfast service list`",
+        "pool" | "endpoint" => {
+            "check the name with `holdfast service get SERVICE`, which shows pools and endpoints"
+        }
+        "override" => "check the number with `holdfast override list`",
+        "pause" => "nothing is to be resumed; `holdfast status` shows a pause that is in force",
+        _ => "look at the members with `holdfast cluster members`",
     }
 }
 

@@ -245,12 +245,21 @@ fn ttl_changed(e: &pb::TtlChanged) -> String {
 
 fn selection_changed(e: &pb::SelectionChanged) -> String {
     format!(
-        "{} → {} cause {} (epoch {})",
+        "{} → {} cause {}{} (epoch {})",
         words::selection(e.before.as_ref()),
         words::selection(e.after.as_ref()),
         words::cause(e.cause),
+        on_footing(e.after.as_ref()),
         e.epoch
     )
+}
+
+/// What chose an answer where it was not the verdicts.
+fn on_footing(selection: Option<&pb::Selection>) -> &'static str {
+    match selection.map(pb::Selection::basis) {
+        Some(pb::Basis::AllDown) => ": nothing is up, so the all-down policy chose",
+        _ => "",
+    }
 }
 
 #[cfg(test)]
@@ -280,6 +289,22 @@ mod tests {
             served: vec![one],
             ..pb::Selection::default()
         })
+    }
+
+    #[test]
+    fn a_move_onto_what_is_down_names_the_policy_that_chose() {
+        let after = served("us", "e2")
+            .map(|after| pb::Selection { basis: pb::Basis::AllDown as i32, ..after });
+        let moved = pb::SelectionChanged {
+            epoch: 89,
+            before: served("eu", "e1"),
+            after,
+            cause: pb::Cause::Failed as i32,
+            ..pb::SelectionChanged::default()
+        };
+        let expected =
+            "eu[e1] → us[e2] cause failed: nothing is up, so the all-down policy chose (epoch 89)";
+        assert_eq!(selection_changed(&moved), expected);
     }
 
     #[test]

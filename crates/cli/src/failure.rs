@@ -137,6 +137,12 @@ impl Failure {
         self
     }
 
+    /// A next step beside the one that was given.
+    pub(crate) fn also(self, next: impl fmt::Display) -> Self {
+        let given = self.0.next.clone();
+        self.instead(given.map_or_else(|| next.to_string(), |given| format!("{given}; {next}")))
+    }
+
     /// The stable reason of a refusal.
     pub(crate) fn reason(&self) -> Option<&str> {
         self.0.reason.as_deref()

@@ -48,14 +48,27 @@ pub(crate) struct Margin {
 impl Margin {
     /// Counts the voters that a leader hears; another member does not know.
     pub(crate) fn of(cluster: &pb::GetClusterResponse) -> Self {
+        Self::counting(cluster, |_| true)
+    }
+
+    fn counting(cluster: &pb::GetClusterResponse, answers: impl Fn(&pb::Member) -> bool) -> Self {
         let voters: Vec<&pb::Member> =
             cluster.members.iter().filter(|member| member.voter).collect();
         let node = cluster.node.as_ref();
         let leads = node.is_some_and(|node| node.id == cluster.leader && cluster.leader != 0);
         let heard = |member: &&&pb::Member| {
-            member.leader || member.last_heard_ms.is_some_and(|ago| ago <= HEARD_WITHIN_MS)
+            let recently = member.last_heard_ms.is_some_and(|ago| ago <= HEARD_WITHIN_MS);
+            member.leader || (recently && answers(member))
         };
         Self { voters: voters.len(), present: leads.then(|| voters.iter().filter(heard).count()) }
+    }
+
+    /// Of a survey: a voter that does not answer us is not counted on, although the leader may have heard it a moment ago.
+    pub(crate) fn surveyed(survey: &Survey) -> Self {
+        let silent = |member: &&Member| member.listed.voter && member.answer.is_err();
+        let silent: Vec<u64> =
+            survey.members.iter().filter(silent).map(|member| member.listed.id).collect();
+        Self::counting(&survey.cluster, |voter| !silent.contains(&voter.id))
     }
 
     /// How many more voters may fall away before nothing can be changed any more; negative without quorum.
@@ -154,6 +167,30 @@ mod tests {
         let margin = Margin::of(&view(1));
         assert_eq!((margin, margin.spare()), (Margin { voters: 3, present: Some(2) }, Some(0)));
         assert_eq!(Margin::of(&view(2)).spare(), None);
+    }
+
+    #[test]
+    fn a_voter_that_does_not_answer_is_not_counted_on_though_it_was_heard_a_moment_ago() {
+        let cluster = pb::GetClusterResponse {
+            members: vec![
+                voter(1, true, None),
+                voter(2, false, Some(40)),
+                voter(3, false, Some(900)),
+            ],
+            ..view(1)
+        };
+        assert_eq!(Margin::of(&cluster).spare(), Some(1));
+        let members = cluster.members.iter().map(|listed| Member {
+            listed: listed.clone(),
+            answer: match listed.id {
+                3 => Err(Failure::error("connection refused")),
+                _ => Ok(cluster.clone()),
+            },
+            clock_offset_ms: None,
+        });
+        let survey = Survey { members: members.collect(), cluster: cluster.clone() };
+        let margin = Margin::surveyed(&survey);
+        assert_eq!((margin, margin.spare()), (Margin { voters: 3, present: Some(2) }, Some(0)));
     }
 
     #[test]

@@ -94,12 +94,14 @@ pub enum Command {
         /// Its apex.
         name: DnsName,
     },
-    /// Adds a TSIG key, or replaces the one of that name.
+    /// Adds a TSIG key.
     ApplyTsigKey {
         /// Its name.
         name: DnsName,
         /// The key.
         key: TsigKey,
+        /// Whether it takes the place of one of that name; refused otherwise where there is one.
+        replace: bool,
     },
     /// Removes a TSIG key; refused while a zone names it.
     RemoveTsigKey {
@@ -328,6 +330,8 @@ pub enum Rejection {
         name: String,
         /// What it belongs to.
         owner: String,
+        /// How one of the two gets another name, or goes.
+        next_step: String,
     },
     /// The DNS name lies in no zone of the group.
     #[error("{name} lies in no zone of this cluster (zones: {zones})")]
@@ -344,6 +348,8 @@ pub enum Rejection {
         name: String,
         /// What uses it.
         user: String,
+        /// How it comes out of use.
+        next_step: String,
     },
     /// An order lacks a reason, or its duration is not possible.
     #[error("{0}")]

@@ -94,11 +94,10 @@ pub fn describe(selection: &Selection) -> String {
         return "SERVFAIL: nothing is up and the service is fail_closed".into();
     }
     let endpoints: Vec<&str> = selection.served.iter().map(|one| one.endpoint.as_str()).collect();
-    let listed = if endpoints.is_empty() {
-        "nothing: it has no endpoints".into()
-    } else {
-        endpoints.join(", ")
-    };
+    if endpoints.is_empty() {
+        return "nothing: it has no endpoints".into();
+    }
+    let listed = endpoints.join(", ");
     let footing = match selection.basis {
         Basis::Unjudged => ", on trust: no verdict yet",
         Basis::Healthy => "",
@@ -282,7 +281,7 @@ fn would_change(status: &ServiceStatus) -> Option<Reason> {
             blocked.reason.label()
         ),
         None if status.selection.basis == Basis::AllDown => {
-            "the first endpoint that is up again".into()
+            "the first endpoint that is up again is served at once".into()
         }
         None => return None,
     };

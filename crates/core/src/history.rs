@@ -36,8 +36,12 @@ pub fn recount(view: &View, records: &[Record]) -> Option<Reason> {
                 record.content.at.since(since).as_millis()
             )
         });
-        let text =
-            format!("it moved from {} to {} because {why}{lasted}", describe(from), describe(to));
+        let moved = if from.served.is_empty() && !from.refused {
+            format!("it began to answer {},", describe(to))
+        } else {
+            format!("it moved from {} to {}", describe(from), describe(to))
+        };
+        let text = format!("{moved} because {why}{lasted}");
         let mut reason = fact_node("moved", cause.label(), text, record);
         reason.facts.push(("epoch".into(), epoch.to_string()));
         reason.children = verdicts(view, records);

@@ -174,8 +174,11 @@ impl Membership {
         check_form(member)?;
         for (other, known) in &self.members {
             if known.name == member.name {
-                let name = format!("agent name {}", member.name);
-                return Err(Rejection::NameInUse { name, owner: format!("agent {other}") });
+                return Err(Rejection::NameInUse {
+                    name: format!("agent name {}", member.name),
+                    owner: format!("agent {other}"),
+                    next_step: "give the new agent another name".into(),
+                });
             }
         }
         let twice = self.members.iter().find_map(|(other, known)| {

@@ -262,6 +262,18 @@ fn a_declaration_applied_anew_leaves_what_updates_made() {
 }
 
 #[test]
+fn what_updates_made_is_refused_to_a_declaration_before_and_at_the_change_with_what_helps() {
+    let mut group = Group::new(open());
+    assert_eq!(group.update("+ acme 60 TXT x"), Ok(true));
+    let clash = zone(&[("acme", "TXT", "y")], &[("k.test", &[], &[])]);
+    let judged = group.state.check_zone(&clash, None).map(|_| ());
+    let refused = group.apply(Command::ApplyZone { zone: clash, if_revision: None });
+    assert_eq!(judged, refused.outcome.result.map(|_| ()), "a dry run is judged alike");
+    let Err(Rejection::NameInUse { next_step, .. }) = judged else { panic!("{judged:?}") };
+    assert!(next_step.contains("update delete acme.") && next_step.contains("TXT"), "{next_step}");
+}
+
+#[test]
 fn names_of_updates_and_of_services_do_not_meet() {
     let mut group = Group::new(open());
     assert_eq!(group.update("+ one.shop 60 A 192.0.2.9"), Ok(true));
@@ -305,7 +317,7 @@ fn a_key_that_a_rule_names_is_not_removed() {
         secret: Sealed { key: SealingKeyId([0; 8]), nonce: [0; 12], ciphertext: vec![0; 48] },
     };
     let named = DnsName::new("k.test").expect("valid");
-    group.done(Command::ApplyTsigKey { name: named.clone(), key });
+    group.done(Command::ApplyTsigKey { name: named.clone(), key, replace: false });
     let removed = group.apply(Command::RemoveTsigKey { name: named }).outcome.result;
     assert!(matches!(removed, Err(Rejection::InUse { .. })), "{removed:?}");
 }

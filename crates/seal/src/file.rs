@@ -21,7 +21,20 @@ const LONGEST_FILE: u64 = 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// It cannot be read.
-    #[error("cannot read {0}: {source}; make a key with `holdfast secret new-key {0}`", path.display())]
+    #[error(
+        "cannot read {0}: {source}; {next}",
+        path.display(),
+        next = match source.kind() {
+            io::ErrorKind::PermissionDenied => format!(
+                "make it, and the directories above it, readable for the user that the agent runs as: chown USER {0} && chmod 600 {0}",
+                path.display()
+            ),
+            _ => format!(
+                "copy the file of the other agents to it, or where none has one make a key with `holdfast secret new-key {0}`",
+                path.display()
+            ),
+        }
+    )]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -133,6 +146,17 @@ mod tests {
         let (dir, _) = file("", 0o600);
         let error = SealingKeys::read(&[dir.path().join("none")]).expect_err("absent").to_string();
         assert!(error.contains("cannot read") && error.contains("new-key"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_may_not_be_read_is_to_be_given_to_the_agent_and_not_made_anew() {
+        let told = |kind: io::ErrorKind| {
+            let (path, source) = (PathBuf::from("/k"), io::Error::from(kind));
+            KeyFileError::Unreadable { path, source }.to_string()
+        };
+        let denied = told(io::ErrorKind::PermissionDenied);
+        assert!(denied.contains("chown USER /k") && !denied.contains("new-key"), "{denied}");
+        assert!(told(io::ErrorKind::NotFound).contains("new-key /k"));
     }
 
     #[test]

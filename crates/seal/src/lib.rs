@@ -46,13 +46,15 @@ struct SealingKey {
 pub enum SealError {
     /// The agent has no key at all.
     #[error(
-        "this agent has no sealing key; make one with `holdfast secret new-key FILE`, give the same file to every \
-         agent, and name it in the agents' configuration: [secrets] keys = [\"file:FILE\"]"
+        "this agent has no sealing key; name one in its configuration, [secrets] keys = [\"file:FILE\"], and restart it: \
+         a copy of the file of the other agents, or where none has one, a new one of `holdfast secret new-key FILE` \
+         for all"
     )]
     NoKey,
     /// The key that sealed is not among the agent's.
     #[error(
-        "the secret is sealed with key {0}, which this agent does not have; add that key's file to [secrets] keys"
+        "the secret is sealed with key {0}, which this agent does not have; copy that key's file from an agent that has \
+         it, and name it in [secrets] keys"
     )]
     UnknownKey(SealingKeyId),
     /// The sealed bytes are damaged, or belong to another context.
@@ -110,9 +112,6 @@ impl SealingKeys {
     /// Opens what was sealed for this context. Errors: the key is not here, or the bytes or the context are not those
     /// that were sealed.
     pub fn open(&self, sealed: &Sealed, context: &str) -> Result<Vec<u8>, SealError> {
-        if self.keys.is_empty() {
-            return Err(SealError::NoKey);
-        }
         let key = self.keys.iter().find(|key| key.id == sealed.key);
         let key = key.ok_or(SealError::UnknownKey(sealed.key))?;
         let mut bytes = sealed.ciphertext.clone();
@@ -208,7 +207,9 @@ mod tests {
             SealingKeys::new([new]).open(&sealed, "tsig k"),
             Err(SealError::UnknownKey(sealed.key))
         );
-        assert_eq!(SealingKeys::default().open(&sealed, "tsig k"), Err(SealError::NoKey));
+        let told = SealingKeys::default().open(&sealed, "tsig k").expect_err("it has no key");
+        assert_eq!(told, SealError::UnknownKey(sealed.key), "another agent has the key");
+        assert!(!told.to_string().contains("new-key"), "a new key would not open it: {told}");
         let anew = both.seal(b"secret", "tsig k", &counter()).expect("there is a key");
         assert_ne!(anew.key, sealed.key, "the first key seals");
     }

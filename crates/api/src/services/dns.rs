@@ -3,12 +3,14 @@
 use std::ops::Bound;
 
 use holdfast_core::View;
-use holdfast_core::answer::{self, AnswerData, AnswerRecord, Code, Kind};
+use holdfast_core::answer::{self, Answer, AnswerData, AnswerRecord, Code, Kind};
 use holdfast_core::name::DnsName;
 use holdfast_core::presentation::absolute;
+use holdfast_core::signing::Ds;
+use holdfast_core::spec::RecordData;
 use holdfast_core::steer::{self, Client};
 use holdfast_core::time::millis;
-use holdfast_core::view::{Answers, NameAnswers};
+use holdfast_core::view::{Answers, NameAnswers, ZoneAnswers};
 use holdfast_wire::pb::v1 as pb;
 use holdfast_wire::pb::v1::dns_service_server::DnsService;
 use tonic::{Request, Response, Status};
@@ -17,6 +19,10 @@ use super::{client_of, named, page_size, propagation};
 use crate::caller::Call;
 use crate::context::{Context, at};
 use crate::refusal::Refusal;
+
+const DNSKEY: Kind = Kind(48);
+const CDS: Kind = Kind(59);
+const CDNSKEY: Kind = Kind(60);
 
 /// DnsService.
 #[derive(Debug)]
@@ -37,9 +43,18 @@ impl DnsService for Dns {
             "" => Client::anybody(call.body.turn),
             text => client_of(&self.0, text, call.body.turn)?,
         };
-        let answer = answer::answer(answers, &name, kind, &client);
+        let mut answer = answer::answer(answers, &name, kind, &client);
+        let zone = answer::zone_of(answers, &name).filter(|zone| !zone.signing.keys.is_empty());
+        if let Some(zone) = zone {
+            add_key_records(zone, (&name, kind), &mut answer);
+        }
         let decided = answers.names.get(&name);
-        let steps = decided.map(|here| steps(&view, here, kind, &client)).unwrap_or_default();
+        let mut steps = decided.map(|here| steps(&view, here, kind, &client)).unwrap_or_default();
+        steps.extend(
+            decided
+                .filter(|_| answer.code == Code::ServerFailure)
+                .and_then(|here| dead_alias(here)),
+        );
         let service = decided.and_then(|name| name.service.as_ref()).map(ToString::to_string);
         let records = |records: &[AnswerRecord]| records.iter().map(presented).collect();
         let response = pb::PreviewAnswerResponse {
@@ -54,6 +69,7 @@ impl DnsService for Dns {
             epoch: decided.map_or(0, |name| name.epoch.0),
             scope: answer.scope.into(),
             steps,
+            signed: zone.is_some(),
         };
         Ok(at(answers.index, response))
     }
@@ -84,6 +100,40 @@ fn steps(view: &View, here: &NameAnswers, kind: Kind, client: &Client) -> Vec<St
     let service = here.service.as_ref().and_then(|id| view.services.get(id));
     let steps = set.zip(service).map(|(set, service)| steer::explain(&service.spec, set, client));
     steps.unwrap_or_default()
+}
+
+/// Why an ALIAS is answered with a failure.
+fn dead_alias(here: &NameAnswers) -> Option<String> {
+    let mut records = here.sets.iter().flat_map(|set| &set.records);
+    records.find_map(|(data, _)| match data {
+        RecordData::Alias(target) => Some(format!(
+            "its ALIAS leads to {target}, which has no address to answer with; correct the record, or what {target} leads to"
+        )),
+        _ => None,
+    })
+}
+
+/// Adds the records of an apex that its keys make, which stand in no declaration (RFC 4034, 7344).
+fn add_key_records(zone: &ZoneAnswers, (name, kind): (&DnsName, Kind), answer: &mut Answer) {
+    let signing = &zone.signing;
+    let other = |data| RecordData::Other { kind, data };
+    let data: Vec<RecordData> = match kind {
+        _ if *name != zone.zone.name => return,
+        DNSKEY => signing.keys.iter().map(|key| other(key.dnskey())).collect(),
+        CDNSKEY => signing.for_parent().iter().map(|key| other(key.dnskey())).collect(),
+        CDS => signing.for_parent().iter().map(|key| other(Ds::of(name, key).to_data())).collect(),
+        _ => return,
+    };
+    if data.is_empty() {
+        return;
+    }
+    let record = |data| AnswerRecord {
+        name: name.clone(),
+        ttl: zone.zone.ttl,
+        data: AnswerData::Record(data),
+    };
+    answer.answers = data.into_iter().map(record).collect();
+    answer.authority.clear();
 }
 
 fn dump(

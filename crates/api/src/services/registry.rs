@@ -4,6 +4,7 @@ use std::ops::Bound;
 
 use futures_util::stream::BoxStream;
 use holdfast_core::spec::{Endpoint, Service};
+use holdfast_core::state::Declared;
 use holdfast_core::{Command, Rejection, ServiceId};
 use holdfast_wire::pb::v1 as pb;
 use holdfast_wire::pb::v1::registry_service_server::RegistryService;
@@ -25,12 +26,14 @@ impl Registry {
         call: Call<pb::ApplyServiceRequest>,
     ) -> Result<pb::ApplyServiceResponse, Status> {
         let service = declared(call.body.service.clone());
-        if call.body.validate_only {
-            service?;
-            let index = self.0.latest().answers.index;
-            return Ok(pb::ApplyServiceResponse { index, revision: 0, changed: false });
-        }
         let if_revision = call.body.if_revision;
+        if call.body.validate_only {
+            let service = service?;
+            let index = self.0.agreed(call.within).await?.answers.index;
+            let came_to = self.0.deps.agreement.check_service(&service, if_revision);
+            let Declared { revision, changed } = came_to.map_err(Refusal::from)?;
+            return Ok(pb::ApplyServiceResponse { index, revision, changed });
+        }
         let command = service.map(|service| Command::ApplyService { service, if_revision });
         let changed = self.0.change(&call, &call.body.request_id, command).await?;
         let (revision, new) = changed.stored();

@@ -41,7 +41,8 @@ impl Registry {
                 error.to_string(),
             ),
         })?;
-        Ok(Command::ApplyTsigKey { name, key: TsigKey { algorithm, secret } })
+        let (key, replace) = (TsigKey { algorithm, secret }, request.replace);
+        Ok(Command::ApplyTsigKey { name, key, replace })
     }
 
     pub(super) async fn read_tsig_keys(

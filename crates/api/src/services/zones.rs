@@ -1,8 +1,11 @@
 //! Zones of RegistryService.
 
+use std::collections::BTreeSet;
+
 use holdfast_core::spec::Zone;
+use holdfast_core::state::Declared;
 use holdfast_core::view::CopyStatus;
-use holdfast_core::{Command, Rejection, SharedMap};
+use holdfast_core::{Command, DnsName, Rejection, SharedMap, View};
 use holdfast_wire::Convert;
 use holdfast_wire::pb::v1 as pb;
 use tonic::Status;
@@ -19,16 +22,23 @@ impl Registry {
         call: Call<pb::ApplyZoneRequest>,
     ) -> Result<pb::ApplyZoneResponse, Status> {
         let zone = declared(call.body.zone.clone());
-        if call.body.validate_only {
-            zone?;
-            let index = self.0.latest().answers.index;
-            return Ok(pb::ApplyZoneResponse { index, revision: 0, changed: false });
-        }
         let if_revision = call.body.if_revision;
-        let command = zone.map(|zone| Command::ApplyZone { zone, if_revision });
-        let changed = self.0.change(&call, &call.body.request_id, command).await?;
-        let (revision, new) = changed.stored();
-        Ok(pb::ApplyZoneResponse { index: changed.index, revision, changed: new })
+        let mentioned = zone.as_ref().ok().cloned();
+        let (index, revision, changed) = if call.body.validate_only {
+            let zone = zone?;
+            let view = self.0.agreed(call.within).await?;
+            let came_to = self.0.deps.agreement.check_zone(&zone, if_revision);
+            let Declared { revision, changed } = came_to.map_err(Refusal::from)?;
+            (view.answers.index, revision, changed)
+        } else {
+            let command = zone.map(|zone| Command::ApplyZone { zone, if_revision });
+            let changed = self.0.change(&call, &call.body.request_id, command).await?;
+            let (revision, new) = changed.stored();
+            (changed.index, revision, new)
+        };
+        let missing_keys = mentioned.map(|zone| missing_keys(&zone, &self.0.latest()));
+        let missing_keys = missing_keys.unwrap_or_default();
+        Ok(pb::ApplyZoneResponse { index, revision, changed, missing_keys })
     }
 
     pub(super) async fn read_zone(
@@ -40,6 +50,7 @@ impl Registry {
         let found = view.zones.get(&name);
         let (zone, revision) = found.ok_or_else(|| Refusal::not_found("zone", &call.body.zone))?;
         let index = view.answers.index;
+        let served = view.answers.zones.get(&name);
         let dynamic = view.dynamic.get(&name).into_iter().flat_map(SharedMap::values).flatten();
         Ok(pb::GetZoneResponse {
             zone: Some(zone.to_proto()),
@@ -47,7 +58,8 @@ impl Registry {
             index,
             dynamic: dynamic.map(Convert::to_proto).collect(),
             copy: view.copies.get(&name).map(|status| copy_entry(status)),
-            serial: view.answers.zones.get(&name).map_or(0, |answers| answers.serial),
+            serial: served.map_or(0, |answers| answers.serial),
+            signed: served.is_some_and(|answers| !answers.signing.keys.is_empty()),
         })
     }
 
@@ -62,6 +74,7 @@ impl Registry {
             let records = copied.map_or(&zone.records, |copied| &copied.zone.records);
             let answers = view.answers.zones.get(name);
             let faults = answers.map(|answers| parent_faults(&answers.signing, name));
+            let dynamic = view.dynamic.get(name).into_iter().flat_map(SharedMap::values);
             pb::ZoneEntry {
                 name: name.to_string(),
                 revision: *revision,
@@ -69,10 +82,24 @@ impl Registry {
                 serial: answers.map_or(0, |answers| answers.serial),
                 copy: copy.map(|status| copy_entry(status)),
                 parent_faults: faults.unwrap_or_default(),
+                missing_keys: missing_keys(zone, &view),
+                dynamic: count(dynamic.flatten().count()),
             }
         });
         Ok(pb::ListZonesResponse { zones: zones.collect(), index: view.answers.index })
     }
+}
+
+/// The keys that a zone names and that do not exist: whoever should sign with them is refused.
+fn missing_keys(zone: &Zone, view: &View) -> Vec<pb::MissingKey> {
+    let known = &view.answers.tsig_keys;
+    let missing: BTreeSet<_> =
+        zone.key_uses().filter(|(_, key)| !known.contains_key(*key)).collect();
+    let shown = |(field, key): (&str, &DnsName)| pb::MissingKey {
+        field: field.to_owned(),
+        key: key.to_string(),
+    };
+    missing.into_iter().map(shown).collect()
 }
 
 fn copy_entry(status: &CopyStatus) -> pb::ZoneCopy {

@@ -16,9 +16,10 @@ use holdfast_core::propagation::{Delegation, Seen, Sighting};
 use holdfast_core::recovery::GroupTimes;
 use holdfast_core::seam::Clock;
 use holdfast_core::signing::Ds;
-use holdfast_core::spec::Zone;
+use holdfast_core::spec::{Service, Zone};
+use holdfast_core::state::Declared;
 use holdfast_core::time::millis;
-use holdfast_core::{AgentId, Entry, GroupId, Outcome, State, Timestamp, View};
+use holdfast_core::{AgentId, Entry, GroupId, Outcome, Rejection, State, Timestamp, View};
 use holdfast_seal::{Sealer, SealingKeys};
 use holdfast_wire::command::Proposal;
 use holdfast_wire::entry;
@@ -191,6 +192,18 @@ impl Agreement for Replica {
 
     fn changes(&self) -> BoxStream<'static, ()> {
         WatchStream::from_changes(self.quorum.subscribe()).map(drop).boxed()
+    }
+
+    fn check_zone(&self, zone: &Zone, if_revision: Option<u64>) -> Result<Declared, Rejection> {
+        self.state.lock().expect("not poisoned").check_zone(zone, if_revision)
+    }
+
+    fn check_service(
+        &self,
+        service: &Service,
+        if_revision: Option<u64>,
+    ) -> Result<Declared, Rejection> {
+        self.state.lock().expect("not poisoned").check_service(service, if_revision)
     }
 
     fn state_hash(&self) -> (u64, Hash) {

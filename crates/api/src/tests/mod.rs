@@ -1,9 +1,12 @@
 //! The API over real sockets and a single replica without Raft: what is asked is done, what is wrong is said.
 
+mod answers;
 mod audit;
 mod connections;
+mod dry_runs;
 mod fixture;
 mod health;
+mod keys;
 mod membership;
 mod refusals;
 mod registry;

@@ -15,7 +15,6 @@ use holdfast_wire::pb::v1 as pb;
 use serde_json::{Value, json};
 
 use crate::client::{Client, registry};
-use crate::command::{service, zone};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::manifest::{self, Format, Manifest};
@@ -60,6 +59,7 @@ struct Applied {
     changed: bool,
     revision: u64,
     index: u64,
+    warnings: Vec<String>,
 }
 
 /// Applies the manifests.
@@ -86,7 +86,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Outcome {
                 if !applied.is_empty() {
                     session.out.page(&page(&applied, validate_only))?;
                 }
-                return Err(failure);
+                return Err(if validate_only { beside(failure, &applied) } else { failure });
             }
         }
     }
@@ -200,10 +200,9 @@ async fn send_zone(
     part: usize,
     (if_revision, validate_only): (Option<u64>, bool),
 ) -> Result<Applied, Failure> {
-    let spec = zone.to_proto();
     let message = pb::ApplyZoneRequest {
         request_id: client.request_id_of_part(part),
-        zone: Some(spec.clone()),
+        zone: Some(zone.to_proto()),
         if_revision,
         validate_only,
     };
@@ -213,13 +212,14 @@ async fn send_zone(
         })
         .await?
         .value;
-    let (mut revision, index, mut changed) = (answer.revision, answer.index, answer.changed);
-    if validate_only {
-        let stored = existing(zone::get(client, zone.name.as_str(), false).await)?;
-        revision = stored.as_ref().map_or(0, |stored| stored.revision);
-        changed = stored.and_then(|stored| stored.zone) != Some(spec);
-    }
-    Ok(Applied { kind: "zone", name: zone.name.to_string(), changed, revision, index })
+    Ok(Applied {
+        kind: "zone",
+        name: zone.name.to_string(),
+        changed: answer.changed,
+        revision: answer.revision,
+        index: answer.index,
+        warnings: answer.missing_keys.iter().map(|one| missing_key(&zone.name, one)).collect(),
+    })
 }
 
 async fn send_service(
@@ -228,10 +228,9 @@ async fn send_service(
     part: usize,
     (if_revision, validate_only): (Option<u64>, bool),
 ) -> Result<Applied, Failure> {
-    let spec = service.to_proto();
     let message = pb::ApplyServiceRequest {
         request_id: client.request_id_of_part(part),
-        service: Some(spec.clone()),
+        service: Some(service.to_proto()),
         if_revision,
         validate_only,
     };
@@ -241,14 +240,14 @@ async fn send_service(
         })
         .await?
         .value;
-    let (mut revision, index, mut changed) = (answer.revision, answer.index, answer.changed);
-    if validate_only {
-        let stored = existing(service::get(client, &service.id, false).await)?
-            .and_then(|stored| stored.service);
-        revision = stored.as_ref().map_or(0, |stored| stored.revision);
-        changed = stored.and_then(|stored| stored.spec) != Some(spec);
-    }
-    Ok(Applied { kind: "service", name: service.id.to_string(), changed, revision, index })
+    Ok(Applied {
+        kind: "service",
+        name: service.id.to_string(),
+        changed: answer.changed,
+        revision: answer.revision,
+        index: answer.index,
+        warnings: Vec::new(),
+    })
 }
 
 /// Declares one zone and says what came of it.
@@ -261,6 +260,31 @@ pub(crate) async fn declare_zone(
     let applied = send_zone(client, zone, 0, (None, validate_only)).await?;
     session.out.page(&page(&[applied], validate_only))?;
     Ok(Exit::Success)
+}
+
+/// A key that a zone names and that does not exist; it may come later, so this is no error.
+pub(crate) fn missing_key(zone: impl std::fmt::Display, missing: &pb::MissingKey) -> String {
+    let pb::MissingKey { field, key } = missing;
+    format!(
+        "zone {zone}: {field} names TSIG key {key}, which does not exist, so nothing can be signed with it; add it with \
+         `holdfast tsig add {key}`"
+    )
+}
+
+/// A dry run judges each document by what is stored, and so not by those before it in the run.
+fn beside(failure: Failure, before: &[Applied]) -> Failure {
+    let changing: Vec<String> = before
+        .iter()
+        .filter(|one| one.changed)
+        .map(|one| format!("{} {}", one.kind, one.name))
+        .collect();
+    if changing.is_empty() {
+        return failure;
+    }
+    failure.also(format!(
+        "if it needs {}, which come before it in this run and are not stored by a dry run, apply these first",
+        changing.join(", ")
+    ))
 }
 
 /// What is stored, or nothing where there is nothing yet.
@@ -293,7 +317,8 @@ fn page(applied: &[Applied], validate_only: bool) -> Page {
         })
         .collect();
     let lines: Vec<String> = applied.iter().map(line).collect();
-    Page::line(json!({ "documents": data }), lines.join("\n"))
+    let warnings = applied.iter().flat_map(|one| one.warnings.clone());
+    Page::line(json!({ "documents": data }), lines.join("\n")).warnings(warnings)
 }
 
 fn intended(documents: &[Manifest]) -> Page {
@@ -387,6 +412,7 @@ mod tests {
             changed,
             revision: 7,
             index: 9,
+            warnings: vec![],
         };
         let text = |changed, only| {
             page(&[applied(changed)], only).render(Form::Table, false).expect("printable")
@@ -394,6 +420,30 @@ mod tests {
         assert_eq!(text(true, false), "service shop applied (revision 7)\n");
         assert_eq!(text(false, false), "service shop unchanged (revision 7)\n");
         assert_eq!(text(true, true), "service shop would be changed\n");
+    }
+
+    #[test]
+    fn a_dry_run_that_is_refused_says_what_it_did_not_store() {
+        let zone = |changed| Applied {
+            kind: "zone",
+            name: "example.test".into(),
+            changed,
+            revision: 0,
+            index: 9,
+            warnings: vec![],
+        };
+        let refused = || Failure::error("shop.example.test lies in no zone").next("apply one");
+        assert_eq!(beside(refused(), &[zone(false)]), refused(), "it is stored as it stands here");
+        let told = beside(refused(), &[zone(true)]).to_string();
+        assert!(told.contains("apply one; if it needs zone example.test"), "{told}");
+    }
+
+    #[test]
+    fn a_key_that_does_not_exist_is_told_with_where_it_is_named_and_what_adds_it() {
+        let (field, key) = ("updates".to_owned(), "dyn.test".to_owned());
+        let text = missing_key("example.test", &pb::MissingKey { field, key });
+        assert!(text.starts_with("zone example.test: updates names TSIG key dyn.test"), "{text}");
+        assert!(text.contains("`holdfast tsig add dyn.test`"), "{text}");
     }
 
     #[test]

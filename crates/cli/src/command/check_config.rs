@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use holdfast_agent::config::Tls;
-use holdfast_agent::{Config, ConfigError, certificate};
+use holdfast_agent::{CertificateError, Config, ConfigError, certificate};
 use holdfast_seal::SealingKeys;
+use holdfast_wire::tls::TlsError;
 use serde_json::json;
 
 use crate::clock;
@@ -76,15 +77,38 @@ pub(crate) fn read(file: &std::path::Path) -> Result<Config, Failure> {
 }
 
 fn check_certificates(config: &Config) -> Result<(), Failure> {
-    certificate(config, clock::now()).map(drop).map_err(|error| {
-        let next = format!("holdfast ca issue agent {} --address IP", config.node.name);
-        Failure::error(format!("tls: {error}")).next(next)
-    })
+    let name = config.node.name.as_str();
+    certificate(config, clock::now()).map(drop).map_err(|error| unusable(&error, name))
+}
+
+fn unusable(error: &CertificateError, agent: &str) -> Failure {
+    let next = match error {
+        CertificateError::Unusable(TlsError::Denied { file }) => format!(
+            "chown USER {0}, for the user that the agent runs as, then check again as that user",
+            file.display()
+        ),
+        CertificateError::Unusable(_) | CertificateError::Foreign { .. } => {
+            format!("holdfast ca issue agent {agent} --address IP")
+        }
+    };
+    Failure::error(format!("tls: {error}")).next(next)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_that_may_not_be_read_is_to_be_given_to_the_agent_and_not_made_anew() {
+        let file = PathBuf::from("/etc/holdfast/agent.key");
+        let denied = CertificateError::Unusable(TlsError::Denied { file: file.clone() });
+        let text = unusable(&denied, "a1").to_string();
+        assert!(text.contains("next:    chown USER /etc/holdfast/agent.key"), "{text}");
+        assert!(!text.contains("ca issue"), "{text}");
+        let absent = TlsError::Unreadable { file, why: "no such file".to_owned() };
+        let text = unusable(&CertificateError::Unusable(absent), "a1").to_string();
+        assert!(text.contains("holdfast ca issue agent a1 --address IP"), "{text}");
+    }
 
     #[test]
     fn a_mistake_is_told_with_its_place_and_the_next_command() {

@@ -218,7 +218,7 @@ fn status_warnings(survey: &Survey) -> Vec<String> {
     let mut warnings = Vec::new();
     if !survey.cluster.quorum {
         warnings.push("no quorum: nothing can be changed; DNS goes on".to_owned());
-    } else if Margin::of(&survey.cluster).spare() == Some(0) {
+    } else if Margin::surveyed(survey).spare().is_some_and(|spare| spare <= 0) {
         warnings.push("losing one more member stops changes".to_owned());
     }
     warnings.extend(unfinished(&survey.cluster).map(|(text, next)| format!("{text}; {next}")));

@@ -70,7 +70,7 @@ pub(crate) async fn run(args: Args, session: &Session) -> Outcome {
                 client: args.client.map(|client| client.to_string()).unwrap_or_default(),
             };
             let mut answer = previewed(&session.client()?, message).await?;
-            if !args.explain {
+            if !args.explain && answer.rcode != "SERVFAIL" {
                 answer.steps.clear();
             }
             answer_page(&answer, args.name.as_str(), &kind)
@@ -138,6 +138,10 @@ pub(crate) async fn dump(
     }
 }
 
+/// Said of answers from signed zones.
+const SIGNED: &str = ";; as a client without DNSSEC gets it: the zone is signed, and one that asks for DNSSEC gets signatures\n\
+    ;; as well, and NOERROR for a name that does not exist where it is denied compactly (RFC 9824)\n";
+
 fn answer_page(answer: &pb::PreviewAnswerResponse, name: &str, kind: &str) -> Page {
     let mut text = format!(
         ";; {name} {kind}: {}{}, {} answers, {} authority, {} additional\n",
@@ -152,6 +156,9 @@ fn answer_page(answer: &pb::PreviewAnswerResponse, name: &str, kind: &str) -> Pa
     }
     for step in &answer.steps {
         let _ = writeln!(text, ";; {step}");
+    }
+    if answer.signed {
+        text.push_str(SIGNED);
     }
     if answer.service.is_empty() {
         // Writing to a String cannot fail.
@@ -239,6 +246,18 @@ mod tests {
         let expected = ";; shop.example.test A: NOERROR, authoritative, 1 answers, 0 authority, 0 additional\n\
             shop.example.test. 5 IN A 192.0.2.1\n;; service shop epoch 88 index 90 generation 0\n";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn an_answer_from_a_signed_zone_says_to_whom_it_is_given() {
+        let told = |signed| {
+            let rcode = "NXDOMAIN".into();
+            let answer = pb::PreviewAnswerResponse { rcode, signed, ..Default::default() };
+            let page = answer_page(&answer, "nope.example.test", "A");
+            page.render(Format::Table, false).expect("printable")
+        };
+        assert!(told(true).contains("as a client without DNSSEC gets it"), "{}", told(true));
+        assert!(!told(false).contains("DNSSEC"), "{}", told(false));
     }
 
     #[test]

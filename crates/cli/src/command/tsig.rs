@@ -24,7 +24,7 @@ const SECRET: usize = 32;
 /// Commands of `tsig`.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Args {
-    /// Add a key, or give the one of this name another secret; prints it as a key file of BIND.
+    /// Add a key, or with --replace give the one of this name another secret; prints it as a key file of BIND.
     Add(AddArgs),
     /// Show the names of all keys.
     List(ListArgs),
@@ -43,6 +43,9 @@ pub(crate) struct AddArgs {
     /// A file with the secret in base64; made at random where absent.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
+    /// Take the place of the key of that name: whoever signs with its former secret is refused from then on.
+    #[arg(long)]
+    replace: bool,
 }
 
 /// Arguments of `tsig list`.
@@ -71,6 +74,7 @@ pub(crate) async fn run(args: Args, session: &Session) -> Outcome {
 }
 
 async fn add(args: &AddArgs, session: &Session) -> Result<(), Failure> {
+    check_repeatable(args, session.options.request_id.is_some())?;
     let secret = secret(args)?;
     let client = session.client()?;
     let message = pb::ApplyTsigKeyRequest {
@@ -78,12 +82,24 @@ async fn add(args: &AddArgs, session: &Session) -> Result<(), Failure> {
         name: args.name.to_string(),
         algorithm: args.algorithm.to_string(),
         secret: secret.clone(),
+        replace: args.replace,
     };
     let answer = client.call(format!("add TSIG key {}", args.name), async |channel| {
         registry(channel).apply_tsig_key(client.request(message.clone())).await
     });
     let answer = answer.await?.value;
     session.out.page(&Page::line(json::of(&answer), key_file(args, &secret)))
+}
+
+/// A request with a number of its own may be a repetition, which is done once: a secret made anew would be printed and not
+/// be the one that is stored.
+fn check_repeatable(args: &AddArgs, numbered: bool) -> Result<(), Failure> {
+    if !numbered || args.secret_file.is_some() {
+        return Ok(());
+    }
+    let message =
+        "a repetition under this request id would print another secret than the one that is stored";
+    Err(Failure::usage(message).next("give the secret in a file, with --secret-file"))
 }
 
 /// The key as BIND's tools read it.
@@ -143,4 +159,24 @@ async fn remove(name: &DnsName, session: &Session) -> Result<(), Failure> {
     let answer = answer.await?.value;
     let text = format!("TSIG key {name} removed (index {})", answer.index);
     session.out.page(&Page::line(json::of(&answer), text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_made_here_has_no_request_id_that_could_be_repeated() {
+        let made = AddArgs {
+            name: DnsName::new("k.test").expect("valid"),
+            algorithm: TsigAlgorithm::HmacSha256,
+            secret_file: None,
+            replace: false,
+        };
+        assert_eq!(check_repeatable(&made, false), Ok(()));
+        let refused = check_repeatable(&made, true).expect_err("it may be a repetition");
+        assert!(refused.to_string().contains("--secret-file"), "{refused}");
+        let given = AddArgs { secret_file: Some("k".into()), ..made };
+        assert_eq!(check_repeatable(&given, true), Ok(()));
+    }
 }

@@ -131,7 +131,7 @@ fn list_page(answer: &pb::ListZonesResponse) -> Page {
     for zone in &answer.zones {
         table.row([
             zone.name.as_str().into(),
-            Cell::new(zone.records),
+            Cell::new(zone.records.saturating_add(zone.dynamic)),
             Cell::new(zone.serial),
             Cell::new(zone.revision),
             zone.copy.as_ref().map_or_else(|| "-".to_owned(), copy_words).into(),
@@ -159,6 +159,10 @@ fn get_page(answer: &pb::GetZoneResponse) -> Page {
     }
     if let Some(copy) = &answer.copy {
         let _ = writeln!(text, "copied {}", copy_words(copy));
+        let _ = writeln!(text, "records of its primaries: holdfast dns dump --zone {}", zone.name);
+    }
+    for line in settings_of(&zone, answer.signed) {
+        let _ = writeln!(text, "{line}");
     }
     let mut table = Table::new([
         Column::new("NAME"),
@@ -181,6 +185,36 @@ fn get_page(answer: &pb::GetZoneResponse) -> Page {
     }
     let page = Page::line(json::of(answer), text);
     if table.is_empty() { page } else { page.table(table) }
+}
+
+/// How a zone is answered, given and changed, where it is not as every zone is; the manifest has it all.
+fn settings_of(zone: &pb::Zone, signed: bool) -> Vec<String> {
+    let mut lines = Vec::new();
+    match (signed, &zone.dnssec) {
+        (true, _) => lines.push(format!("signed: holdfast zone dnssec status {}", zone.name)),
+        (false, Some(_)) => lines.push(format!(
+            "declared to be signed, without a key yet: holdfast zone dnssec enable {}",
+            zone.name
+        )),
+        (false, None) => {}
+    }
+    if zone.client_subnet {
+        lines.push("answers are tailored to the client's network (client_subnet)".to_owned());
+    }
+    let none = pb::Transfer::default();
+    let transfer = zone.transfer.as_ref().unwrap_or(&none);
+    let told = |what: &str, named: &[String]| {
+        (!named.is_empty()).then(|| format!("{what} {}", named.join(", ")))
+    };
+    lines.extend(told("transfers to", &transfer.allow));
+    lines.extend(told("transfers with key", &transfer.keys));
+    let notified: Vec<String> = transfer.notify.iter().map(|one| one.address.clone()).collect();
+    lines.extend(told("notifies", &notified));
+    lines.extend(zone.updates.iter().map(|rule| {
+        let names = told(" of", &rule.names).unwrap_or_default();
+        format!("updates with key {}{names}", rule.key)
+    }));
+    lines
 }
 
 /// Whence a copy comes, and what is wrong with it.
@@ -266,7 +300,52 @@ mod tests {
             let zone = Some(pb::Zone { name: "example.test".into(), ..pb::Zone::default() });
             let answer = pb::GetZoneResponse { zone, copy: Some(copy), ..Default::default() };
             let text = get_page(&answer).render(Format::Table, false).expect("printable");
-            assert!(text.ends_with(&format!("\ncopied {expected}\n")), "{text}");
+            assert!(text.contains(&format!("\ncopied {expected}\n")), "{text}");
+            assert!(text.contains("holdfast dns dump --zone example.test"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_zone_says_how_it_is_signed_given_and_changed() {
+        let texts = |all: &[&str]| all.iter().map(ToString::to_string).collect();
+        let transfer = pb::Transfer {
+            allow: texts(&["192.0.2.0/24"]),
+            keys: texts(&["xfr.test"]),
+            notify: vec![pb::NotifyTarget { address: "192.0.2.1:53".into(), key: None }],
+        };
+        let rule = |key: &str, names: &[&str]| pb::UpdateRule {
+            key: key.into(),
+            names: texts(names),
+            types: Vec::new(),
+        };
+        let zone = pb::Zone {
+            name: "example.test".into(),
+            client_subnet: true,
+            transfer: Some(transfer),
+            updates: vec![rule("a.test", &[]), rule("b.test", &["*.dyn.example.test"])],
+            dnssec: Some(pb::Dnssec::default()),
+            ..pb::Zone::default()
+        };
+        let expected = [
+            "signed: holdfast zone dnssec status example.test",
+            "answers are tailored to the client's network (client_subnet)",
+            "transfers to 192.0.2.0/24",
+            "transfers with key xfr.test",
+            "notifies 192.0.2.1:53",
+            "updates with key a.test",
+            "updates with key b.test of *.dyn.example.test",
+        ];
+        assert_eq!(settings_of(&zone, true), expected);
+        let unsigned = &settings_of(&zone, false)[0];
+        assert!(unsigned.contains("holdfast zone dnssec enable example.test"), "{unsigned}");
+        assert!(settings_of(&pb::Zone::default(), false).is_empty());
+    }
+
+    #[test]
+    fn the_records_of_a_zone_are_counted_with_those_of_updates() {
+        let zone = pb::ZoneEntry { records: 2, dynamic: 3, ..pb::ZoneEntry::default() };
+        let answer = pb::ListZonesResponse { zones: vec![zone], index: 9 };
+        let csv = list_page(&answer).render(Format::Csv, false).expect("printable");
+        assert_eq!(csv.lines().nth(1), Some(",5,0,0,-"), "{csv}");
     }
 }

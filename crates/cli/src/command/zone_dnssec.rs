@@ -6,6 +6,7 @@ mod parent;
 use data_encoding::{BASE64, HEXUPPER};
 use holdfast_core::DnsName;
 use holdfast_wire::pb::v1 as pb;
+use serde_json::Value;
 
 use crate::client::{Client, registry};
 use crate::command::service::{consistency, or_stale};
@@ -80,7 +81,8 @@ pub(crate) async fn run(args: Args, session: &Session) -> Outcome {
         }
         Args::Rollover(RolloverArgs::Start(args)) => {
             step(&client, &args.zone, pb::SigningStep::StartRollover, None).await?;
-            session.out.page(&ds_page(&args.zone, &read(&client, &args.zone).await?))?;
+            let page = ds_page(&args.zone, &read(&client, &args.zone).await?);
+            session.out.page(&page.text(after_start(&args.zone)))?;
         }
         Args::Rollover(RolloverArgs::Finish(args)) => {
             depart(&mut client, &args, pb::SigningStep::FinishRollover, session).await?;
@@ -106,17 +108,34 @@ async fn depart(
     match parent::look(args.resolver.as_deref(), args.zone.as_str()).await {
         Ok(seen) => note(client, &args.zone, seen).await?,
         Err(problem) if args.force.is_none() => {
-            return Err(Failure::error(format!(
-                "the parent's DS records of {}: {problem}",
-                args.zone
-            ))
-            .next("name a resolver that answers with --resolver IP"));
+            return Err(unseen(args, &problem));
         }
         Err(_) => {}
     }
     client.renew();
     step(client, &args.zone, last, args.force.clone()).await?;
     session.out.page(&status_page(&read(client, &args.zone).await?))
+}
+
+/// Why the parent was not seen, and through whom.
+fn unseen(args: &StepArgs, problem: &str) -> Failure {
+    let zone = &args.zone;
+    let asked = match args.resolver {
+        Some(_) => "",
+        None => ", asked of the system's first resolver (/etc/resolv.conf)",
+    };
+    Failure::error(format!("the parent's DS records of {zone}{asked}: {problem}")).next(
+        "name a server of the parent zone with --resolver IP, which makes the wait the shortest, or a resolver that answers",
+    )
+}
+
+/// What follows once a new key signs.
+fn after_start(zone: &DnsName) -> String {
+    format!(
+        "next: from the moment above on, have the parent name the new key alone, then \
+         `holdfast zone dnssec rollover finish {zone} --resolver IP` with a server of the parent; \
+         `holdfast zone dnssec status {zone}` says what is awaited"
+    )
 }
 
 async fn note(client: &Client, zone: &DnsName, seen: parent::Seen) -> Result<(), Failure> {
@@ -172,10 +191,25 @@ fn number(key: &pb::ZoneKeyEntry) -> u8 {
     }
 }
 
+/// The data of a key's DS record, as zone files have it.
+fn ds_of(key: &pb::ZoneKeyEntry) -> String {
+    format!("{} {} {SHA256} {}", key.tag, number(key), HEXUPPER.encode(&key.ds_digest))
+}
+
+/// The keys for programs: digests in hexadecimal digits, as everywhere else, and DS records as zone files have them.
+fn data_of(answer: &pb::GetZoneSigningResponse) -> Value {
+    let mut data = json::of(answer);
+    let told = data.get_mut("keys").and_then(Value::as_array_mut).into_iter().flatten();
+    for (key, told) in answer.keys.iter().zip(told) {
+        told["ds_digest"] = HEXUPPER.encode(&key.ds_digest).into();
+        told["ds"] = ds_of(key).into();
+    }
+    data
+}
+
 fn ds_page(zone: &DnsName, answer: &pb::GetZoneSigningResponse) -> Page {
     let line = |key: &pb::ZoneKeyEntry| {
-        let ds =
-            format!("{} {} {SHA256} {}", key.tag, number(key), HEXUPPER.encode(&key.ds_digest));
+        let ds = ds_of(key);
         format!("{zone}. IN DS {ds}\n{zone}. IN CDS {ds}\n")
     };
     let later = |key: &pb::ZoneKeyEntry| {
@@ -188,9 +222,9 @@ fn ds_page(zone: &DnsName, answer: &pb::GetZoneSigningResponse) -> Page {
     if lines.is_empty() {
         let text =
             format!("zone {zone} has no keys; `holdfast zone dnssec enable {zone}` makes one");
-        return Page::line(json::of(answer), text);
+        return Page::line(data_of(answer), text);
     }
-    Page::line(json::of(answer), lines)
+    Page::line(data_of(answer), lines)
 }
 
 fn status_page(answer: &pb::GetZoneSigningResponse) -> Page {
@@ -212,7 +246,7 @@ fn status_page(answer: &pb::GetZoneSigningResponse) -> Page {
             BASE64.encode(&key.public).into(),
         ]);
     }
-    let page = Page::new(json::of(answer));
+    let page = Page::new(data_of(answer));
     if table.is_empty() {
         return page.text("the zone is not signed");
     }
@@ -283,6 +317,29 @@ mod tests {
         ] {
             assert_eq!(printed(&ds_page(&zone, &answer)), expected);
         }
+    }
+
+    #[test]
+    fn programs_are_told_the_ds_record_as_zone_files_have_it() {
+        let page =
+            ds_page(&DnsName::new("example.test").expect("valid"), &keys(&[(60_000, true, None)]));
+        let text = page.render(crate::output::Format::Json, false).expect("printable");
+        let data: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(data["keys"][0]["ds"], format!("60000 13 2 {}", "AB".repeat(32)));
+        assert_eq!(data["keys"][0]["ds_digest"], "AB".repeat(32));
+    }
+
+    #[test]
+    fn a_parent_that_is_not_seen_is_told_with_whom_was_asked() {
+        let args = |resolver: Option<&str>| StepArgs {
+            zone: DnsName::new("example.test").expect("valid"),
+            resolver: resolver.map(ToOwned::to_owned),
+            force: None,
+        };
+        let told = |resolver| unseen(&args(resolver), "192.0.2.1:53: unreachable").to_string();
+        assert!(told(None).contains("/etc/resolv.conf): 192.0.2.1:53"), "{}", told(None));
+        assert!(!told(Some("192.0.2.1")).contains("resolv.conf"), "{}", told(Some("192.0.2.1")));
+        assert!(told(None).contains("--resolver IP"), "{}", told(None));
     }
 
     #[test]

@@ -283,6 +283,11 @@ impl<'de> Visitor<'de> for PolicyReader {
                 "multivalue" => PolicyForm::Multivalue(map.next_value()?),
                 "geo" => PolicyForm::Geo(map.next_value()?),
                 "nearest" => PolicyForm::Nearest(map.next_value()?),
+                "failover" | "weighted" | "sticky" => {
+                    return Err(de::Error::custom(format!(
+                        "{key} has nothing to set: write the word alone, as in `policy: {key}` or `then: {key}`"
+                    )));
+                }
                 _ => return Err(de::Error::unknown_field(&key, STAGES)),
             });
         }

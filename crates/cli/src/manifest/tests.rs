@@ -526,6 +526,11 @@ fn steering_goes_there_and_back() {
         ("default: true", "default: true, asn: [1]", "default stands alone"),
         ("{ multivalue: { max: 2 } }", "{ geo: { rules: [] } }", "each stands once"),
         ("[50.11, -8.68]", "[91, 0]", "degrees to the north"),
+        (
+            "{ multivalue: { max: 2 } }",
+            "{ weighted: {} }",
+            "`policy: weighted` or `then: weighted`",
+        ),
         ("asn: [64500]", "asn: [64500, 64500]", "matched twice"),
     ] {
         let error = yaml(&text.replace(from, to)).expect_err(problem).to_string();

@@ -26,7 +26,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_core::audit::{Hash, Head};
-use holdfast_core::{Actor, AgentId, BootId, Command, GroupId, Outcome, RequestId, View};
+use holdfast_core::spec::{Service, Zone};
+use holdfast_core::state::Declared;
+use holdfast_core::{
+    Actor, AgentId, BootId, Command, GroupId, Outcome, Rejection, RequestId, View,
+};
 use holdfast_wire::command::Proposal;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -153,6 +157,21 @@ impl Group {
     /// How the group stands.
     pub fn status(&self) -> watch::Receiver<GroupStatus> {
         self.0.status.clone()
+    }
+
+    /// What declaring a zone would come to, by the rules of `apply` and as far as the log is applied here; nothing is
+    /// changed. Errors: why it would be refused.
+    pub fn check_zone(&self, zone: &Zone, if_revision: Option<u64>) -> Result<Declared, Rejection> {
+        self.0.machine.check_zone(zone, if_revision)
+    }
+
+    /// As [`Group::check_zone`], of a service.
+    pub fn check_service(
+        &self,
+        service: &Service,
+        if_revision: Option<u64>,
+    ) -> Result<Declared, Rejection> {
+        self.0.machine.check_service(service, if_revision)
     }
 
     /// The applied index with the hash of the state and the audit head at it: equal on all replicas at one index.

@@ -20,8 +20,11 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use holdfast_core::audit::{Hash, Head, Record};
 use holdfast_core::membership::MembershipChange;
-use holdfast_core::state::{Deadline, Snapshot};
-use holdfast_core::{AgentId, Command, GroupId, Outcome, RequestId, State, Timestamp, View};
+use holdfast_core::spec::{Service, Zone};
+use holdfast_core::state::{Deadline, Declared, Snapshot};
+use holdfast_core::{
+    AgentId, Command, GroupId, Outcome, Rejection, RequestId, State, Timestamp, View,
+};
 use openraft::EntryPayload;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use tokio::sync::watch;
@@ -138,6 +141,24 @@ impl StateMachine {
     pub(crate) fn audit_head(&self) -> (u64, Head) {
         let machine = self.lock();
         (machine.applied.map_or(0, |id| id.index), machine.state.audit_head())
+    }
+
+    /// What declaring a zone would come to, as far as the log is applied.
+    pub(crate) fn check_zone(
+        &self,
+        zone: &Zone,
+        if_revision: Option<u64>,
+    ) -> std::result::Result<Declared, Rejection> {
+        self.lock().state.check_zone(zone, if_revision)
+    }
+
+    /// What declaring a service would come to, as far as the log is applied.
+    pub(crate) fn check_service(
+        &self,
+        service: &Service,
+        if_revision: Option<u64>,
+    ) -> std::result::Result<Declared, Rejection> {
+        self.lock().state.check_service(service, if_revision)
     }
 
     /// The change of membership that was requested at `index` and is not settled, with the place of the members that

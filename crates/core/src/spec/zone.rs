@@ -104,6 +104,18 @@ impl Zone {
         self.name_servers.first().map_or(&self.name, |server| &server.name)
     }
 
+    /// The TSIG keys that it names, each with the field of the manifest that names it; one may come more than once.
+    pub fn key_uses(&self) -> impl Iterator<Item = (&'static str, &DnsName)> {
+        let asking = self.transfer.keys.iter().map(|key| ("transfer.keys", key));
+        let told = self.transfer.notify.iter().filter_map(|target| target.key.as_ref());
+        let copied = self.primaries.iter().filter_map(|primaries| primaries.key.as_ref());
+        let updating = self.updates.iter().map(|rule| ("updates", &rule.key));
+        asking
+            .chain(told.map(|key| ("transfer.notify", key)))
+            .chain(copied.map(|key| ("primaries.key", key)))
+            .chain(updating)
+    }
+
     /// The longest TTL of what it declares itself; its services have their own.
     pub fn longest_ttl(&self) -> Duration {
         let records = self.records.iter().map(|record| record.ttl).max().unwrap_or_default();

@@ -22,6 +22,7 @@ mod snapshot;
 mod ttl;
 mod zone_records;
 
+pub use apply::Declared;
 pub use snapshot::{
     AgentState, CheckState, EndpointState, OpinionState, ServiceState, Snapshot, ZoneState,
 };
@@ -241,7 +242,9 @@ impl State {
         match &work.entry.command {
             Command::ApplyZone { zone, if_revision } => self.apply_zone(work, zone, *if_revision),
             Command::DeleteZone { name } => self.delete_zone(work, name),
-            Command::ApplyTsigKey { name, key } => self.apply_tsig_key(work, name, key),
+            Command::ApplyTsigKey { name, key, replace } => {
+                self.apply_tsig_key(work, (name, key), *replace)
+            }
             Command::RemoveTsigKey { name } => self.remove_tsig_key(work, name),
             Command::UpdateZone(update) => self.update_zone(work, update),
             Command::ChangeSigning { zone, change } => self.change_signing(work, zone, change),

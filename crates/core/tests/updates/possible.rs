@@ -47,6 +47,22 @@ fn step() -> impl Strategy<Value = Command> {
     ]
 }
 
+/// Whether a declaration would change anything, as a dry run is told; `None` for other commands.
+fn judged(state: &State, command: &Command) -> Option<Result<bool, Rejection>> {
+    let judged = match command {
+        Command::ApplyZone { zone, if_revision } => state.check_zone(zone, *if_revision),
+        Command::ApplyService { service, if_revision } => {
+            state.check_service(service, *if_revision)
+        }
+        _ => return None,
+    };
+    Some(judged.map(|declared| declared.changed))
+}
+
+fn came_to(result: Result<Reply, Rejection>) -> Result<bool, Rejection> {
+    result.map(|reply| matches!(reply, Reply::Stored { changed: true, .. }))
+}
+
 proptest! {
     #[test]
     fn a_zone_is_possible_and_served_whole_whatever_is_asked(steps in vec(step(), 1..40)) {
@@ -56,7 +72,11 @@ proptest! {
         let mut serial = 0;
         for command in steps {
             let before = group.state.snapshot().zones.clone();
+            let judged = judged(&group.state, &command);
             let applied = group.apply(command);
+            if let Some(judged) = judged {
+                prop_assert_eq!(judged, came_to(applied.outcome.result.clone()), "as a dry run was told");
+            }
             if applied.outcome.result.is_err() {
                 prop_assert_eq!(&group.state.snapshot().zones, &before);
             }

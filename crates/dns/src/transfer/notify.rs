@@ -206,7 +206,8 @@ impl Notifier {
         if let Some(verifier) = &mut sent.verifier
             && let Err(why) = verifier.take(reply, true, seconds(&*self.transfers.clock))
         {
-            tracing::warn!(zone = %apex, server = %from, why, "acknowledgement of a NOTIFY does not count");
+            tracing::warn!(zone = %apex, server = %from, code = %message.response_code, why,
+                "answer to a NOTIFY does not count: does the server know the key, and what does its log say of this code?");
             return;
         }
         if message.response_code != ResponseCode::NoError {

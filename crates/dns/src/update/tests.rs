@@ -237,8 +237,9 @@ impl Stage {
         let model = Model { state: Mutex::new((State::new(GroupId(1)), 0)), gate };
         for key in ["key.test", "other.test"] {
             let secret = sealer.seal(SECRET, &TsigKey::context(&name(key))).expect("short");
-            let key = (name(key), TsigKey { algorithm: TsigAlgorithm::HmacSha256, secret });
-            let applied = model.apply(None, Command::ApplyTsigKey { name: key.0, key: key.1 });
+            let (name, key) = (name(key), TsigKey { algorithm: TsigAlgorithm::HmacSha256, secret });
+            let added = Command::ApplyTsigKey { name, key, replace: false };
+            let applied = model.apply(None, added);
             applied.expect("possible");
         }
         let applied = model.apply(None, Command::ApplyZone { zone: zone(), if_revision: None });

@@ -57,7 +57,10 @@ fn to_kind(command: &Command) -> Kind {
             zone: Some(zone.to_proto()),
             if_revision: *if_revision,
         }),
-        Command::ApplyTsigKey { name, key } => Kind::ApplyTsigKey(tsig::to_proto((name, key))),
+        Command::ApplyTsigKey { name, key, replace } => Kind::ApplyTsigKey(pb::ApplyTsigKey {
+            key: Some(tsig::to_proto((name, key))),
+            replace: *replace,
+        }),
         Command::RemoveTsigKey { name } => {
             Kind::RemoveTsigKey(pb::RemoveTsigKey { name: name.to_string() })
         }
@@ -188,7 +191,9 @@ fn decode(kind: Kind) -> Result<Command, DecodeError> {
             Ok(Command::ApplyZone { zone, if_revision: proto.if_revision })
         }
         Kind::ApplyTsigKey(proto) => {
-            tsig::from_proto(proto).map(|(name, key)| Command::ApplyTsigKey { name, key })
+            let key = proto.key.ok_or_else(|| DecodeError::missing("key"))?;
+            let (name, key) = tsig::from_proto(key).map_err(|e| e.within("key"))?;
+            Ok(Command::ApplyTsigKey { name, key, replace: proto.replace })
         }
         Kind::RemoveTsigKey(proto) => {
             Ok(Command::RemoveTsigKey { name: parse("name", &proto.name)? })

@@ -57,11 +57,15 @@ impl Convert for Rejection {
             Self::StaleRevision { name, expected, stored } => {
                 Refused::StaleRevision(pb::StaleRevision { name, expected, stored })
             }
-            Self::NameInUse { name, owner } => Refused::NameInUse(pb::NameInUse { name, owner }),
+            Self::NameInUse { name, owner, next_step } => {
+                Refused::NameInUse(pb::NameInUse { name, owner, next_step })
+            }
             Self::OutsideZones { name, zones } => {
                 Refused::OutsideZones(pb::OutsideZones { name, zones })
             }
-            Self::InUse { name, user } => Refused::InUse(pb::InUse { name, user }),
+            Self::InUse { name, user, next_step } => {
+                Refused::InUse(pb::InUse { name, user, next_step })
+            }
             Self::InvalidOrder(problem) => Refused::InvalidOrder(problem),
             Self::Superseded(problem) => Refused::Superseded(problem),
             Self::LimitReached { what, limit } => {
@@ -87,11 +91,15 @@ impl Convert for Rejection {
             Refused::StaleRevision(pb::StaleRevision { name, expected, stored }) => {
                 Self::StaleRevision { name, expected, stored }
             }
-            Refused::NameInUse(pb::NameInUse { name, owner }) => Self::NameInUse { name, owner },
+            Refused::NameInUse(pb::NameInUse { name, owner, next_step }) => {
+                Self::NameInUse { name, owner, next_step }
+            }
             Refused::OutsideZones(pb::OutsideZones { name, zones }) => {
                 Self::OutsideZones { name, zones }
             }
-            Refused::InUse(pb::InUse { name, user }) => Self::InUse { name, user },
+            Refused::InUse(pb::InUse { name, user, next_step }) => {
+                Self::InUse { name, user, next_step }
+            }
             Refused::InvalidOrder(problem) => Self::InvalidOrder(problem),
             Refused::Superseded(problem) => Self::Superseded(problem),
             Refused::LimitReached(pb::LimitReached { what, limit }) => {

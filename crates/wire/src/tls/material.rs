@@ -142,8 +142,15 @@ struct Names {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, TlsError> {
-    std::fs::read(file)
-        .map_err(|e| TlsError::Unreadable { file: file.to_owned(), why: e.to_string() })
+    std::fs::read(file).map_err(|error| unreadable(file, &error))
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> TlsError {
+    let file = file.to_owned();
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => TlsError::Denied { file },
+        _ => TlsError::Unreadable { file, why: error.to_string() },
+    }
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -25,6 +25,16 @@ pub enum TlsError {
         /// What the system says.
         why: String,
     },
+    /// A file belongs to somebody else.
+    #[error(
+        "cannot read {file}: permission denied; make it, and the directories above it, readable for the user that runs \
+         this: chown USER {file}",
+        file = file.display()
+    )]
+    Denied {
+        /// The file.
+        file: PathBuf,
+    },
     /// A file does not hold what it should.
     #[error("{file} holds no {wanted}: {why}; it must be PEM, such as `holdfast ca issue` writes")]
     NotPem {

@@ -91,7 +91,7 @@ pub(super) fn quorum(survey: &Survey) -> Vec<Finding> {
             "stop one of them and report this: it must not happen",
         ));
     }
-    let margin = Margin::of(cluster);
+    let margin = Margin::surveyed(survey);
     findings.push(match margin.spare() {
         Some(spare) if spare > 0 => {
             Finding::ok("quorum", format!("{} voters, {spare} may fall away", margin.voters))
@@ -99,7 +99,7 @@ pub(super) fn quorum(survey: &Survey) -> Vec<Finding> {
         Some(_) => Finding::warning(
             "quorum",
             format!(
-                "{} of {} voters are there: losing one more stops changes",
+                "{} of {} voters are there and answer: losing one more stops changes",
                 margin.present.unwrap_or(0),
                 margin.voters
             ),
@@ -320,7 +320,6 @@ pub(super) async fn audit(client: &Client, survey: &Survey) -> Vec<Finding> {
 fn judge_audit(verified: &[(&str, Result<pb::VerifyLogResponse, Failure>)]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut heads: BTreeMap<u64, BTreeSet<&str>> = BTreeMap::new();
-    let mut checked = 0;
     for (name, result) in verified {
         let answer = match result {
             Ok(answer) => answer,
@@ -334,7 +333,6 @@ fn judge_audit(verified: &[(&str, Result<pb::VerifyLogResponse, Failure>)]) -> V
                 continue;
             }
         };
-        checked += answer.checked;
         if let Some(head) = &answer.head {
             heads.entry(head.length).or_default().insert(&head.hash);
         }
@@ -360,9 +358,10 @@ fn judge_audit(verified: &[(&str, Result<pb::VerifyLogResponse, Failure>)]) -> V
         findings.push(Finding::bad("audit", text, "holdfast audit export from each, and compare"));
     }
     if findings.is_empty() {
+        let length = heads.keys().max().copied().unwrap_or(0);
         findings.push(Finding::ok(
             "audit",
-            format!("{checked} records fit on {} members", verified.len()),
+            format!("the chains of {} members are intact, up to record {length}", verified.len()),
         ));
     }
     findings

@@ -5,6 +5,7 @@
 
 mod checks;
 mod dns;
+mod keys;
 mod signing;
 
 use serde_json::{Value, json};
@@ -83,6 +84,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Outcome {
     findings.extend(checks::versions(&survey));
     findings.extend(checks::readiness(&survey));
     findings.extend(checks::replicas(&survey));
+    findings.extend(keys::missing(&client).await);
     findings.extend(checks::clocks(&survey, now.0));
     findings.extend(checks::certificates(&survey, now.0));
     if let Security::Mutual(material) = &client.connection().security {

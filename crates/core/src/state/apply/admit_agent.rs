@@ -32,6 +32,7 @@ impl State {
             return Err(Rejection::NameInUse {
                 name: format!("agent name {name}"),
                 owner: format!("agent {}", other.agent.id),
+                next_step: "give one of the two agents another name".into(),
             });
         }
         if stored.is_none() && self.data.agents.len() >= MAX_AGENTS {

@@ -30,6 +30,9 @@ impl State {
             return Err(Rejection::InUse {
                 name: alloc::format!("zone {apex}"),
                 user: alloc::format!("service {service}").to_string(),
+                next_step: alloc::format!(
+                    "delete what answers in it first: `holdfast service delete {service}`"
+                ),
             });
         }
         if !stored.signing.keys.is_empty() {

@@ -30,7 +30,7 @@ use alloc::string::{String, ToString};
 use core::time::Duration;
 
 use super::State;
-use crate::command::Rejection;
+use crate::command::{Rejection, Reply};
 use crate::id::ServiceId;
 use crate::state::ServiceState;
 
@@ -38,6 +38,21 @@ use crate::state::ServiceState;
 const LONGEST_ORDER: Duration = Duration::from_secs(30 * 86_400);
 /// The longest reason, in bytes.
 const LONGEST_REASON: usize = 500;
+
+/// What a declaration that is possible comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Declared {
+    /// The revision that is stored before it; 0 where nothing is.
+    pub revision: u64,
+    /// Whether it differs from what is stored.
+    pub changed: bool,
+}
+
+impl From<Declared> for Reply {
+    fn from(Declared { revision, changed }: Declared) -> Self {
+        Self::Stored { revision, changed }
+    }
+}
 
 /// Says whether an order has a reason and a possible duration.
 fn check_order(reason: &str, lasting: Duration) -> Result<(), Rejection> {

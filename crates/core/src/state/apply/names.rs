@@ -64,11 +64,15 @@ impl State {
                 owner: String::from(
                     "the zone's apex, where a CNAME cannot stand (RFC 1034, 3.6.2)",
                 ),
+                next_step: String::from(
+                    "choose a name below the apex, or endpoints with IP addresses",
+                ),
             });
         }
         if *name == zone && self.is_copied(&zone) {
             let owner = String::from("the zone's primaries, which alone have its apex");
-            return Err(Rejection::NameInUse { name: name.to_string(), owner });
+            let next_step = String::from("choose a name below the apex");
+            return Err(Rejection::NameInUse { name: name.to_string(), owner, next_step });
         }
         let stored = self.data.services.get(&service.id);
         if stored.is_some_and(|stored| have_same_names(&stored.spec, service)) {
@@ -111,6 +115,7 @@ impl State {
                         "service {service}, which this {} would hide",
                         record.data.kind()
                     ),
+                    next_step: format!("leave the record out, or move service {service} first"),
                 }),
                 None => Ok(()),
             },
@@ -140,6 +145,7 @@ impl State {
                     record.data.kind(),
                     record.name
                 ),
+                next_step: String::from("choose another name, or delete that record first"),
             }),
             None => Ok(()),
         }
@@ -151,20 +157,28 @@ impl State {
         zone: &DnsName,
         owner: &Owner,
     ) -> Result<(), Rejection> {
-        let taken = |owner: String| Err(Rejection::NameInUse { name: name.to_string(), owner });
+        let taken = |owner: String, next_step: &str| {
+            let (name, next_step) = (name.to_string(), next_step.to_string());
+            Err(Rejection::NameInUse { name, owner, next_step })
+        };
         if name
             .as_str()
             .strip_suffix(zone.as_str())
             .is_some_and(|rest| rest.trim_end_matches('.') == GENERATION_LABEL)
         {
-            return taken(String::from("the view's generation"));
+            return taken(String::from("the view's generation"), "choose another name");
         }
         match self.names.get(name) {
             Some(Owner::Zone(apex)) if name != apex && self.is_copied(apex) => Ok(()),
-            Some(present) if present != owner => taken(match present {
-                Owner::Service(id) => format!("service {id}"),
-                Owner::Zone(apex) => format!("the records of zone {apex}"),
-            }),
+            Some(Owner::Service(id)) if *owner != Owner::Service(id.clone()) => {
+                let next_step = format!("choose another name, or delete service {id} first");
+                taken(format!("service {id}"), &next_step)
+            }
+            Some(Owner::Zone(apex)) if *owner != Owner::Zone(apex.clone()) => taken(
+                format!("the records of zone {apex}"),
+                "choose another name, or delete its records first: those of the declaration in the manifest, those of \
+                 dynamic updates by an update (nsupdate: update delete NAME)",
+            ),
             _ => Ok(()),
         }
     }

@@ -24,7 +24,10 @@ impl State {
             if present.name != *pool {
                 return Err(Rejection::NameInUse {
                     name: format!("endpoint {}", endpoint.name),
-                    owner: format!("pool {}; deregister it there first", present.name),
+                    owner: format!("pool {}", present.name),
+                    next_step:
+                        "choose another name, or first `holdfast endpoint deregister` it from there"
+                            .to_string(),
                 });
             }
             if known == endpoint {

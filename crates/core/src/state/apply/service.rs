@@ -5,8 +5,8 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::check_revision;
 use super::names::have_same_names;
+use super::{Declared, check_revision};
 use crate::audit::Hash;
 use crate::command::{Rejection, Reply};
 use crate::decision::Selection;
@@ -29,13 +29,28 @@ impl State {
         service: &Service,
         if_revision: Option<u64>,
     ) -> Result<Reply, Rejection> {
+        let declared = self.check_service(service, if_revision)?;
+        if !declared.changed {
+            return Ok(declared.into());
+        }
+        let digest = Hash::of_value(service).to_string();
+        work.say(Some(&service.id), Event::ServiceApplied { digest });
+        self.store_service(work, service.clone());
+        Ok(Reply::Stored { revision: work.index, changed: true })
+    }
+
+    /// What declaring a service would come to; nothing is changed.
+    pub fn check_service(
+        &self,
+        service: &Service,
+        if_revision: Option<u64>,
+    ) -> Result<Declared, Rejection> {
         service.validate().map_err(Rejection::InvalidSpec)?;
         let stored = self.data.services.get(&service.id);
-        check_revision(&service.id, if_revision, stored.map_or(0, |state| state.revision))?;
-        if let Some(stored) = stored
-            && *stored.spec == *service
-        {
-            return Ok(Reply::Stored { revision: stored.revision, changed: false });
+        let revision = stored.map_or(0, |state| state.revision);
+        check_revision(&service.id, if_revision, revision)?;
+        if stored.is_some_and(|stored| *stored.spec == *service) {
+            return Ok(Declared { revision, changed: false });
         }
         self.check_service_names(service)?;
         if stored.is_none() && self.data.services.len() >= MAX_SERVICES {
@@ -44,10 +59,7 @@ impl State {
                 limit: MAX_SERVICES as u64,
             });
         }
-        let digest = Hash::of_value(service).to_string();
-        work.say(Some(&service.id), Event::ServiceApplied { digest });
-        self.store_service(work, service.clone());
-        Ok(Reply::Stored { revision: work.index, changed: true })
+        Ok(Declared { revision, changed: true })
     }
 
     /// Stores a declaration that has been checked.

@@ -3,7 +3,7 @@
 use alloc::string::ToString;
 use alloc::sync::Arc;
 
-use super::check_revision;
+use super::{Declared, check_revision};
 use crate::audit::Hash;
 use crate::command::{Rejection, Reply};
 use crate::copied::Copied;
@@ -23,33 +23,12 @@ impl State {
         zone: &Zone,
         if_revision: Option<u64>,
     ) -> Result<Reply, Rejection> {
-        zone.validate().map_err(Rejection::InvalidSpec)?;
+        let declared = self.check_zone(zone, if_revision)?;
+        if !declared.changed {
+            return Ok(declared.into());
+        }
         let stored = self.data.zones.get(&zone.name);
-        check_revision(&zone.name, if_revision, stored.map_or(0, |state| state.revision))?;
-        if let Some(stored) = stored
-            && *stored.zone == *zone
-        {
-            return Ok(Reply::Stored { revision: stored.revision, changed: false });
-        }
-        if zone.dnssec.is_none() && stored.is_some_and(|stored| !stored.signing.keys.is_empty()) {
-            return Err(Rejection::Signing {
-                problem: alloc::format!(
-                    "zone {} is signed, and this declaration does not say how",
-                    zone.name
-                ),
-                next_step: "keep `dnssec` in it, or first `holdfast zone dnssec disable`".into(),
-            });
-        }
-        self.check_nesting(&zone.name)?;
-        self.check_zone_names(zone)?;
-        if zone.primaries.is_some() {
-            self.check_apex(&zone.name)?;
-        }
         let dynamic = stored.map(|stored| stored.dynamic.clone()).unwrap_or_default();
-        check_beside_updates(zone, &dynamic)?;
-        if stored.is_none() && self.data.zones.len() >= MAX_ZONES {
-            return Err(Rejection::LimitReached { what: "zones".into(), limit: MAX_ZONES as u64 });
-        }
         let due = stored.and_then(ZoneState::key_due);
         let mut state = ZoneState::new(zone.clone(), work.index);
         state.former_ttls_until = self.deleted_kept_until(&zone.name);
@@ -76,12 +55,45 @@ impl State {
         Ok(Reply::Stored { revision: work.index, changed: true })
     }
 
+    /// What declaring a zone would come to; nothing is changed.
+    pub fn check_zone(&self, zone: &Zone, if_revision: Option<u64>) -> Result<Declared, Rejection> {
+        zone.validate().map_err(Rejection::InvalidSpec)?;
+        let stored = self.data.zones.get(&zone.name);
+        let revision = stored.map_or(0, |state| state.revision);
+        check_revision(&zone.name, if_revision, revision)?;
+        if stored.is_some_and(|stored| *stored.zone == *zone) {
+            return Ok(Declared { revision, changed: false });
+        }
+        if zone.dnssec.is_none() && stored.is_some_and(|stored| !stored.signing.keys.is_empty()) {
+            return Err(Rejection::Signing {
+                problem: alloc::format!(
+                    "zone {} is signed, and this declaration does not say how",
+                    zone.name
+                ),
+                next_step: "keep `dnssec` in it, or first `holdfast zone dnssec disable`".into(),
+            });
+        }
+        self.check_nesting(&zone.name)?;
+        self.check_zone_names(zone)?;
+        if zone.primaries.is_some() {
+            self.check_apex(&zone.name)?;
+        }
+        if let Some(stored) = stored {
+            check_beside_updates(zone, &stored.dynamic)?;
+        }
+        if stored.is_none() && self.data.zones.len() >= MAX_ZONES {
+            return Err(Rejection::LimitReached { what: "zones".into(), limit: MAX_ZONES as u64 });
+        }
+        Ok(Declared { revision, changed: true })
+    }
+
     /// At the apex of a zone that comes from primaries no service is: what the zone has there would be lost.
     fn check_apex(&self, apex: &DnsName) -> Result<(), Rejection> {
         match self.names.get(apex) {
             Some(Owner::Service(id)) => Err(Rejection::NameInUse {
                 name: apex.to_string(),
                 owner: alloc::format!("service {id}, and the apex is the primaries' own"),
+                next_step: alloc::format!("give service {id} another name, or delete it first"),
             }),
             _ => Ok(()),
         }
@@ -98,6 +110,9 @@ impl State {
             Some(other) => Err(Rejection::NameInUse {
                 name: apex.to_string(),
                 owner: alloc::format!("zone {other}, and zones do not nest"),
+                next_step: alloc::format!(
+                    "declare its names in zone {other}, or delete that first"
+                ),
             }),
             None => Ok(()),
         }
@@ -128,6 +143,7 @@ fn check_beside_updates(zone: &Zone, dynamic: &Dynamic) -> Result<(), Rejection>
         return Err(Rejection::InUse {
             name: alloc::format!("zone {}", zone.name),
             user: "records of dynamic updates, which its primaries would not know".into(),
+            next_step: "have them deleted by updates (nsupdate: update delete NAME) first".into(),
         });
     }
     let updated = |name: &DnsName, kind: Kind| {
@@ -141,7 +157,10 @@ fn check_beside_updates(zone: &Zone, dynamic: &Dynamic) -> Result<(), Rejection>
     if let Some((name, kind)) = declared.chain(glue).find(|(name, kind)| updated(name, *kind)) {
         return Err(Rejection::NameInUse {
             name: alloc::format!("{name} {kind}"),
-            owner: "dynamic updates; have it deleted by an update, or leave it out".into(),
+            owner: "dynamic updates".into(),
+            next_step: alloc::format!(
+                "have it deleted by an update (nsupdate: update delete {name} {kind}), or leave it out of the declaration"
+            ),
         });
     }
     let volume = Volume::of(zone.records.iter().chain(dynamic.values().flatten()));

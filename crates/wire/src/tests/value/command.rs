@@ -138,7 +138,8 @@ pub(in crate::tests) fn client_command() -> impl Strategy<Value = Command> {
         (zone().boxed(), any::<Option<u64>>())
             .prop_map(|(zone, if_revision)| Command::ApplyZone { zone, if_revision }),
         dns_name().prop_map(|name| Command::DeleteZone { name }),
-        (dns_name(), tsig_key()).prop_map(|(name, key)| Command::ApplyTsigKey { name, key }),
+        (dns_name(), tsig_key(), any::<bool>())
+            .prop_map(|(name, key, replace)| Command::ApplyTsigKey { name, key, replace }),
         dns_name().prop_map(|name| Command::RemoveTsigKey { name }),
         zone_update().boxed().prop_map(Command::UpdateZone),
         (dns_name(), signing_change().boxed())
@@ -272,10 +273,18 @@ pub(in crate::tests) fn outcome() -> impl Strategy<Value = Outcome> {
         (text(), any::<u64>(), any::<u64>()).prop_map(|(name, expected, stored)| {
             Rejection::StaleRevision { name, expected, stored }
         }),
-        (text(), text()).prop_map(|(name, owner)| Rejection::NameInUse { name, owner }),
+        (text(), text(), text()).prop_map(|(name, owner, next_step)| Rejection::NameInUse {
+            name,
+            owner,
+            next_step
+        }),
         (text(), text()).prop_map(|(problem, next_step)| Rejection::Signing { problem, next_step }),
         (text(), text()).prop_map(|(name, zones)| Rejection::OutsideZones { name, zones }),
-        (text(), text()).prop_map(|(name, user)| Rejection::InUse { name, user }),
+        (text(), text(), text()).prop_map(|(name, user, next_step)| Rejection::InUse {
+            name,
+            user,
+            next_step
+        }),
         (select(UpdateCode::ALL.to_vec()), text())
             .prop_map(|(code, problem)| Rejection::Update(UpdateRefusal { code, problem })),
         text().prop_map(Rejection::InvalidOrder),
