@@ -16,6 +16,7 @@
 //! proposed. What the parent says is observed by whoever asks for the step; here it is only remembered.
 
 pub mod ds;
+mod obstacle;
 mod steps;
 
 pub use ds::Ds;

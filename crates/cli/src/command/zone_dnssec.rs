@@ -252,7 +252,14 @@ fn status_page(answer: &pb::GetZoneSigningResponse) -> Page {
     }
     let wrong = answer.parent_faults.iter().map(|fault| format!("the parent {fault}"));
     let page = page.table(table).warnings(wrong);
-    if answer.awaits.is_empty() { page } else { page.text(format!("awaited: {}", answer.awaits)) }
+    let page = match answer.awaits.as_str() {
+        "" => page,
+        awaits => page.text(format!("awaited: {awaits}")),
+    };
+    match answer.abandoning_awaits.as_str() {
+        "" => page,
+        awaits => page.text(format!("awaited to abandon the rollover instead: {awaits}")),
+    }
 }
 
 fn seen_at_parent(key: &pb::ZoneKeyEntry) -> Cell {
@@ -352,6 +359,12 @@ mod tests {
         let text = printed(&status_page(&answer));
         assert!(text.contains("from 1970-01-02T00:00:00.000Z"), "{text}");
         assert!(text.contains("awaited: until tomorrow, for a reason"), "{text}");
+        let abandoning = pb::GetZoneSigningResponse {
+            abandoning_awaits: "nobody has looked".to_owned(),
+            ..answer
+        };
+        let text = printed(&status_page(&abandoning));
+        assert!(text.contains("to abandon the rollover instead: nobody has looked"), "{text}");
         let calm = printed(&status_page(&keys(&[(1, true, None)])));
         assert!(!calm.contains("awaited"), "{calm}");
     }

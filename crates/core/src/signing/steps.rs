@@ -17,16 +17,18 @@
 //! to come back when the refusal says, and to be late by a weekend. After a longer gap the run begins anew. A shorter
 //! bound would let nobody finish by two looks, and none is short enough to notice a DS that comes and goes between them.
 //!
-//! Invariant: a refusal names the moment from which the step is allowed, wherever that depends on time alone. Not known
+//! Invariant: a refusal names the moment from which the step is allowed, wherever that depends on time alone, and what to
+//! do first wherever it does not. Not known
 //! here: agents and servers of the parent that lag for longer than is declared, a group's time that leaps because all of it
 //! was off and begins again by wrong clocks, and DS records that come and go between two looks of a run.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::ds::{self, DsFault, Fit, MAX_DIGEST, MAX_DS};
+use super::obstacle::Obstacle;
 use super::{Ds, ParentDs, Signing, SigningChange, ZoneKey};
 use crate::name::DnsName;
 use crate::spec::PropagationDelays;
@@ -64,8 +66,8 @@ impl ParentDs {
         self.seen_at.is_some_and(|seen_at| now <= seen_at + self.wait(delays) + LATENESS)
     }
 
-    fn obstacle(&self, delays: PropagationDelays, now: Timestamp) -> Option<String> {
-        let Some(seen_at) = self.seen_at else { return Some(LOOK_IS_PAST.to_string()) };
+    fn obstacle(&self, delays: PropagationDelays, now: Timestamp) -> Option<Obstacle> {
+        let Some(seen_at) = self.seen_at else { return Some(Obstacle::unseen(LOOK_IS_PAST)) };
         let until = self.since + self.wait(delays);
         if now < until {
             let unseen = if self.ttl.is_zero() {
@@ -73,17 +75,17 @@ impl ParentDs {
             } else {
                 ""
             };
-            return Some(format!(
+            return Some(Obstacle::waiting(format!(
                 "until {until}, resolvers may keep the parent's former DS records: their TTL{unseen}, {} for all \
                  servers of the parent to follow, and a tenth, by which the group's time may run ahead",
                 spelled(delays.parent)
-            ));
+            )));
         }
         (now > seen_at + LOOK_HOLDS).then(|| {
-            format!(
+            Obstacle::unseen(format!(
                 "the parent's DS records were last looked at {seen_at}, and may have changed; look again within 5 minutes \
                  before the step, as `holdfast zone dnssec` does"
-            )
+            ))
         })
     }
 }
@@ -100,8 +102,21 @@ impl Signing {
         match self.keys.as_slice() {
             [] => None,
             [_] => self.unready(delays, now),
-            [..] => self.obstacle(&finish, apex, delays, now),
+            [..] => self.obstacle(&finish, apex, delays, now).map(|obstacle| obstacle.problem),
         }
+    }
+
+    /// What abandoning the rollover that is under way waits for, and until when; `None` where it waits for nothing, or
+    /// none is under way.
+    pub fn abandoning_awaits(
+        &self,
+        apex: &DnsName,
+        delays: PropagationDelays,
+        now: Timestamp,
+    ) -> Option<String> {
+        let [_, _, ..] = self.keys.as_slice() else { return None };
+        let abandon = SigningChange::AbandonRollover { forced: None };
+        self.obstacle(&abandon, apex, delays, now).map(|obstacle| obstacle.problem)
     }
 
     /// How the parent's DS records, when they were last looked at, fit a key of the zone with this apex.
@@ -122,20 +137,29 @@ impl Signing {
         apex: &DnsName,
         delays: PropagationDelays,
         now: Timestamp,
-    ) -> Option<String> {
-        let text = |text: &str| Some(text.to_string());
+    ) -> Option<Obstacle> {
+        let refused = |problem: &str, next_step| Some(Obstacle::new(problem, next_step));
         match (change, self.keys.as_slice()) {
             (SigningChange::Enable(_), []) => None,
-            (SigningChange::Enable(_), _) => text("the zone is signed already"),
+            (SigningChange::Enable(_), _) => refused(
+                "the zone is signed already",
+                "see its keys with `holdfast zone dnssec status`, or replace them with `holdfast zone dnssec rollover start`",
+            ),
             (SigningChange::StartRollover(key), [old])
                 if key.tag() == old.tag() || self.has_tag(key.tag()) =>
             {
-                text("the new key has the tag of one that is in use; make another")
+                refused(
+                    "the new key has the tag of one that is in use; make another",
+                    "ask again with `holdfast zone dnssec rollover start`: each time another key is made",
+                )
             }
-            (SigningChange::StartRollover(_), [_]) => self.unready(delays, now),
-            (SigningChange::StartRollover(_), [_, ..]) => {
-                text("a rollover is under way; finish or abandon it first")
+            (SigningChange::StartRollover(_), [_]) => {
+                self.unready(delays, now).map(Obstacle::waiting)
             }
+            (SigningChange::StartRollover(_), [_, ..]) => refused(
+                "a rollover is under way; finish or abandon it first",
+                "`holdfast zone dnssec status` shows what it waits for, then `holdfast zone dnssec rollover finish`",
+            ),
             (SigningChange::FinishRollover { .. }, [old, new]) => {
                 self.finish_obstacle(apex, (old, new), delays, now)
             }
@@ -143,11 +167,18 @@ impl Signing {
                 self.abandon_obstacle(apex, (old, new), delays, now)
             }
             (SigningChange::FinishRollover { .. } | SigningChange::AbandonRollover { .. }, _) => {
-                text("no rollover is under way")
+                refused(
+                    "no rollover is under way",
+                    "see the zone's keys with `holdfast zone dnssec status`; `holdfast zone dnssec rollover start` begins one",
+                )
             }
             (SigningChange::Disable { .. }, [_, ..]) => self.disable_obstacle(delays, now),
-            (_, []) => text("the zone is not signed; `holdfast zone dnssec enable` signs it"),
-            (SigningChange::NoteParent { records, .. }, _) => unbounded(records),
+            (_, []) => refused(
+                "the zone is not signed; `holdfast zone dnssec enable` signs it",
+                "check the name of the zone with `holdfast zone list`, or sign it first",
+            ),
+            (SigningChange::NoteParent { records, .. }, _) => unbounded(records)
+                .map(|problem| Obstacle::new(problem, "remove them at the parent, then ask again")),
         }
     }
 
@@ -157,21 +188,24 @@ impl Signing {
         (old, new): (&ZoneKey, &ZoneKey),
         delays: PropagationDelays,
         now: Timestamp,
-    ) -> Option<String> {
+    ) -> Option<Obstacle> {
         let fit = |key| self.seen_of(apex, key).unwrap_or(Fit::Apart);
         if let Some(unready) = self.unready(delays, now) {
             let early = fit(new) > Fit::Apart && fit(old) < Fit::Names;
             let (old, new) = (old.tag(), new.tag());
             let advice = format!("; until then put the DS of key {old} back beside that of {new}");
-            return Some(if early { unready + &advice } else { unready });
+            return Some(Obstacle::waiting(if early { unready + &advice } else { unready }));
         }
-        let Some(parent) = &self.parent else { return Some(NOT_LOOKED_AT.to_string()) };
+        let Some(parent) = &self.parent else { return Some(Obstacle::unseen(NOT_LOOKED_AT)) };
         if let Some(problem) = unnamed(fit(new), "new", new) {
-            return Some(problem);
+            return Some(Obstacle::new(problem, PUBLISH));
         }
         if fit(old).may_name() {
             let old = old.tag();
-            return Some(format!("the parent's DS records still name the old key {old}"));
+            return Some(Obstacle::new(
+                format!("the parent's DS records still name the old key {old}"),
+                "have the parent name the new key alone, as `holdfast zone dnssec ds` prints it, then finish again",
+            ));
         }
         parent.obstacle(delays, now)
     }
@@ -182,29 +216,32 @@ impl Signing {
         (old, new): (&ZoneKey, &ZoneKey),
         delays: PropagationDelays,
         now: Timestamp,
-    ) -> Option<String> {
-        let Some(parent) = &self.parent else { return Some(NOT_LOOKED_AT.to_string()) };
+    ) -> Option<Obstacle> {
+        let Some(parent) = &self.parent else { return Some(Obstacle::unseen(NOT_LOOKED_AT)) };
         let fit = |key| self.seen_of(apex, key).unwrap_or(Fit::Apart);
         if fit(new).may_name() {
             let (old, new) = (old.tag(), new.tag());
-            return Some(format!(
-                "the parent's DS records name the new key {new}; have it name key {old} alone"
+            return Some(Obstacle::new(
+                format!(
+                    "the parent's DS records name the new key {new}; have it name key {old} alone"
+                ),
+                "change them at the parent, then abandon again; `holdfast zone dnssec ds` prints what belongs there",
             ));
         }
         if let Some(problem) = unnamed(fit(old), "old", old) {
-            return Some(problem);
+            return Some(Obstacle::new(problem, PUBLISH));
         }
         parent.obstacle(delays, now)
     }
 
-    fn disable_obstacle(&self, delays: PropagationDelays, now: Timestamp) -> Option<String> {
+    fn disable_obstacle(&self, delays: PropagationDelays, now: Timestamp) -> Option<Obstacle> {
         match &self.parent {
-            None => Some(NOT_LOOKED_AT.to_string()),
+            None => Some(Obstacle::unseen(NOT_LOOKED_AT)),
             Some(parent) if parent.records.is_empty() => parent.obstacle(delays, now),
-            Some(_) => Some(
-                "the parent still has DS records, and resolvers would refuse an unsigned zone"
-                    .to_string(),
-            ),
+            Some(_) => Some(Obstacle::new(
+                "the parent still has DS records, and resolvers would refuse an unsigned zone",
+                "remove them at the parent, then `holdfast zone dnssec disable` again: it says how long to wait",
+            )),
         }
     }
 
@@ -261,6 +298,8 @@ fn unbounded(records: &[Ds]) -> Option<String> {
     })
 }
 
+const PUBLISH: &str =
+    "put the DS record that `holdfast zone dnssec ds` prints into the parent, then ask again";
 const NOT_LOOKED_AT: &str = "nobody has looked at the parent's DS records yet";
 const LOOK_IS_PAST: &str = "CDS has begun to name a key since the parent's DS records were last looked at, so they may \
                             have changed; look again, as `holdfast zone dnssec` does";

@@ -1,4 +1,5 @@
 use super::ds::{DsFault, Fit, SHA256};
+use super::obstacle::Obstacle;
 use super::*;
 use crate::sealed::SealingKeyId;
 
@@ -58,16 +59,20 @@ fn rolling() -> (Signing, u16, u16) {
     (signing, key(1).tag(), key(2).tag())
 }
 
+/// What is told of an obstacle; every one has a next step.
+fn told(obstacle: Option<Obstacle>) -> String {
+    obstacle.map_or_else(String::new, |obstacle| {
+        assert!(!obstacle.next_step.is_empty());
+        obstacle.problem
+    })
+}
+
 fn obstacle(signing: &Signing, now: Timestamp) -> String {
-    signing
-        .obstacle(&SigningChange::FinishRollover { forced: None }, &apex(), delays(), now)
-        .unwrap_or_default()
+    told(signing.obstacle(&SigningChange::FinishRollover { forced: None }, &apex(), delays(), now))
 }
 
 fn disable_obstacle(signing: &Signing, now: Timestamp) -> String {
-    signing
-        .obstacle(&SigningChange::Disable { forced: None }, &apex(), delays(), now)
-        .unwrap_or_default()
+    told(signing.obstacle(&SigningChange::Disable { forced: None }, &apex(), delays(), now))
 }
 
 /// The same, looked at again with the same result.
@@ -191,9 +196,7 @@ fn the_first_key_is_neither_told_nor_replaced_before_every_cache_knows_it() {
     signing.add(key(1), cached_until(at(0), HOUR, at(0)));
     assert_eq!(signing.for_parent(), []);
     let start = SigningChange::StartRollover(key(3));
-    let refusal = |signing: &Signing, now| {
-        signing.obstacle(&start, &apex(), delays(), now).unwrap_or_default()
-    };
+    let refusal = |signing: &Signing, now| told(signing.obstacle(&start, &apex(), delays(), now));
     assert!(waits_until(&signing, refusal, past(at(0), 65 * MINUTE)));
     signing.ready = true;
     assert_eq!(signing.for_parent(), [key(1)]);
@@ -272,9 +275,7 @@ fn only_a_look_that_finds_something_else_is_told() {
 #[test]
 fn a_rollover_is_abandoned_only_while_no_resolver_may_trust_the_zone_by_the_new_key() {
     let abandon = SigningChange::AbandonRollover { forced: None };
-    let refusal = |signing: &Signing, now| {
-        signing.obstacle(&abandon, &apex(), delays(), now).unwrap_or_default()
-    };
+    let refusal = |signing: &Signing, now| told(signing.obstacle(&abandon, &apex(), delays(), now));
     assert!(refusal(&signed(), at(0)).contains("no rollover"));
     let (mut signing, old, new) = rolling();
     assert!(refusal(&signing, at(0)).contains("nobody has looked"));
@@ -307,7 +308,7 @@ fn the_delays_of_the_moment_count_and_are_told() {
     let refusal = |signing: &Signing, delays, now| {
         let mut signing = signing.clone();
         signing.note_parent((&[ds_of(new)], HOUR), delays, now);
-        signing.obstacle(&finish, &apex(), delays, now).unwrap_or_default()
+        told(signing.obstacle(&finish, &apex(), delays, now))
     };
     let (early, late) = (past(at(0), 24 * HOUR + 2 * MINUTE), past(at(0), 24 * HOUR + 5 * MINUTE));
     assert_eq!((signing.due(quick), signing.due(delays())), (Some(early), Some(late)));
@@ -318,8 +319,7 @@ fn the_delays_of_the_moment_count_and_are_told() {
     let (mut signing, _) = seen_without_ds();
     look(&mut signing, &[], HOUR, at(0));
     let disable = SigningChange::Disable { forced: None };
-    let refusal =
-        |delays, now| signing.obstacle(&disable, &apex(), delays, now).unwrap_or_default();
+    let refusal = |delays, now| told(signing.obstacle(&disable, &apex(), delays, now));
     let moment = past(at(0), 90 * MINUTE);
     assert!(refusal(delays(), moment).contains("1h00m for all servers"));
     let told = refusal(quick, at(0));
@@ -363,9 +363,7 @@ fn a_ds_with_the_tag_of_the_new_key_and_another_digest_lets_nothing_leave_and_st
 fn a_rollover_is_not_abandoned_for_a_ds_with_the_old_tag_and_another_digest() {
     let (mut signing, old, new) = rolling();
     let abandon = SigningChange::AbandonRollover { forced: None };
-    let refusal = |signing: &Signing, now| {
-        signing.obstacle(&abandon, &apex(), delays(), now).unwrap_or_default()
-    };
+    let refusal = |signing: &Signing, now| told(signing.obstacle(&abandon, &apex(), delays(), now));
     look_at(&mut signing, &[mistaken(old)], HOUR, at(0));
     assert!(refusal(&signing, at(9999)).contains("another digest or algorithm"));
     look_at(&mut signing, &[ds_of(old), Ds { digest_type: 3, ..ds_of(new) }], HOUR, at(0));
@@ -402,4 +400,29 @@ fn more_than_is_remembered_is_refused_rather_than_cut() {
     let long = |length| Vec::from([Ds { digest: alloc::vec![1; length], ..ds_of(7) }]);
     assert_eq!(noted(long(64)), None);
     assert!(noted(long(65)).is_some());
+}
+
+#[test]
+fn a_refusal_says_to_wait_only_where_time_alone_is_in_the_way() {
+    let next = |signing: &Signing, change: &SigningChange| {
+        let obstacle = signing.obstacle(change, &apex(), delays(), at(9999));
+        obstacle.expect("it is refused").next_step
+    };
+    let (finish, disable) =
+        (SigningChange::FinishRollover { forced: None }, SigningChange::Disable { forced: None });
+    let (rolling, ..) = rolling();
+    for (signing, change, expected) in [
+        (&signed(), &SigningChange::Enable(key(3)), "rollover start"),
+        (&signed(), &finish, "rollover start"),
+        (&rolling, &SigningChange::StartRollover(key(3)), "rollover finish"),
+        (&rolling, &finish, "--resolver IP"),
+        (&Signing::default(), &disable, "holdfast zone list"),
+    ] {
+        let next = next(signing, change);
+        assert!(next.contains(expected) && !next.contains("ask again then"), "{next}");
+    }
+    let mut fresh = Signing::default();
+    fresh.add(key(1), cached_until(at(0), HOUR, at(0)));
+    let early = fresh.obstacle(&SigningChange::StartRollover(key(3)), &apex(), delays(), at(0));
+    assert!(early.expect("too early").next_step.contains("ask again then"));
 }

@@ -86,10 +86,9 @@ fn check(zone: &ZoneState, change: &SigningChange, now: Timestamp) -> Result<(),
         _ => false,
     };
     match zone.signing.obstacle(change, &zone.zone.name, zone.zone.propagation_delays(), now) {
-        Some(problem) if !(forced && possible) => Err(refused(
-            &problem,
-            "ask again then; `holdfast zone dnssec status` shows what is awaited",
-        )),
+        Some(obstacle) if !(forced && possible) => {
+            Err(refused(&obstacle.problem, obstacle.next_step))
+        }
         _ => Ok(()),
     }
 }
