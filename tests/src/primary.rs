@@ -151,7 +151,12 @@ fn write(kind: Kind, dir: &Path, content: Content) -> Result<()> {
     Ok(std::fs::rename(new, dir.join("zone"))?)
 }
 
-fn config(kind: Kind, dir: &Path, agents: &[Ipv4Addr], Key { name, secret }: &Key) -> String {
+fn config(
+    kind: Kind,
+    dir: &Path,
+    agents: &[Ipv4Addr],
+    Key { name, algorithm, secret }: &Key,
+) -> String {
     let (at, _, zone) = kind.place();
     let place = dir.display();
     let each = |line: &dyn Fn(&Ipv4Addr) -> String| agents.iter().map(line).collect::<String>();
@@ -159,7 +164,7 @@ fn config(kind: Kind, dir: &Path, agents: &[Ipv4Addr], Key { name, secret }: &Ke
         Kind::Bind => format!(
             "options {{\n directory \"{place}\"; pid-file none; session-keyfile none; recursion no; allow-query {{ any; }};\n \
              listen-on {{ {at}; }}; listen-on-v6 {{ none; }}; managed-keys-directory \"{place}\";\n}};\ncontrols {{ }};\n\
-             key \"{name}\" {{ algorithm hmac-sha256; secret \"{secret}\"; }};\n\
+             key \"{name}\" {{ algorithm {algorithm}; secret \"{secret}\"; }};\n\
              zone \"{zone}\" {{\n type primary; file \"zone\"; ixfr-from-differences yes; notify explicit;\n \
              allow-transfer {{ key \"{name}\"; }};\n also-notify {{ {} }};\n}};\n",
             each(&|ip| format!("{ip} key \"{name}\"; "))
@@ -168,7 +173,7 @@ fn config(kind: Kind, dir: &Path, agents: &[Ipv4Addr], Key { name, secret }: &Ke
             "server:\n  ip-address: {at}\n  username: \"\"\n  chroot: \"\"\n  zonesdir: \"{place}\"\n  pidfile: \"\"\n  \
              database: \"\"\n  rrl-ratelimit: 0\n  xfrdfile: \"{place}/xfrd.state\"\n  zonelistfile: \"{place}/zone.list\"\n  \
              xfrdir: \"{place}\"\n  server-count: 1\n  verbosity: 3\nremote-control:\n  control-enable: no\n\
-             key:\n  name: \"{name}\"\n  algorithm: hmac-sha256\n  secret: \"{secret}\"\n\
+             key:\n  name: \"{name}\"\n  algorithm: {algorithm}\n  secret: \"{secret}\"\n\
              zone:\n  name: \"{zone}\"\n  zonefile: zone\n  store-ixfr: yes\n  create-ixfr: yes\n{}",
             each(&|ip| format!("  notify: {ip} {name}\n  provide-xfr: {ip} {name}\n"))
         ),
@@ -179,7 +184,7 @@ fn config(kind: Kind, dir: &Path, agents: &[Ipv4Addr], Key { name, secret }: &Ke
                 each(&|ip| format!("  - id: \"{ip}\"\n    address: {ip}@53\n    key: {name}\n"));
             format!(
                 "server:\n  listen: {at}@53\n  rundir: \"{place}\"\ndatabase:\n  storage: \"{place}\"\n\
-                 log:\n  - target: stderr\n    any: info\nkey:\n  - id: {name}\n    algorithm: hmac-sha256\n    \
+                 log:\n  - target: stderr\n    any: info\nkey:\n  - id: {name}\n    algorithm: {algorithm}\n    \
                  secret: {secret}\nremote:\n{remotes}acl:\n  - id: copies\n    address: [{ids}]\n    key: {name}\n    \
                  action: transfer\nzone:\n  - domain: {zone}\n    storage: \"{place}\"\n    file: zone\n    \
                  zonefile-load: difference\n    zonefile-sync: -1\n    notify: [{ids}]\n    acl: copies\n"

@@ -23,6 +23,8 @@ pub struct Secondary {
 pub struct Key {
     /// Its name.
     pub name: String,
+    /// What it signs with, as key files name it.
+    pub algorithm: String,
     /// Its secret in base64.
     pub secret: String,
 }
@@ -32,7 +34,10 @@ impl Key {
     pub fn read(text: &str) -> Result<Self> {
         let mut quoted = text.split('"').skip(1).step_by(2);
         let mut next = || quoted.next().map(str::to_owned).context("a key file has two texts");
-        Ok(Self { name: next()?, secret: next()? })
+        let (name, secret) = (next()?, next()?);
+        let behind = text.split_once("algorithm ").and_then(|(_, rest)| rest.split_once(';'));
+        let (algorithm, _) = behind.context("a key file names its algorithm")?;
+        Ok(Self { name, algorithm: algorithm.to_owned(), secret })
     }
 }
 
@@ -45,7 +50,7 @@ impl Secondary {
         key: &Key,
     ) -> Result<Self> {
         let dir = folder(dir, "nsd")?;
-        let Key { name, secret } = key;
+        let Key { name, algorithm, secret } = key;
         let each = |verb: &str| -> String {
             agents.iter().map(|ip| format!("  {verb}: {ip} {name}\n")).collect()
         };
@@ -54,7 +59,7 @@ impl Secondary {
             "server:\n  ip-address: {at}\n  username: \"\"\n  chroot: \"\"\n  zonesdir: \"{place}\"\n  \
              pidfile: \"\"\n  database: \"\"\n  rrl-ratelimit: 0\n  xfrdfile: \"{place}/xfrd.state\"\n  zonelistfile: \"{place}/zone.list\"\n  \
              xfrdir: \"{place}\"\n  server-count: 1\n  verbosity: 3\nremote-control:\n  control-enable: no\n\
-             key:\n  name: \"{name}\"\n  algorithm: hmac-sha256\n  secret: \"{secret}\"\n\
+             key:\n  name: \"{name}\"\n  algorithm: {algorithm}\n  secret: \"{secret}\"\n\
              zone:\n  name: \"{ZONE}\"\n  zonefile: \"{ZONE}.zone\"\n{}{}",
             each("allow-notify"),
             each("request-xfr")
@@ -71,7 +76,7 @@ impl Secondary {
         key: &Key,
     ) -> Result<Self> {
         let dir = folder(dir, "knot")?;
-        let Key { name, secret } = key;
+        let Key { name, algorithm, secret } = key;
         let place = dir.display();
         let remotes: String = agents
             .iter()
@@ -80,7 +85,7 @@ impl Secondary {
         let list = agents.iter().map(|ip| format!("\"{ip}\"")).collect::<Vec<_>>().join(", ");
         let config = format!(
             "server:\n  listen: {at}@53\n  rundir: \"{place}\"\ndatabase:\n  storage: \"{place}\"\n\
-             log:\n  - target: stderr\n    any: info\nkey:\n  - id: {name}\n    algorithm: hmac-sha256\n    \
+             log:\n  - target: stderr\n    any: info\nkey:\n  - id: {name}\n    algorithm: {algorithm}\n    \
              secret: {secret}\nremote:\n{remotes}acl:\n  - id: told\n    address: [{list}]\n    key: {name}\n    \
              action: notify\nzone:\n  - domain: {ZONE}\n    storage: \"{place}\"\n    master: [{list}]\n    \
              acl: told\n"
@@ -97,13 +102,13 @@ impl Secondary {
         key: &Key,
     ) -> Result<Self> {
         let dir = folder(dir, "bind")?;
-        let Key { name, secret } = key;
+        let Key { name, algorithm, secret } = key;
         let primaries: String = agents.iter().map(|ip| format!("{ip} key \"{name}\"; ")).collect();
         let place = dir.display();
         let config = format!(
             "options {{\n directory \"{place}\"; pid-file none; session-keyfile none; recursion no; allow-query {{ any; }};\n \
              listen-on {{ {at}; }}; listen-on-v6 {{ none; }}; managed-keys-directory \"{place}\"; notify no;\n}};\n\
-             controls {{ }};\nkey \"{name}\" {{ algorithm hmac-sha256; secret \"{secret}\"; }};\n\
+             controls {{ }};\nkey \"{name}\" {{ algorithm {algorithm}; secret \"{secret}\"; }};\n\
              zone \"{ZONE}\" {{ type secondary; file \"zone\"; primaries {{ {primaries}}}; }};\n"
         );
         must("named", ["-v"]).context("named is missing; .ci/install installs it")?;

@@ -165,6 +165,7 @@ fn malformed_and_looping_packets_end_in_silence() -> Result<()> {
         let attacker = Attacker::new(&mut scene.lab, &scene.cluster)?;
         let nodes = scene.cluster.nodes();
         let (first, second) = (nodes[0].address(), nodes[1].address());
+        let before_mib = [nodes[0].resident_mib()?, nodes[1].resident_mib()?];
         let (taken, replies) = (taken_in(scene, 0)?, dropped(scene, 1, "reply")?);
         let heard = received(&nodes[1].host)?;
 
@@ -204,7 +205,8 @@ fn malformed_and_looping_packets_end_in_silence() -> Result<()> {
         for place in scene.cluster.running() {
             ensure!(scene.cluster.counter(place, PANICS, &[])? == 0.0, "agent {place} panicked");
         }
-        Ok(())
+        check_memory(scene, 0, before_mib[0])?;
+        check_memory(scene, 1, before_mib[1])
     })
 }
 
@@ -214,7 +216,8 @@ fn a_victim_whose_address_is_forged_gets_less_than_was_sent_in_its_name() -> Res
     const PACKETS: u64 = 15_000;
     scenario(|scene| {
         let attacker = Attacker::new(&mut scene.lab, &scene.cluster)?;
-        let address = scene.cluster.nodes()[0].address();
+        let node = &scene.cluster.nodes()[0];
+        let (address, before_mib) = (node.address(), node.resident_mib()?);
         let before = attacker.received()?;
         let flood = Flood::start(&attacker.host, address, PACE, |chance| {
             let victim = SocketAddrV4::new(Ipv4Addr::new(100, 64, 7, chance.random()), 53_000);
@@ -237,7 +240,7 @@ fn a_victim_whose_address_is_forged_gets_less_than_was_sent_in_its_name() -> Res
         ensure!(received.packets > 0, "the victim got nothing, so nothing was measured");
         let amplification = received.payload as f64 / sent.payload as f64;
         ensure!(amplification <= 1.5, "{sent:?} became {received:?}: {amplification}");
-        Ok(())
+        check_memory(scene, 0, before_mib)
     })
 }
 
