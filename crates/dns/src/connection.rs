@@ -1,12 +1,11 @@
 //! One connection of DNS messages with a length before each: TCP (RFC 7766), and TLS over it (RFC 7858).
 //!
 //! Queries may be pipelined; we make an answer at once, so in order is the fastest order. Several that wait are
-//! answered by one write. While a peer does not take its replies, nothing more is read from it. A deadline is for a
+//! answered by one write. What takes a while ([`Streams`](crate::streams::Streams): transfers, updates) is passed by the
+//! queries behind it (RFC 7766, 6.2.1.1): each of its messages is written as it is made, as soon as the peer has taken what
+//! was written before. While a peer does not take its replies, nothing more is read from it. A deadline is for a
 //! whole query: bytes that trickle in do not move it. A half-closed connection is answered to its end. One alarm rings
 //! for all deadlines of a connection and is put off when it rings, not at each reply, which would cost as much as an answer.
-//!
-//! A reply of many messages ([`Streams`](crate::streams::Streams)) is written as it is made, each message as soon as the
-//! peer has taken those before.
 //!
 //! When the server stops, a connection is answered until it has been silent for [`DRAIN_IDLE`], at most [`DRAIN_MAX`].
 
@@ -16,7 +15,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
-use futures_util::{StreamExt as _, poll};
+use futures_util::stream::{BoxStream, SelectAll};
+use futures_util::{StreamExt as _, poll, stream};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -31,7 +31,9 @@ use crate::streams::Messages;
 const READ: usize = 4096;
 /// Replies are written when they have this many bytes, though more queries wait.
 const WRITE: usize = 16 * 1024;
-/// The longest wait for the next message of a reply that has many.
+/// Replies of a connection that take a while, at a time: with so many, nothing more is read.
+const UNDER_WAY: usize = 8;
+/// The longest wait for the next message of replies that take a while.
 const NEXT_MESSAGE: Duration = Duration::from_secs(10);
 /// How long a connection may be silent while the server stops.
 const DRAIN_IDLE: Duration = Duration::from_millis(250);
@@ -50,25 +52,28 @@ pub(crate) struct Connection<S> {
     inbox: BytesMut,
     reply: Vec<u8>,
     outbox: Vec<u8>,
+    under_way: SelectAll<BoxStream<'static, Part>>,
 }
+
+/// A message of a reply that takes a while; `None` once after its last.
+type Part = Option<Vec<u8>>;
 
 /// What is left to do after the queries that wait.
 enum Left {
     /// More queries wait: the outbox is full.
     Queries,
-    /// Nothing is whole.
+    /// Nothing is whole, or too much is under way.
     Nothing,
     /// A message deserved silence: whoever sends one over TCP is no client, and is disconnected.
     Impropriety,
-    /// The next reply has many messages.
-    Messages(Messages),
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(crate) fn new(stream: S, peer: Peer, responder: SharedResponder, place: Place) -> Self {
         let deadline = Instant::now() + place.config().first_query_timeout;
         let (inbox, reply, outbox) = (BytesMut::new(), Vec::new(), Vec::new());
-        Self { stream, peer, responder, place, deadline, inbox, reply, outbox }
+        let under_way = SelectAll::new();
+        Self { stream, peer, responder, place, deadline, inbox, reply, outbox, under_way }
     }
 
     /// Answers until the peer is done, a limit is met, the place is needed by others, or `shutdown`.
@@ -86,30 +91,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut stop: Option<Instant> = None;
         let mut stopping = pin!(shutdown.cancelled());
         let mut alarm = pin!(sleep_until(self.deadline));
+        let mut open = true;
         loop {
             let left = self.answer_waiting();
             self.write().await?;
             match left {
                 Left::Queries => continue,
                 Left::Impropriety => return Ok(()),
-                Left::Messages(messages) => {
-                    self.write_messages(messages).await?;
-                    continue;
-                }
                 Left::Nothing => {}
             }
+            let (reads, waits) = (open && self.has_room(), !self.under_way.is_empty());
+            if !reads && !waits {
+                return Ok(());
+            }
             if let Some(stop) = stop {
-                self.deadline = self.deadline.min(stop).min(Instant::now() + DRAIN_IDLE);
+                let silence = if waits { stop } else { Instant::now() + DRAIN_IDLE };
+                self.deadline = self.deadline.min(stop).min(silence);
             }
             // One byte of room is enough for the read to end; a whole query ends the deadline.
             self.inbox.reserve(READ);
             tokio::select! {
                 biased;
                 () = &mut stopping, if stop.is_none() => stop = Some(Instant::now() + DRAIN_MAX),
-                read = self.stream.read_buf(&mut self.inbox) => if read? == 0 { return Ok(()) },
+                read = self.stream.read_buf(&mut self.inbox), if reads => open = read? > 0,
+                part = self.under_way.next(), if waits => self.pass_on(part.flatten()).await?,
                 () = ring(alarm.as_mut(), self.deadline) => return Ok(()),
             }
         }
+    }
+
+    fn has_room(&self) -> bool {
+        self.under_way.len() < UNDER_WAY
     }
 
     /// Answers the whole queries of the inbox into the outbox, as many as one write takes.
@@ -119,14 +131,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn answer_some(&mut self, responder: &mut Responder) -> Left {
-        while let Some(length) = whole_message(&self.inbox) {
+        while self.has_room()
+            && let Some(length) = whole_message(&self.inbox)
+        {
             if self.outbox.len() >= WRITE {
                 return Left::Queries;
             }
             let message = &self.inbox[2..2 + length];
             if let Some(messages) = responder.stream(message, self.peer) {
                 self.inbox.advance(2 + length);
-                return Left::Messages(messages);
+                self.under_way.push(parts_of(messages));
+                self.put_off();
+                continue;
             }
             let proper = responder.respond(message, self.peer, &mut self.reply);
             self.inbox.advance(2 + length);
@@ -143,8 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.outbox.is_empty() {
             return Ok(());
         }
-        let config = self.place.config();
-        let (write_timeout, idle_timeout) = (config.write_timeout, config.idle_timeout);
+        let write_timeout = self.place.config().write_timeout;
         let mut written = pin!(async {
             self.stream.write_all(&self.outbox).await?;
             self.stream.flush().await
@@ -155,22 +170,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         self.outbox.clear();
         self.place.touch();
-        self.deadline = Instant::now() + idle_timeout;
+        self.put_off();
         Ok(())
     }
 
-    async fn write_messages(&mut self, mut messages: Messages) -> io::Result<()> {
-        while let Some(message) = timeout(NEXT_MESSAGE, messages.next()).await? {
-            if message.is_empty() {
-                return Err(io::Error::other("a reply of many messages could not be completed"));
-            }
-            frame(&message, &mut self.outbox);
-            self.write().await?;
-            // Making a message costs time too, and the runtime counts only what is read and written.
-            tokio::task::yield_now().await;
+    /// Gives the peer a new deadline.
+    fn put_off(&mut self) {
+        let idle = self.place.config().idle_timeout;
+        let wait = if self.under_way.is_empty() { idle } else { idle.max(NEXT_MESSAGE) };
+        self.deadline = Instant::now() + wait;
+    }
+
+    async fn pass_on(&mut self, part: Part) -> io::Result<()> {
+        let Some(message) = part else { return Ok(()) };
+        if message.is_empty() {
+            return Err(io::Error::other("a reply of many messages could not be completed"));
         }
+        frame(&message, &mut self.outbox);
+        self.write().await?;
+        // Making a message costs time too, and the runtime counts only what is read and written.
+        tokio::task::yield_now().await;
         Ok(())
     }
+}
+
+fn parts_of(messages: Messages) -> BoxStream<'static, Part> {
+    messages.map(Some).chain(stream::iter([None])).boxed()
 }
 
 /// Waits for this deadline by an alarm that is set for it or for an earlier one.

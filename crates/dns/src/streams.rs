@@ -3,8 +3,8 @@
 //!
 //! The connection asks [`Streams`] before the responder. What it is given it *pulls*: the next message is asked for
 //! when the peer has taken the one before, so a transfer needs the room of one message, whatever the zone's size, and a
-//! peer that stops reading stops it. Dropping the stream cancels it. While it lasts nothing else of that connection is
-//! answered (RFC 7766, 6.2.1 lets the server choose), and all other connections are.
+//! peer that stops reading stops it. Dropping the stream cancels it. Queries behind it are answered meanwhile (RFC 7766,
+//! 6.2.1.1).
 //!
 //! What is signed, and what is no query and came in a datagram, comes here by [`Streams::special`], from the responder.
 

@@ -9,6 +9,7 @@ use hickory_proto::rr::RecordType;
 use holdfast_dns::{DnsConfig, Messages, Peer, Published, Special, Streams, TcpConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::fixture::query;
@@ -221,18 +222,19 @@ async fn id_of_next(stream: &mut TcpStream) -> u16 {
 }
 
 #[tokio::test]
-async fn a_reply_of_many_messages_keeps_its_place_among_pipelined_queries() {
+async fn a_reply_of_many_messages_keeps_its_order_and_is_passed_by_queries() {
     let (counting, config) = transfers(300);
     let running = started(config).await;
     let mut stream = TcpStream::connect(running.address()).await.expect("connects");
     let plain = framed(&query("shop.example.test.", RecordType::A, None));
     let wires = [plain.clone(), transfer("example.test."), plain].concat();
     stream.write_all(&wires).await.expect("sends");
-    assert_eq!(read_tcp(&mut stream).await.expect("a reply").answers.len(), 1);
+    for _ in 0..2 {
+        assert_eq!(read_tcp(&mut stream).await.expect("a reply").answers.len(), 1);
+    }
     for number in 0..300 {
         assert_eq!(id_of_next(&mut stream).await, number);
     }
-    assert_eq!(read_tcp(&mut stream).await.expect("a reply").answers.len(), 1);
     assert_eq!(counting.made.load(Ordering::Relaxed), 300);
     running.stop().await;
 }
@@ -269,5 +271,67 @@ async fn a_panic_ends_its_connection_only() {
     assert!(closed(&mut unlucky).await);
     asked(&mut other).await;
     used(running.address()).await;
+    running.stop().await;
+}
+
+/// Answers transfers once it may, and tells how many were asked for.
+#[derive(Debug, Clone)]
+struct Slow {
+    asked: Arc<AtomicUsize>,
+    may: Arc<Semaphore>,
+}
+
+impl Streams for Slow {
+    fn reply(&self, query: &[u8], _: Peer, _: Option<&Arc<Published>>) -> Option<Messages> {
+        if !query.ends_with(&AXFR_IN) {
+            return None;
+        }
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let (may, mut wire) = (Arc::clone(&self.may), query.to_vec());
+        wire[2] |= 0x80;
+        let message = async move {
+            may.acquire().await.expect("it is open").forget();
+            wire
+        };
+        Some(Box::pin(stream::once(message)))
+    }
+
+    fn special(&self, _: &[u8], _: Peer, _: Option<&Arc<Published>>) -> Special {
+        Special::Reply(Vec::new())
+    }
+}
+
+fn numbered(kind: RecordType, id: u16) -> Vec<u8> {
+    let mut wire = query("shop.example.test.", kind, None);
+    wire[..2].copy_from_slice(&id.to_be_bytes());
+    framed(&wire)
+}
+
+#[tokio::test]
+async fn what_takes_a_while_is_passed_by_the_queries_behind_it_up_to_eight() {
+    let slow = Slow { asked: Arc::default(), may: Arc::new(Semaphore::new(0)) };
+    let streams = Some(Arc::new(slow.clone()) as Arc<dyn Streams>);
+    let running = started(DnsConfig { streams, threads: 1, ..loopback() }).await;
+    let mut stream = TcpStream::connect(running.address()).await.expect("connects");
+    for id in 1..=8 {
+        stream.write_all(&numbered(RecordType::A, 100 + id)).await.expect("sends");
+        stream.write_all(&numbered(RecordType::AXFR, id)).await.expect("sends");
+        assert_eq!(id_of_next(&mut stream).await, 100 + id, "of {id} none is there");
+    }
+    let more = [numbered(RecordType::AXFR, 9), numbered(RecordType::A, 109)].concat();
+    stream.write_all(&more).await.expect("sends");
+    stream.shutdown().await.expect("closes its half");
+    let (mut transfers, mut queries) = (Vec::new(), Vec::new());
+    for released in 1..=9 {
+        assert!(slow.asked.load(Ordering::Relaxed) <= 7 + released, "eight at a time");
+        slow.may.add_permits(1);
+        while transfers.len() < released {
+            let id = id_of_next(&mut stream).await;
+            if id < 100 { transfers.push(id) } else { queries.push(id) }
+        }
+    }
+    transfers.sort_unstable();
+    assert_eq!((transfers, queries), ((1..=9).collect(), vec![109]));
+    assert!(closed(&mut stream).await, "half-closed, and everything is answered");
     running.stop().await;
 }
