@@ -284,7 +284,6 @@ allow_loopback = true
 
 [dns]
 threads = {threads}
-rate_limit_per_prefix = 0
 
 [telemetry]
 log = "json"

@@ -44,6 +44,7 @@ mod geo;
 mod handler;
 mod https;
 mod inherit;
+mod keys;
 mod later;
 mod limits;
 pub mod lkg;

@@ -11,15 +11,19 @@
 //! What is beyond the third is cut. So a flood is answered with at most 1.5 times its bytes and a constant.
 //!
 //! A table belongs to one thread: no lock, no allocation, and a fixed size, whatever comes. Where it is full the bucket
-//! that rested longest is forgotten, which only ever lets more through. Its hash is keyed at random.
+//! that rested longest is forgotten, which only ever lets more through. Its hash is keyed at random: who finds names that
+//! collide fills a set with them, as any names fill the table.
 //!
 //! What it deliberately does not decide: who is exempt for a valid cookie or for his transport (`respond`).
 
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::net::IpAddr;
 
+use foldhash::quality::SeedableRandomState;
 use holdfast_core::spec::Prefix;
 use tokio::time::Instant;
+
+use crate::keys;
 
 /// Sets of buckets in a table; 2^13 of four, which are 512 KiB.
 const SETS: usize = 1 << 13;
@@ -88,7 +92,7 @@ struct Bucket {
 #[derive(Debug)]
 pub(crate) struct Limiter {
     sets: Box<[[Bucket; WAYS]]>,
-    random: RandomState,
+    keys: SeedableRandomState,
     exempt: Vec<Prefix>,
     rates: Rates,
     made: Instant,
@@ -114,7 +118,7 @@ impl Limiter {
             Rates { name: share(name), prefix: share(name * NAMES), surplus: share(SURPLUS) };
         (name > 0).then(|| Self {
             sets: vec![[Bucket::default(); WAYS]; SETS].into_boxed_slice(),
-            random: RandomState::new(),
+            keys: keys::random(),
             exempt: config.exempt.clone(),
             rates,
             made: Instant::now(),
@@ -170,7 +174,7 @@ impl Limiter {
         let lower = &mut self.scratch[..name.len()];
         lower.copy_from_slice(name);
         lower.make_ascii_lowercase();
-        let mut hasher = self.random.build_hasher();
+        let mut hasher = self.keys.build_hasher();
         hasher.write_u64(prefix);
         hasher.write_u8(class);
         hasher.write(lower);

@@ -21,7 +21,6 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::ops::Bound;
 use std::sync::{Arc, LazyLock};
 
-use foldhash::SharedSeed;
 use foldhash::quality::SeedableRandomState;
 use hashbrown::HashTable;
 use holdfast_core::DnsName;
@@ -31,6 +30,7 @@ use holdfast_core::view::{Answers, NameAnswers};
 use smallvec::SmallVec;
 
 use crate::compiled::{Node, Zone, labels};
+use crate::keys;
 use crate::limits::MAX_NAME;
 
 type Shard = HashTable<Slot>;
@@ -102,9 +102,7 @@ fn cuts(here: &NameAnswers) -> bool {
 
 /// The hash of a name in wire form and lower case.
 pub(crate) fn hash_of(name: &[u8]) -> u64 {
-    static SHARED: LazyLock<SharedSeed> = LazyLock::new(|| SharedSeed::from_u64(rand::random()));
-    static KEYS: LazyLock<SeedableRandomState> =
-        LazyLock::new(|| SeedableRandomState::with_seed(rand::random(), &SHARED));
+    static KEYS: LazyLock<SeedableRandomState> = LazyLock::new(keys::random);
     let mut hasher = KEYS.build_hasher();
     hasher.write(name);
     hasher.finish()
