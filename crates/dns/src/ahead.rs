@@ -1,7 +1,8 @@
 //! Brings what the questions of a batch ask for into the processor's cache, before the first of them is answered.
 //!
 //! ```text
-//! batch ─▶ hashes of the names ─▶ their slots ─▶ their entries ─▶ their records
+//! batch ─▶ hashes of the names ─┬▶ their slots ─▶ their entries ─▶ their records
+//!                               └▶ the buckets that limit their answers
 //!            each arrow is one loop: its misses do not depend on each other, so the processor waits for many at once
 //! ```
 //!
@@ -11,23 +12,31 @@
 //! Invariant: it decides nothing and keeps nothing. Whatever the bytes are, the answers are the same without it.
 
 use std::hint::black_box;
+use std::net::SocketAddr;
 
 use crate::limits::{BATCH, HEADER, MAX_NAME};
+use crate::rate_limit::Limiter;
 use crate::table::{Entry, Table, hash_of};
 
 /// Tables of fewer names stay near by themselves.
-const MANY_NAMES: usize = 4096;
+const MANY_NAMES: usize = 256;
 
-/// Looks ahead for these messages, of which it takes [`BATCH`] at most.
-pub(crate) fn look_ahead<'a>(table: &Table, messages: impl Iterator<Item = &'a [u8]>) {
+/// Looks ahead for these messages and whom they are from, of which it takes [`BATCH`] at most.
+pub(crate) fn look_ahead<'a>(
+    table: &Table,
+    limiter: Option<&Limiter>,
+    messages: impl Iterator<Item = (&'a [u8], SocketAddr)>,
+) {
     if table.len() < MANY_NAMES {
         return;
     }
     let mut hashes = [0; BATCH];
     let mut count = 0;
-    for (place, hash) in hashes.iter_mut().zip(messages.filter_map(asked)) {
+    let asked = messages.filter_map(|(message, from)| Some((asked(message)?, from)));
+    for (place, (hash, from)) in hashes.iter_mut().zip(asked) {
         *place = hash;
         count += 1;
+        black_box(limiter.map(|limiter| limiter.visit(from.ip(), hash)));
     }
     let mut entries: [Option<&Entry>; BATCH] = [None; BATCH];
     for (entry, hash) in entries.iter_mut().zip(&hashes[..count]) {

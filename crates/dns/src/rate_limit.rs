@@ -24,6 +24,7 @@ use holdfast_core::spec::Prefix;
 use tokio::time::Instant;
 
 use crate::keys;
+use crate::table::hash_of;
 
 /// Sets of buckets in a table; 2^13 of four, which are 512 KiB.
 const SETS: usize = 1 << 13;
@@ -35,6 +36,8 @@ const NAMES: u32 = 20;
 const SURPLUS: u32 = 32 << 10;
 /// The clock's start, so that a bucket never used has rested longest.
 const START: u32 = 1 << 31;
+/// The class of answers to a name.
+const NAME: u8 = 0;
 /// The most replies per second that can be configured.
 pub(crate) const MAX_RATE: u32 = 100_000;
 
@@ -136,7 +139,7 @@ impl Limiter {
     /// Counts a reply to a client. Errors: what becomes of it instead.
     pub(crate) fn admit(&mut self, client: IpAddr, subject: Subject<'_>) -> Result<(), Limited> {
         let (class, name): (u8, &[u8]) = match subject {
-            Subject::Name(name) => (0, name),
+            Subject::Name(name) => (NAME, name),
             Subject::Missing(zone) => (1, zone),
             Subject::Failure => (2, &[]),
         };
@@ -174,11 +177,22 @@ impl Limiter {
         let lower = &mut self.scratch[..name.len()];
         lower.copy_from_slice(name);
         lower.make_ascii_lowercase();
+        let hash = hash_of(lower);
+        self.key_of(prefix, class, hash)
+    }
+
+    fn key_of(&self, prefix: u64, class: u8, name_hash: u64) -> u64 {
         let mut hasher = self.keys.build_hasher();
         hasher.write_u64(prefix);
         hasher.write_u8(class);
-        hasher.write(lower);
+        hasher.write_u64(name_hash);
         hasher.finish()
+    }
+
+    /// A look at the bucket of a client's answers under the name of this hash, in lower case.
+    pub(crate) fn visit(&self, client: IpAddr, name_hash: u64) -> u32 {
+        let key = self.key_of(prefix_of(client), NAME, name_hash);
+        self.sets[key as usize % SETS][0].tag
     }
 
     fn take(&mut self, key: u64, rate: u32, cost: u32) -> Result<(), Limited> {

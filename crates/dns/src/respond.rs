@@ -21,6 +21,7 @@ mod peer;
 mod sign;
 mod special;
 
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -125,10 +126,10 @@ impl Responder {
         }
     }
 
-    /// Says which messages come next, so that what they ask for is near when they are answered.
-    pub fn look_ahead<'a>(&self, messages: impl Iterator<Item = &'a [u8]>) {
+    /// Says which messages come next, and from whom, so that what they ask for is near when they are answered.
+    pub fn look_ahead<'a>(&self, messages: impl Iterator<Item = (&'a [u8], SocketAddr)>) {
         if let Some(table) = self.handler.published().and_then(|published| published.table()) {
-            ahead::look_ahead(table, messages);
+            ahead::look_ahead(table, self.limiter.as_ref(), messages);
         }
     }
 

@@ -200,7 +200,7 @@ fn answer(
     later: impl Fn(SocketAddr, Messages),
 ) {
     responder.acquire();
-    responder.look_ahead((0..count).map(|place| batch.bytes(place)));
+    responder.look_ahead((0..count).filter_map(|place| batch.query(place)));
     for place in 0..count {
         let Some((query, address)) = batch.query(place) else { continue };
         let mut reply = spare.pop().unwrap_or_default();
