@@ -139,9 +139,19 @@ fn a_lowered_ttl_is_told_and_waited_for() -> Result<()> {
     scenario(|scene| {
         let endpoints = [("eu", scene.eu.address(), 80), ("us", scene.us.address(), 80)];
         let shop = Service { name: SHOP, endpoints: &endpoints, check: WEB, failover: BRISK };
-        scene.cluster.apply(&shop.to_yaml().replace("ttl: 1s", "ttl: 8s, ttl_min: 2s"))?;
+        let manifest = shop.to_yaml().replace("ttl: 1s", "ttl: 8s, ttl_min: 2s");
+        scene.cluster.apply(&manifest)?;
         let settings = scene.cluster.cli(&["settings", "show", "-o", "json"])?.json()?;
         ensure!(settings["ttl_floor_ms"] == 1000, "{settings:#}");
+        let above = declared(scene, &manifest)?;
+        ensure!(!above.contains("ttl_floor"), "2s are above the floor of this group: {above}");
+        scene.cluster.cli(&["settings", "set", "--ttl-floor", "3s"])?.ok()?;
+        let below = declared(scene, &manifest)?;
+        ensure!(
+            below.contains("dns.ttl_min is 2s, and nothing is told for less than 3s"),
+            "{below}"
+        );
+        scene.cluster.cli(&["settings", "set", "--ttl-floor", "1s"])?.ok()?;
         let cluster = &scene.cluster;
         let told = || -> Result<u64> {
             let look = look(scene, &[])?;
@@ -166,6 +176,14 @@ fn a_lowered_ttl_is_told_and_waited_for() -> Result<()> {
         cluster.cli(&["dns", "ttl", "restore", SHOP])?.ok()?;
         poll::until_equal("the declared TTL again", LIMIT, &8, told)
     })
+}
+
+/// What `holdfast apply` says of a manifest, without applying it.
+fn declared(scene: &Scene, manifest: &str) -> Result<String> {
+    let file = scene.dir().join("declared.yaml");
+    std::fs::write(&file, manifest)?;
+    let words = ["apply", "-f", &file.to_string_lossy(), "--dry-run", "server"];
+    scene.cluster.cli(&words)?.ok()
 }
 
 /// The record of how the answer of this epoch came to be told outside.

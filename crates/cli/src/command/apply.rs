@@ -6,8 +6,9 @@
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use holdfast_core::spec::{Service, Zone};
+use holdfast_core::spec::{Service, Settings, Zone};
 use holdfast_core::time::millis;
 use holdfast_core::ttl::FLOOR;
 use holdfast_wire::Convert as _;
@@ -20,6 +21,7 @@ use crate::failure::Failure;
 use crate::manifest::{self, Format, Manifest};
 use crate::output::{Page, json as told};
 use crate::session::{Outcome, Session};
+use crate::survey::leader_view;
 use crate::words;
 
 /// The largest manifest that is read from standard input, in bytes.
@@ -71,7 +73,7 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Outcome {
         return Err(Failure::usage(message).next("apply the document in a file of its own"));
     }
     if args.dry_run == Some(DryRun::Client) {
-        session.out.page(&intended(&documents).warnings(short_ttls(&documents)))?;
+        session.out.page(&intended(&documents).warnings(short_ttls(&documents, Floor::Usual)))?;
         return Ok(Exit::Success);
     }
     let validate_only = args.dry_run == Some(DryRun::Server);
@@ -90,7 +92,8 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Outcome {
             }
         }
     }
-    session.out.page(&page(&applied, validate_only).warnings(short_ttls(&documents)))?;
+    let short = short_ttls(&documents, floor(&mut client, &documents).await);
+    session.out.page(&page(&applied, validate_only).warnings(short))?;
     let changed = applied.iter().any(|one| one.changed);
     Ok(if args.exit_code && changed { Exit::Differs } else { Exit::Success })
 }
@@ -162,17 +165,48 @@ fn in_order(documents: Vec<Manifest>) -> Result<Vec<Manifest>, Failure> {
     }
 }
 
-/// What is accepted and does not do what it says: a TTL that resolvers do not follow.
-fn short_ttls(documents: &[Manifest]) -> impl Iterator<Item = String> {
-    documents.iter().filter_map(|document| match document {
-        Manifest::Service(service) if service.dns.ttl < FLOOR => Some(format!(
-            "service {}: dns.ttl is {}, and resolvers do not follow dependably below {}",
-            service.id,
-            words::seconds(millis(service.dns.ttl)),
-            words::seconds(millis(FLOOR))
-        )),
-        Manifest::Service(_) | Manifest::Zone(_) => None,
-    })
+/// The least TTL with which a service is answered, as far as it is known here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Floor {
+    /// The group says so.
+    Set(Duration),
+    /// Nobody was asked, or nobody said: that of a group that was never told another.
+    Usual,
+}
+
+/// The group's floor, where a document may lie below it.
+async fn floor(client: &mut Client, documents: &[Manifest]) -> Floor {
+    if short_ttls(documents, Floor::Set(Settings::HIGHEST_FLOOR)).is_empty() {
+        return Floor::Usual;
+    }
+    client.renew();
+    let settings = leader_view(client).await.ok().and_then(|cluster| cluster.settings);
+    let told = |settings: pb::Settings| Floor::Set(Duration::from_millis(settings.ttl_floor_ms));
+    settings.map_or(Floor::Usual, told)
+}
+
+/// What is accepted and does not do what it says: TTLs below the floor.
+fn short_ttls(documents: &[Manifest], floor: Floor) -> Vec<String> {
+    let services = documents.iter().filter_map(|document| match document {
+        Manifest::Service(service) => Some(service),
+        Manifest::Zone(_) => None,
+    });
+    let declared = services.flat_map(|service| {
+        let ttls = [("dns.ttl", Some(service.dns.ttl)), ("dns.ttl_min", service.dns.ttl_min)];
+        ttls.into_iter().filter_map(|(key, ttl)| Some((&service.id, key, ttl?)))
+    });
+    let (least, why) = match floor {
+        Floor::Set(least) => (least, "the ttl_floor of `holdfast settings show`"),
+        Floor::Usual => (FLOOR, "unless `holdfast settings set --ttl-floor` says otherwise"),
+    };
+    let short = declared.filter(|(_, _, ttl)| *ttl < least);
+    let told = |ttl: Duration| words::seconds(millis(ttl));
+    short
+        .map(|(service, key, ttl)| {
+            let (ttl, least) = (told(ttl), told(least));
+            format!("service {service}: {key} is {ttl}, and nothing is told for less than {least} ({why})")
+        })
+        .collect()
 }
 
 fn name_of(document: &Manifest) -> (&'static str, String) {
@@ -392,16 +426,22 @@ mod tests {
     }
 
     #[test]
-    fn a_ttl_that_resolvers_do_not_follow_is_taken_with_a_warning() {
-        let warnings = |ttl: &str| {
+    fn a_ttl_below_the_groups_floor_is_taken_with_a_warning() {
+        let warnings = |declared: &str, floor| {
             let text = SERVICE
-                .replace("shop.example.test }", &format!("shop.example.test, ttl: {ttl} }}"));
-            short_ttls(&parse(&text).expect("right")).collect::<Vec<_>>()
+                .replace("shop.example.test }", &format!("shop.example.test, {declared} }}"));
+            short_ttls(&parse(&text).expect("right"), floor)
         };
-        let expected =
-            "service shop: dns.ttl is 1s, and resolvers do not follow dependably below 5s";
-        assert_eq!(warnings("1s"), [expected]);
-        assert!(warnings("5s").is_empty());
+        let set = |seconds| Floor::Set(Duration::from_secs(seconds));
+        let below_ten = "service shop: dns.ttl is 8s, and nothing is told for less than 10s \
+            (the ttl_floor of `holdfast settings show`)";
+        assert_eq!(warnings("ttl: 8s", set(10)), [below_ten]);
+        assert_eq!(warnings("ttl: 10s", set(10)), [""; 0]);
+        assert_eq!(warnings("ttl: 3s", set(2)), [""; 0]);
+        let below_usual = "service shop: dns.ttl_min is 3s, and nothing is told for less than 5s \
+            (unless `holdfast settings set --ttl-floor` says otherwise)";
+        assert_eq!(warnings("ttl: 30s, ttl_min: 3s", Floor::Usual), [below_usual]);
+        assert_eq!(warnings("ttl: 5s", Floor::Usual), [""; 0]);
     }
 
     #[test]
