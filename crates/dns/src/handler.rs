@@ -64,13 +64,11 @@ pub(crate) struct Context {
     pub(crate) limit: u16,
     /// The network that the client asks for.
     pub(crate) subnet: Option<Subnet>,
-    /// How it came.
-    pub(crate) transport: Transport,
 }
 
 impl Default for Context {
     fn default() -> Self {
-        Self { limit: MAX_TCP, subnet: None, transport: Transport::Tcp }
+        Self { limit: MAX_TCP, subnet: None }
     }
 }
 
@@ -89,8 +87,13 @@ pub struct Handler {
 #[derive(Debug, Clone, Default)]
 struct Aside {
     remarks: Remarks,
-    lasting: Option<(Class, Arc<Counters>)>,
+    answered: Option<Answered>,
+    /// See [`Decision::lasting`].
+    lasting: bool,
 }
+
+/// How an answer is counted, and where.
+type Answered = ((ResponseCode, Class), Arc<Counters>);
 
 /// An answer on its way to the encoder.
 struct Decision {
@@ -156,9 +159,15 @@ impl Handler {
         self.aside.get_mut().unwrap_or_else(PoisonError::into_inner).remarks
     }
 
-    /// The class of the last answer and the counters of its zone, if whoever asks the same of this view gets the same.
-    pub(crate) fn lasting(&mut self) -> Option<(Class, Arc<Counters>)> {
-        self.aside.get_mut().unwrap_or_else(PoisonError::into_inner).lasting.take()
+    /// How the last answer is counted, if whoever asks the same of this view gets the same.
+    pub(crate) fn lasting(&mut self) -> Option<Answered> {
+        let aside = self.aside.get_mut().unwrap_or_else(PoisonError::into_inner);
+        aside.answered.clone().filter(|_| aside.lasting)
+    }
+
+    /// How the last answer is counted, which nobody has done.
+    pub(crate) fn answered(&mut self) -> Option<Answered> {
+        self.aside.get_mut().unwrap_or_else(PoisonError::into_inner).answered.take()
     }
 
     /// What this server tells of itself.
@@ -185,18 +194,17 @@ impl Handler {
         self.settings.streams.as_ref()?.reply(message, peer, self.published.as_ref())
     }
 
-    /// Counts a reply that needed no snapshot's answer.
-    pub(crate) fn count(
-        &self,
-        zone: Option<&DnsName>,
-        answered: (ResponseCode, Class),
-        transport: Transport,
-    ) {
+    /// Counts a reply of no zone.
+    pub(crate) fn count(&self, answered: (ResponseCode, Class), transport: Transport) {
+        self.counters_of(None).count(answered, transport, 1);
+    }
+
+    fn counters_of(&self, zone: Option<&DnsName>) -> &Arc<Counters> {
         let counters = match &self.published {
             Some(published) => published.counters(),
             None => QueryCounters::without_view(),
         };
-        counters.count(zone, answered, transport, 1);
+        counters.at(zone)
     }
 
     /// The next turn. A bijection of the counter rather than the counter: clients ask in patterns (A, then AAAA), and
@@ -216,11 +224,6 @@ impl Handler {
     /// Who asks this question from this address.
     pub(crate) fn asker(&self, source: IpAddr, subnet: Option<Subnet>) -> Asker<'_> {
         Asker { source, subnet, geo: &self.settings.geo }
-    }
-
-    fn lasting_of(&self, decision: &Decision) -> Option<(Class, Arc<Counters>)> {
-        let published = self.published.as_ref().filter(|_| decision.lasting)?;
-        Some((decision.class(), Arc::clone(published.counters().at(decision.zone.as_ref()))))
     }
 
     fn decide(&self, request: &Request) -> Decision {
@@ -305,11 +308,13 @@ impl RequestHandler for Handler {
     ) -> ResponseInfo {
         let decision = self.decide(request);
         let metadata = decision.metadata;
-        let transport = self.context.transport;
-        let answered = (metadata.response_code, decision.class());
-        self.count(decision.zone.as_ref(), answered, transport);
-        *self.aside.lock().unwrap_or_else(PoisonError::into_inner) =
-            Aside { remarks: decision.remarks, lasting: self.lasting_of(&decision) };
+        let counted = (metadata.response_code, decision.class());
+        let counters = Arc::clone(self.counters_of(decision.zone.as_ref()));
+        *self.aside.lock().unwrap_or_else(PoisonError::into_inner) = Aside {
+            remarks: decision.remarks,
+            answered: Some((counted, counters)),
+            lasting: decision.lasting,
+        };
         let response = MessageResponseBuilder::new(&request.queries, None).build(
             metadata,
             &decision.answers,

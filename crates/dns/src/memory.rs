@@ -70,14 +70,16 @@ impl Memory {
         }
     }
 
-    /// Writes what was kept behind the question, which is `asked` as it is on the wire, header included.
+    /// Writes what was kept behind the question, which is `asked` as it is on the wire, header included; its code, and its
+    /// place.
     pub(crate) fn recall(
         &self,
         question: Question<'_>,
         asked: &[u8],
         out: &mut Vec<u8>,
-    ) -> Option<((ResponseCode, Class), &Counters)> {
-        let kept = self.places.get(place_of(question))?.as_ref()?;
+    ) -> Option<(ResponseCode, usize)> {
+        let place = place_of(question);
+        let kept = self.places.get(place)?.as_ref()?;
         let same = kept.view == self.view && kept.kind == question.kind;
         if !same || kept.limit > question.limit || kept.name != question.name {
             return None;
@@ -87,6 +89,12 @@ impl Memory {
         out.extend_from_slice(&kept.header[3..]);
         out.extend_from_slice(&asked[HEADER..]);
         out.extend_from_slice(&kept.records);
+        Some((kept.answered.0, place))
+    }
+
+    /// How the answer in a place is counted, and where.
+    pub(crate) fn kept_at(&self, place: usize) -> Option<((ResponseCode, Class), &Counters)> {
+        let kept = self.places.get(place)?.as_ref()?;
         Some((kept.answered, &kept.counters))
     }
 

@@ -180,17 +180,6 @@ impl QueryCounters {
         self.zones.keys().eq(answers.zones.keys().take(MAX_ZONES))
     }
 
-    /// Counts queries of one zone that were answered alike.
-    pub(crate) fn count(
-        &self,
-        zone: Option<&DnsName>,
-        answered: (ResponseCode, Class),
-        transport: Transport,
-        queries: u64,
-    ) {
-        self.at(zone).count(answered, transport, queries);
-    }
-
     /// The counters of one zone, or of everything else.
     pub(crate) fn at(&self, zone: Option<&DnsName>) -> &Arc<Counters> {
         zone.and_then(|zone| self.zones.get(zone)).unwrap_or(&self.other)

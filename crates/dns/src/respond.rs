@@ -212,11 +212,8 @@ impl Responder {
         let mut asked = Asked { wire, query, peer, cookie, most: 0, context: Context::default() };
         asked.most = self.most(&asked).saturating_sub(room);
         let needed = self.reply_opt(&asked).map_or(0, |opt| opt.needed());
-        asked.context = Context {
-            limit: asked.most.saturating_sub(needed),
-            subnet: query.subnet(),
-            transport: peer.transport,
-        };
+        asked.context =
+            Context { limit: asked.most.saturating_sub(needed), subnet: query.subnet() };
         asked
     }
 
@@ -243,7 +240,7 @@ impl Responder {
             self.withheld.count_limited(Instead::Nothing);
             return false;
         }
-        self.handler.count(None, (fault.code, Class::of_bare(fault.code)), peer.transport);
+        self.handler.count((fault.code, Class::of_bare(fault.code)), peer.transport);
         write_bare(wire, fault.code, fault.question_end, out);
         if let Some(opt) = fault.opt {
             ReplyOpt::bare(opt).push(fault.code, Remarks::default(), MAX_TCP, out);
@@ -264,7 +261,7 @@ impl Responder {
         }
         let invalid = cookie.standing == Standing::Invalid;
         let code = if invalid { ResponseCode::BADCOOKIE } else { ResponseCode::NoError };
-        self.handler.count(None, (code, Class::of_bare(code)), peer.transport);
+        self.handler.count((code, Class::of_bare(code)), peer.transport);
         write_bare(wire, code, None, out);
         let opt = ReplyOpt { cookie: Some(cookie.told), ..ReplyOpt::bare(opt) };
         opt.push(code, Remarks::default(), MAX_TCP, out);
@@ -277,13 +274,12 @@ impl Responder {
         // Of wildcards nothing is compiled, so what is answered plainly has the name that was asked for.
         let plain = self.write_plain(asked, out);
         let exists = plain.is_some_and(|(told, _)| told.code == ResponseCode::NoError);
-        let answered = match plain {
+        let found = match plain {
             Some((told, remarks)) => {
                 if limits {
                     self.admit(asked.peer, self.subject_of(asked, told))?;
                 }
-                self.tally.count(told, asked.peer.transport, &self.handler);
-                (told.code, remarks)
+                Found { code: told.code, remarks, counted: Counted::Plain(told) }
             }
             None => {
                 if limits {
@@ -292,7 +288,8 @@ impl Responder {
                 self.write_apex(asked, out).unwrap_or_else(|| self.write_learnt(asked, out))
             }
         };
-        let (code, mut remarks) = self.sign(asked, (answered, exists), out);
+        let (code, mut remarks) = self.sign(asked, (&found, exists), out);
+        self.count(found.counted, code, asked.peer.transport);
         if matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) && self.is_stale() {
             remarks.error.get_or_insert(ExtendedError::StaleAnswer);
         }
@@ -300,6 +297,29 @@ impl Responder {
             opt.push(code, remarks, asked.most, out);
         }
         if limits { self.weigh(asked.peer, asked.wire.len(), out.len()) } else { Ok(()) }
+    }
+
+    /// Counts an answer under what was found, unless it could not be sent for want of its signatures.
+    fn count(&mut self, counted: Counted, code: ResponseCode, transport: Transport) {
+        let failed = code == ResponseCode::ServFail;
+        let sent = |found| if failed { (code, Class::of_bare(code)) } else { found };
+        match counted {
+            Counted::Plain(told) => {
+                let (code, class) = sent((told.code, told.class));
+                self.tally.count(Told { code, class, ..told }, transport, &self.handler);
+            }
+            Counted::Recalled(place) => {
+                if let Some((answered, counters)) = self.memory.kept_at(place) {
+                    counters.count(sent(answered), transport, 1);
+                }
+            }
+            Counted::Handled => {
+                if let Some((answered, counters)) = self.handler.answered() {
+                    counters.count(sent(answered), transport, 1);
+                }
+            }
+            Counted::Bare(answered) => self.handler.count(sent(answered), transport),
+        }
     }
 
     /// What the reply's OPT must say, where the query has one.
@@ -335,12 +355,12 @@ impl Responder {
     }
 
     /// Writes the handler's answer.
-    fn write_handled(&mut self, asked: &Asked<'_>, out: &mut Vec<u8>) -> (ResponseCode, Remarks) {
+    fn write_handled(&mut self, asked: &Asked<'_>, out: &mut Vec<u8>) -> Found {
         let Asked { wire, query, peer, context, .. } = *asked;
         let protocol = peer.transport.protocol();
         let message = self.message_of(asked);
         let Ok(request) = Request::from_bytes(message, peer.address, protocol) else {
-            return self.write_failure(asked, ResponseCode::FormErr, out);
+            return write_failure(asked, ResponseCode::FormErr, out);
         };
         self.capture.lock().prepare(&wire[..query.question_end()], query.name_end, context.limit);
         self.handler.prepare(context);
@@ -350,7 +370,7 @@ impl Responder {
             .expect("the handler awaits only the capture, which is ready at once");
         let mut captured = self.capture.lock();
         let Some(code) = captured.code else {
-            return self.write_failure(asked, ResponseCode::ServFail, out);
+            return write_failure(asked, ResponseCode::ServFail, out);
         };
         std::mem::swap(out, &mut captured.bytes);
         // Another type may have stood for the one that was asked for.
@@ -362,19 +382,28 @@ impl Responder {
             out[2..4].copy_from_slice(&flags);
         }
         drop(captured);
-        (code, self.handler.remarks())
+        Found { code, remarks: self.handler.remarks(), counted: Counted::Handled }
     }
+}
 
-    fn write_failure(
-        &self,
-        asked: &Asked<'_>,
-        code: ResponseCode,
-        out: &mut Vec<u8>,
-    ) -> (ResponseCode, Remarks) {
-        self.handler.count(None, (code, Class::of_bare(code)), asked.peer.transport);
-        write_bare(asked.wire, code, Some(asked.query.question_end()), out);
-        (code, Remarks::default())
-    }
+/// An answer before it is signed.
+struct Found {
+    code: ResponseCode,
+    remarks: Remarks,
+    counted: Counted,
+}
+
+/// Where the counters of an answer are.
+#[derive(Debug, Clone, Copy)]
+enum Counted {
+    /// With the zone of the compiled table.
+    Plain(Told),
+    /// In this place of the memory.
+    Recalled(usize),
+    /// With the handler's last answer.
+    Handled,
+    /// With no zone.
+    Bare((ResponseCode, Class)),
 }
 
 /// A query on its way to a reply.
@@ -398,6 +427,12 @@ impl<'a> Asked<'a> {
     fn is_known(&self) -> bool {
         self.cookie.is_some_and(|cookie| cookie.standing == Standing::Valid)
     }
+}
+
+fn write_failure(asked: &Asked<'_>, code: ResponseCode, out: &mut Vec<u8>) -> Found {
+    write_bare(asked.wire, code, Some(asked.query.question_end()), out);
+    let counted = Counted::Bare((code, Class::of_bare(code)));
+    Found { code, remarks: Remarks::default(), counted }
 }
 
 /// Writes a reply without records and without an OPT.

@@ -2,7 +2,7 @@
 
 use hickory_proto::op::ResponseCode;
 
-use super::{Asked, Responder};
+use super::{Asked, Counted, Found, Responder};
 use crate::limits::{HEADER, MAX_NAME};
 use crate::memory::Question;
 use crate::plain::{CLASS_IN, TC};
@@ -10,12 +10,8 @@ use crate::reply_opt::Remarks;
 
 impl Responder {
     /// Writes the handler's answer: one that is remembered, or a new one, which is remembered if it lasts.
-    pub(super) fn write_learnt(
-        &mut self,
-        asked: &Asked<'_>,
-        out: &mut Vec<u8>,
-    ) -> (ResponseCode, Remarks) {
-        let Asked { wire, query, peer, context, .. } = *asked;
+    pub(super) fn write_learnt(&mut self, asked: &Asked<'_>, out: &mut Vec<u8>) -> Found {
+        let Asked { wire, query, context, .. } = *asked;
         let field = |at: usize| u16::from_be_bytes([wire[at], wire[at + 1]]);
         let learns = self.compiled && self.handler.published().is_some();
         // What is told to those who ask for signatures is not what others are told to the same question.
@@ -29,18 +25,18 @@ impl Responder {
         name.make_ascii_lowercase();
         let question = Question { name, kind: field(query.name_end), limit: context.limit };
         let recalled = self.memory.recall(question, &wire[..query.question_end()], out);
-        if let Some((answered, counters)) = recalled {
+        if let Some((code, place)) = recalled {
             self.handler.next_turn();
-            counters.count(answered, peer.transport, 1);
-            return (answered.0, Remarks::default());
+            let counted = Counted::Recalled(place);
+            return Found { code, remarks: Remarks::default(), counted };
         }
-        let (code, remarks) = self.write_handled(asked, out);
+        let found = self.write_handled(asked, out);
+        let (code, remarks) = (found.code, found.remarks);
         let told = matches!(code, ResponseCode::NoError | ResponseCode::NXDomain);
         let whole = told && remarks == Remarks::default() && out[2] & TC == 0;
-        if let Some((class, counters)) = self.handler.lasting().filter(|_| whole) {
-            let answered = ((code, class), counters);
+        if let Some(answered) = self.handler.lasting().filter(|_| whole) {
             self.memory.keep(question, (out, query.question_end()), answered);
         }
-        (code, remarks)
+        found
     }
 }

@@ -4,7 +4,7 @@ use hickory_proto::op::ResponseCode;
 use holdfast_core::Timestamp;
 use metrics::counter;
 
-use super::{Asked, Responder, Transport, write_bare};
+use super::{Asked, Counted, Found, Responder, Transport, write_bare};
 use crate::class::Class;
 use crate::dnssec::{self, Completed, Signers, apex};
 use crate::metric;
@@ -40,22 +40,18 @@ impl Responder {
     }
 
     /// Writes the reply to a question for the keys of a signed zone, whoever asks; `None` for any other question.
-    pub(super) fn write_apex(
-        &self,
-        asked: &Asked<'_>,
-        out: &mut Vec<u8>,
-    ) -> Option<(ResponseCode, Remarks)> {
+    pub(super) fn write_apex(&self, asked: &Asked<'_>, out: &mut Vec<u8>) -> Option<Found> {
         let published = self.handler.published()?;
         let view = (published.signers(), &**published.answers());
         if !apex::answer(view, (asked.wire, asked.query), out) {
             return None;
         }
-        let answered = (ResponseCode::NoError, Class::Positive);
-        self.handler.count(None, answered, asked.peer.transport);
         if out.len() > usize::from(asked.context.limit) {
             write_cut(asked, out);
         }
-        Some((ResponseCode::NoError, Remarks::default()))
+        let code = ResponseCode::NoError;
+        let counted = Counted::Bare((code, Class::Positive));
+        Some(Found { code, remarks: Remarks::default(), counted })
     }
 
     /// Completes an answer for a client that asks for DNSSEC. What cannot be signed in time, or is too long then, is cut
@@ -63,7 +59,7 @@ impl Responder {
     pub(super) fn sign(
         &mut self,
         asked: &Asked<'_>,
-        ((code, remarks), exists): ((ResponseCode, Remarks), bool),
+        (&Found { code, remarks, .. }, exists): (&Found, bool),
         out: &mut Vec<u8>,
     ) -> (ResponseCode, Remarks) {
         let Some(opt) = asked.query.opt.filter(|opt| opt.dnssec_ok) else { return (code, remarks) };
@@ -98,7 +94,7 @@ impl Responder {
     }
 }
 
-/// Writes SERVFAIL in place of an answer, which is counted as it was found; so what becomes of it has a counter.
+/// Writes SERVFAIL in place of an answer, and counts why.
 fn refuse(
     asked: &Asked<'_>,
     (why, told): (&'static str, ExtendedError),

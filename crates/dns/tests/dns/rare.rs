@@ -1,5 +1,7 @@
 //! Signed replies that are seldom asked for: names at the limit of their length, types with names in their data.
 
+use std::collections::BTreeMap;
+
 use holdfast_core::Timestamp;
 use holdfast_core::spec::{Denial, Kind, RecordData};
 use holdfast_core::view::{Answers, Pick};
@@ -12,6 +14,7 @@ use crate::signed::{Later, Stage, query, responders, sealing, signed};
 
 const A: u16 = 1;
 const DNAME: u16 = 39;
+const DNSKEY: u16 = 48;
 const RRSIG: u16 = 46;
 const BOTH: [Denial; 2] = [Denial::Compact, Denial::Nsec3];
 
@@ -138,4 +141,40 @@ fn what_signing_refuses_is_counted_by_its_reason() {
         let line = format!("holdfast_dns_unsigned_total{{why=\"{why}\"}} {count}");
         assert!(text.lines().any(|one| one == line), "{line}: {text}");
     }
+}
+
+/// The class and number of the queries that are counted in all.
+fn classes(text: &str) -> BTreeMap<&str, u64> {
+    let mut classes = BTreeMap::new();
+    for line in text.lines().filter(|line| line.starts_with("holdfast_dns_queries_total{")) {
+        let class = line.split("class=\"").nth(1).and_then(|rest| rest.split('"').next());
+        let count: u64 = line.rsplit(' ').next().expect("a value").parse().expect("a number");
+        *classes.entry(class.expect("it has a class")).or_default() += count;
+    }
+    classes
+}
+
+#[test]
+fn an_answer_that_signing_refuses_is_counted_as_the_error_that_is_sent() {
+    let answers = signed(7, &[key()], Denial::Compact);
+    // From the compiled table, from the handler and then from what it remembers, and the keys of the zone.
+    let questions = [
+        ("shop.example.test", A),
+        ("nothing.example.test", A),
+        ("x.wild.example.test", A),
+        ("x.wild.example.test", A),
+        ("example.test", DNSKEY),
+    ];
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let text = metrics::with_local_recorder(&recorder, || {
+        for mut keyless in responders(SealingKeys::default(), answers.clone(), Later(0)) {
+            for (owner, kind) in questions {
+                let reply = exchange(&mut keyless, &query(owner, kind), udp()).expect("a reply");
+                assert_eq!(reply[3] & 0x0f, 2, "{owner}");
+            }
+            keyless.release();
+        }
+        recorder.handle().render()
+    });
+    assert_eq!(classes(&text), BTreeMap::from([("error", 2 * questions.len() as u64)]));
 }
