@@ -136,6 +136,53 @@ async fn who_does_not_shake_hands_is_disconnected() {
 }
 
 #[tokio::test]
+async fn slow_peers_over_tls_are_held_to_the_times_of_tcp() {
+    const LIMIT: Duration = Duration::from_millis(300);
+    /// A query takes many times the limit at this pace.
+    const PACE: Duration = Duration::from_millis(50);
+    let directory = tempfile::tempdir().expect("a directory");
+    issue(directory.path());
+    let tcp = TcpConfig {
+        first_query_timeout: LIMIT,
+        idle_timeout: LIMIT,
+        write_timeout: LIMIT,
+        ..TcpConfig::default()
+    };
+    let running = started(DnsConfig { tcp, ..config(directory.path()) }).await;
+    let server = address(&running, Transport::Tls);
+    let dot = || shake_hands(server, client(directory.path(), b"dot"));
+    let wire = framed(&query("huge.example.test.", RecordType::TXT, None));
+
+    let mut silent = dot().await.expect("agrees");
+    assert!(closed(&mut silent).await, "silence");
+    let mut idle = dot().await.expect("agrees");
+    idle.write_all(&wire).await.expect("sends");
+    read_tcp(&mut idle).await.expect("a reply");
+    assert!(closed(&mut idle).await, "idle");
+
+    let (mut reader, mut writer) = tokio::io::split(dot().await.expect("agrees"));
+    let trickle = async {
+        let mut pace = tokio::time::interval(PACE);
+        for byte in &wire {
+            pace.tick().await;
+            // Whether it is closed is for the reader to say.
+            let _ = writer.write_all(&[*byte]).await;
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = trickle => {}
+        closed = closed(&mut reader) => assert!(closed, "the whole query was waited for"),
+    }
+
+    let mut deaf = dot().await.expect("agrees");
+    let wires = wire.repeat(64);
+    let flood = async { while deaf.write_all(&wires).await.is_ok() {} };
+    timeout(PATIENCE, flood).await.expect("the server stops reading and then disconnects");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_new_certificate_is_shown_and_a_broken_one_is_not() {
     let directory = tempfile::tempdir().expect("a directory");
     issue(directory.path());
