@@ -4,14 +4,13 @@
 //! room in the budget for the departure that may follow. It is urgent when nothing else is up (a rescue), and half
 //! urgent when most of the pool is out: then it skips the waiting and still leaves that room.
 //!
-//! What clients cannot see needs no gate, and a return without a gate behind the back of an order would come to light,
-//! unsettled, the moment the order ends. So while an order decides which pool serves, no pool is returned to, and an
-//! endpoint that an order alone hides is taken back only when no gate would hold it.
+//! While an order decides which pool serves, no pool is returned to behind its back: what clients cannot see needs
+//! no gate, and a return without a gate would come to light, unsettled, the moment the order ends.
 
 use alloc::vec::Vec;
 
 use super::desk::{Desk, Lens};
-use super::{Admission, Automatic, Course};
+use super::{Admission, Course};
 use crate::decision::{Basis, BlockReason, Cause};
 use crate::quorum::Verdict;
 use crate::spec::{Endpoint, Failback, Policy, Pool};
@@ -40,12 +39,6 @@ impl Desk<'_> {
             self.leave_dead_pool(&mut next);
         }
         let since = self.footing(&endpoint.name).up_since;
-        if standing == Some(Admission::Out)
-            && self.is_hidden_by_order(course, &next, (pool, endpoint))
-            && self.return_gate(since).is_some()
-        {
-            return;
-        }
         if standing == Some(Admission::New) {
             self.attempt(course, next, Cause::Judged, || self.people_gate());
         } else if rescue {
@@ -55,20 +48,6 @@ impl Desk<'_> {
         } else {
             self.attempt(course, next, Cause::Recovered, || self.return_gate(since));
         }
-    }
-
-    /// Whether it is for an order alone that clients would not see an endpoint of what is in charge being taken back.
-    fn is_hidden_by_order(
-        &self,
-        course: &Course,
-        next: &Automatic,
-        (pool, endpoint): (&Pool, &Endpoint),
-    ) -> bool {
-        let led = self.pin.is_some() || course.automatic.detour.is_some();
-        let active = course.automatic.active.as_ref();
-        (led || self.taken_out(endpoint))
-            && active.is_none_or(|active| *active == pool.name)
-            && self.project(next).same_answer(&course.selection)
     }
 
     /// Whether most of what an endpoint serves together with is out: of its pool, or of all where all pools serve.
