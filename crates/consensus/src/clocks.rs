@@ -5,11 +5,11 @@
 //! signatures behind. So each answer to a Raft message tells what the answering member's clock shows, and a leader goes
 //! by the middle of all that it heard lately and its own. It heard a quorum's by the time that it leads.
 //!
-//! Of an even number it goes by the earlier of the middle two, because a leap ahead cannot be taken back; but not by one
-//! that is before the group's time, as a clock is that began at 1970. Where its own is as near to the middle as one can
+//! Of an even number it goes by the earlier of the middle two, because a leap ahead cannot be taken back; but where that is
+//! before the group's time, as a clock is that began at 1970, by the one that is nearer to it. Where its own is as near to the middle as one can
 //! tell over a network, it goes by its own.
 //!
-//! Not known here: a majority of clocks that is wrong, and that of a member which has not answered for a minute.
+//! Not known here: a majority of clocks that is wrong, and that of a member which has not answered quickly for a minute.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,6 +50,10 @@ impl Clocks {
     /// A member's clock showed this between `sent`, when it was asked, and now.
     pub(crate) fn hear(&self, member: AgentId, shown: Timestamp, sent: Instant) {
         let now = Instant::now();
+        // An answer that took longer does not tell a clock to within the tolerance.
+        if now - sent > 2 * TOLERANCE {
+            return;
+        }
         let reading = Reading { shown, at: sent + (now - sent) / 2 };
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         heard.retain(|_, reading| now - reading.at <= FRESH);
@@ -65,7 +69,8 @@ impl Clocks {
         let mut all: Vec<Timestamp> = others.chain([own]).collect();
         all.sort_unstable();
         let (earlier, later) = (all[(all.len() - 1) / 2], all[all.len() / 2]);
-        let middle = if earlier < group_time { later } else { earlier };
+        let nearer = later.since(group_time) < group_time.since(earlier);
+        let middle = if earlier < group_time && nearer { later } else { earlier };
         let apart = middle.since(own).max(own.since(middle));
         if apart <= TOLERANCE { own } else { middle }
     }
@@ -111,6 +116,9 @@ mod tests {
         ] {
             assert_eq!(agreed(&shown, early), expected, "{what}");
         }
+        let led = NOON + Duration::from_millis(500);
+        assert_eq!(agreed(&[NOON, ahead], led), NOON, "the group's time is a little ahead");
+        assert_eq!(agreed(&[ahead, NOON], led), NOON, "and the leader's a lot");
     }
 
     #[tokio::test(start_paused = true)]
@@ -134,5 +142,12 @@ mod tests {
         assert_eq!(clocks.agreed(Timestamp(0)), NOON + FRESH);
         tokio::time::advance(Duration::from_millis(1)).await;
         assert_eq!(clocks.agreed(Timestamp(0)), NOON + HOUR);
+
+        let sent = Instant::now();
+        tokio::time::advance(2 * TOLERANCE + Duration::from_millis(1)).await;
+        for member in [2, 3] {
+            clocks.hear(AgentId(member), NOON, sent);
+        }
+        assert_eq!(clocks.agreed(Timestamp(0)), NOON + HOUR, "it may have been anywhen between");
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use futures_util::stream::{BoxStream, SelectAll};
-use futures_util::{StreamExt as _, poll, stream};
+use futures_util::{FutureExt as _, StreamExt as _, poll, stream};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -53,6 +53,8 @@ pub(crate) struct Connection<S> {
     reply: Vec<u8>,
     outbox: Vec<u8>,
     under_way: SelectAll<BoxStream<'static, Part>>,
+    /// How many replies are under way: `under_way` holds one that has ended for a moment longer.
+    replies: usize,
 }
 
 /// A message of a reply that takes a while; `None` once after its last.
@@ -73,7 +75,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let deadline = Instant::now() + place.config().first_query_timeout;
         let (inbox, reply, outbox) = (BytesMut::new(), Vec::new(), Vec::new());
         let under_way = SelectAll::new();
-        Self { stream, peer, responder, place, deadline, inbox, reply, outbox, under_way }
+        Self {
+            stream,
+            peer,
+            responder,
+            place,
+            deadline,
+            inbox,
+            reply,
+            outbox,
+            under_way,
+            replies: 0,
+        }
     }
 
     /// Answers until the peer is done, a limit is met, the place is needed by others, or `shutdown`.
@@ -100,8 +113,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Left::Impropriety => return Ok(()),
                 Left::Nothing => {}
             }
-            let (reads, waits) = (open && self.has_room(), !self.under_way.is_empty());
+            let (reads, waits) = (open && self.has_room(), self.replies > 0);
             if !reads && !waits {
+                return Ok(());
+            }
+            // A peer that always has more to say must not keep its own replies back, nor outlast the stop.
+            if waits && let Some(part) = self.under_way.next().now_or_never() {
+                self.pass_on(part.flatten()).await?;
+                continue;
+            }
+            if stop.is_some_and(|stop| stop <= Instant::now()) {
                 return Ok(());
             }
             if let Some(stop) = stop {
@@ -121,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn has_room(&self) -> bool {
-        self.under_way.len() < UNDER_WAY
+        self.replies < UNDER_WAY
     }
 
     /// Answers the whole queries of the inbox into the outbox, as many as one write takes.
@@ -141,6 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if let Some(messages) = responder.stream(message, self.peer) {
                 self.inbox.advance(2 + length);
                 self.under_way.push(parts_of(messages));
+                self.replies += 1;
                 self.put_off();
                 continue;
             }
@@ -177,12 +199,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Gives the peer a new deadline.
     fn put_off(&mut self) {
         let idle = self.place.config().idle_timeout;
-        let wait = if self.under_way.is_empty() { idle } else { idle.max(NEXT_MESSAGE) };
+        let wait = if self.replies == 0 { idle } else { idle.max(NEXT_MESSAGE) };
         self.deadline = Instant::now() + wait;
     }
 
     async fn pass_on(&mut self, part: Part) -> io::Result<()> {
-        let Some(message) = part else { return Ok(()) };
+        let Some(message) = part else {
+            self.replies = self.replies.saturating_sub(1);
+            self.put_off();
+            return Ok(());
+        };
         if message.is_empty() {
             return Err(io::Error::other("a reply of many messages could not be completed"));
         }

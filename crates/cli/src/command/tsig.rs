@@ -88,7 +88,11 @@ async fn add(args: &AddArgs, session: &Session) -> Result<(), Failure> {
         registry(channel).apply_tsig_key(client.request(message.clone())).await
     });
     let answer = answer.await?.value;
-    session.out.page(&Page::line(json::of(&answer), key_file(args, &secret)))
+    let mut data = json::of(&answer);
+    data["name"] = args.name.to_string().into();
+    data["algorithm"] = args.algorithm.to_string().into();
+    data["secret"] = BASE64.encode(&secret).into();
+    session.out.page(&Page::line(data, key_file(args, &secret)))
 }
 
 /// A request with a number of its own may be a repetition, which is done once: a secret made anew would be printed and not

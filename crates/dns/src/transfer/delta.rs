@@ -51,7 +51,7 @@ impl Delta {
             }
         }
         for name in aliases.within(apex) {
-            delta.note_alias(old, new, name);
+            delta.note_alias((old, new), apex, name);
             if delta.is_too_much() {
                 return None;
             }
@@ -72,9 +72,11 @@ impl Delta {
     }
 
     /// A name whose records lie elsewhere differs though nothing at it does.
-    fn note_alias(&mut self, old: &Answers, new: &Answers, name: &DnsName) {
+    fn note_alias(&mut self, (old, new): (&Answers, &Answers), apex: &DnsName, name: &DnsName) {
         let (was, is) = (old.names.get(name), new.names.get(name));
         if was == is {
+            let was = was.filter(|_| is_of(old, name, apex));
+            let is = is.filter(|_| is_of(new, name, apex));
             self.note(all(old, name, was), all(new, name, is));
         }
     }

@@ -96,6 +96,7 @@ fn a_mistaken_ds_is_named_by_whoever_looks() -> Result<()> {
         let found = doctor(scene)?;
         ensure!(found.len() == 1 && found[0]["result"] == "ok", "{found:?}");
         let mended = look(scene)?;
+        ensure!(mended["parents"] == 1, "the parent was asked: {mended:#}");
         ensure!(faults(&mended, &[ZONE]).is_empty(), "{mended:#}");
 
         parent.serve(&missing(&ds))?;
