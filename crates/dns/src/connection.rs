@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use futures_util::stream::{BoxStream, SelectAll};
-use futures_util::{FutureExt as _, StreamExt as _, poll, stream};
+use futures_util::{StreamExt as _, poll, stream};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -117,22 +117,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if !reads && !waits {
                 return Ok(());
             }
-            // A peer that always has more to say must not keep its own replies back, nor outlast the stop.
-            if waits && let Some(part) = self.under_way.next().now_or_never() {
-                self.pass_on(part.flatten()).await?;
-                continue;
-            }
-            if stop.is_some_and(|stop| stop <= Instant::now()) {
-                return Ok(());
-            }
             if let Some(stop) = stop {
                 let silence = if waits { stop } else { Instant::now() + DRAIN_IDLE };
                 self.deadline = self.deadline.min(stop).min(silence);
             }
             // One byte of room is enough for the read to end; a whole query ends the deadline.
             self.inbox.reserve(READ);
+            // None comes first: neither a peer that never pauses nor a long reply keeps the rest from its turn.
             tokio::select! {
-                biased;
                 () = &mut stopping, if stop.is_none() => stop = Some(Instant::now() + DRAIN_MAX),
                 read = self.stream.read_buf(&mut self.inbox), if reads => open = read? > 0,
                 part = self.under_way.next(), if waits => self.pass_on(part.flatten()).await?,
