@@ -311,6 +311,16 @@ impl Cluster {
         shown.max().expect("a clock")
     }
 
+    /// Lets a leader hear nobody, and stops it once there is more in its log than now.
+    pub(crate) fn stop_with_more_in_its_log(&self, leader: u64) -> impl Future<Output = ()> + '_ {
+        let last = self.status(leader).last_log_index;
+        self.net.deafen(leader);
+        async move {
+            self.wait_status(leader, |status| status.last_log_index > last).await;
+            self.group(leader).shutdown().await;
+        }
+    }
+
     /// The agent stops in order.
     pub(crate) async fn stop(&mut self, id: u64) {
         let node = self.nodes.remove(&id).expect("it runs");

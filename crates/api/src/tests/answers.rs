@@ -2,7 +2,8 @@
 
 use holdfast_wire::pb::v1 as pb;
 
-use super::fixture::{Node, apply, apply_zone, id, registry, service, zone};
+use super::fixture::{Node, apply, apply_zone, registry, service};
+use super::signing::{change, declare};
 
 fn record(name: &str, data: pb::record_data::Data) -> pb::Record {
     pb::Record {
@@ -45,23 +46,8 @@ async fn a_signed_zone_is_told_as_one_and_shows_its_keys() {
     let node = Node::start().await;
     let mut client = registry(&node).await;
     assert!(!preview(&node, "example.test", "SOA").await.signed);
-    let dnssec = pb::Dnssec {
-        algorithm: pb::KeyAlgorithm::Ed25519.into(),
-        denial: pb::Denial::Compact.into(),
-        validity_ms: 14 * 86_400_000,
-        zone_propagation_delay_ms: 300_000,
-        parent_propagation_delay_ms: 3_600_000,
-    };
-    let mut request = apply_zone();
-    request.zone = Some(pb::Zone { dnssec: Some(dnssec), ..zone() });
-    client.apply_zone(request).await.expect("possible");
-    let enable = pb::ChangeZoneSigningRequest {
-        request_id: id(),
-        zone: "example.test".to_owned(),
-        step: pb::SigningStep::Enable.into(),
-        ..pb::ChangeZoneSigningRequest::default()
-    };
-    client.change_zone_signing(enable).await.expect("declared");
+    declare(&mut client).await;
+    client.change_zone_signing(change(pb::SigningStep::Enable)).await.expect("declared");
     let asked = pb::GetZoneRequest { zone: "example.test".to_owned(), ..Default::default() };
     assert!(client.get_zone(asked).await.expect("declared").into_inner().signed);
     let keys = preview(&node, "example.test", "DNSKEY").await;

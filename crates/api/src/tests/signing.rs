@@ -8,7 +8,7 @@ use tonic::transport::Channel;
 
 use super::fixture::{Node, id, registry, zone};
 
-fn change(step: pb::SigningStep) -> pb::ChangeZoneSigningRequest {
+pub(super) fn change(step: pb::SigningStep) -> pb::ChangeZoneSigningRequest {
     pb::ChangeZoneSigningRequest {
         request_id: id(),
         zone: "example.test".to_owned(),
@@ -24,7 +24,7 @@ async fn shown(client: &mut RegistryServiceClient<Channel>) -> pb::GetZoneSignin
 }
 
 /// Says how the zone is to be signed.
-async fn declare(client: &mut RegistryServiceClient<Channel>) {
+pub(super) async fn declare(client: &mut RegistryServiceClient<Channel>) {
     let dnssec = pb::Dnssec {
         algorithm: pb::KeyAlgorithm::Ed25519.into(),
         denial: pb::Denial::Compact.into(),

@@ -169,12 +169,7 @@ mod tests {
     async fn what_waits_for_an_answer_is_let_go_before_raft_ends() {
         let cluster = Cluster::formed(3).await;
         let leader = cluster.leader().await;
-        let last = cluster.status(leader).last_log_index;
-        cluster.net.deafen(leader);
-        let stop = async {
-            cluster.wait_status(leader, |status| status.last_log_index > last).await;
-            cluster.group(leader).shutdown().await;
-        };
+        let stop = cluster.stop_with_more_in_its_log(leader);
         let follower = leader % 3 + 1;
         let lines = shown(async {
             let (here, forwarded, ()) =

@@ -229,12 +229,7 @@ async fn what_may_have_been_committed_stays_unknown_whatever_the_next_leader_say
 async fn what_a_leader_had_in_its_log_when_it_stopped_stays_unknown() {
     let cluster = Cluster::formed(3).await;
     let leader = cluster.leader().await;
-    let last = cluster.status(leader).last_log_index;
-    cluster.net.deafen(leader);
-    let stop = async {
-        cluster.wait_status(leader, |status| status.last_log_index > last).await;
-        cluster.group(leader).shutdown().await;
-    };
+    let stop = cluster.stop_with_more_in_its_log(leader);
     let (unknown, ()) = tokio::join!(propose(&cluster, leader, Duration::from_secs(5)), stop);
     assert!(matches!(unknown, Err(ProposeError::Unknown(_))), "{unknown:?}");
     let next = cluster.leader_among(&others(leader)).await;
