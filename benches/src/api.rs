@@ -107,6 +107,16 @@ impl Api {
         Ok((answer.leader, answer.quorum))
     }
 
+    /// Hands leadership to an agent, and waits until it leads.
+    pub(crate) async fn transfer_leadership(&self, to: u64) -> Result<()> {
+        let request = pb::TransferLeadershipRequest { request_id: request_id(), to };
+        let transfer = |channel| {
+            let request = request.clone();
+            async { ClusterServiceClient::new(channel).transfer_leadership(request).await }
+        };
+        self.call("handing over leadership", transfer).await.map(drop)
+    }
+
     /// Declares a zone.
     pub(crate) async fn apply_zone(&self, zone: pb::Zone) -> Result<()> {
         let request = pb::ApplyZoneRequest {

@@ -6,12 +6,15 @@
 //! paced   questions at a fixed rate, answered or not: how long an answer takes below saturation
 //! ```
 //!
+//! What is probed meanwhile (`listeners`) is served by the paced generator, between its questions.
+//!
 //! A reply counts as an answer only with the right id, the question repeated byte for byte, not truncated, and with the
 //! response code and number of records that the question calls for, so that nobody wins by wrong answers. Each
 //! generator is one thread on one processor; its own time per question is far below what any server spends.
 
 pub(crate) mod closed;
 pub(crate) mod dnsperf;
+pub(crate) mod listeners;
 pub(crate) mod paced;
 pub(crate) mod tcp;
 

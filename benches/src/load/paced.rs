@@ -42,12 +42,14 @@ struct Asked {
     at: Duration,
 }
 
-/// Asks `rate` questions per second for this long.
+/// Asks `rate` questions per second for this long. Whenever no question is due, `between` is called, which should take
+/// no longer than the gap between two.
 pub(crate) fn run(
     server: SocketAddr,
     questions: &[Question],
     rate: u32,
     span: Duration,
+    mut between: impl FnMut() -> Result<()>,
 ) -> Result<Paced> {
     let socket = closed::connect(server)?;
     socket.set_nonblocking(true)?;
@@ -75,6 +77,7 @@ pub(crate) fn run(
             due = (due + gap).max(elapsed);
         }
         while receive(&socket, questions, &mut asked, &mut paced)? {}
+        between()?;
     }
     paced.lost += asked.iter().flatten().count() as u64;
     Ok(paced)

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Args;
+use super::pairs::Pairs;
 use super::server::OWN;
-use super::swap::Swap;
 use crate::load::dnsperf::Said;
 use crate::load::paced::Paced;
 use crate::report::{Bound, Report};
@@ -54,13 +54,20 @@ pub(super) struct Figures {
     pub(super) witness: BTreeMap<(usize, &'static str), Said>,
     /// Bytes.
     pub(super) memory: BTreeMap<(usize, &'static str), f64>,
-    pub(super) swap: Option<Swap>,
+    /// By load.
+    pub(super) loads: Vec<Pairs>,
     pub(super) rounds: u32,
     /// Rounds in which others used the processors to the last attempt.
     pub(super) disturbed: u32,
 }
 
 impl Figures {
+    pub(super) fn add_load(&mut self, pairs: Pairs) {
+        self.rounds += pairs.rounds();
+        self.disturbed += pairs.disturbed;
+        self.loads.push(pairs);
+    }
+
     pub(super) fn report(&self, args: &Args) -> Report {
         let mut report = Report::new("dns");
         report.number("threads", args.threads as f64);
@@ -76,8 +83,8 @@ impl Figures {
             report.number(&format!("dnsperf_per_second_{server}_a_{names}"), said.rate);
             report.number(&format!("dnsperf_lost_{server}_a_{names}"), said.lost);
         }
-        if let Some(swap) = &self.swap {
-            swap.tell(&mut report);
+        for pairs in &self.loads {
+            pairs.tell(&mut report);
         }
         report
     }

@@ -5,15 +5,20 @@
 //!   rounds ─▶ each kind of question ─▶ every server in turn, shuffled      answers/s, processor time per answer
 //!   then   ─▶ 20,000 questions a second to every server in turn            p50, p99
 //!   then   ─▶ dnsperf, as a witness                                        answers/s
-//! and at the most names: the same pace with and without 100 changes of services a second   p99.9
+//! and at the most names: the same pace with and without a load on the rest of the agent            p50, p99, p99.9
+//!     updates    services that change                   probes    endpoints that are probed
+//!     elections  leaders that follow one another among three agents
 //! ```
 //!
 //! What counts is the ratio to the peer in the same round; medians of at least five rounds are told with the smallest
 //! and the largest. A round in which others used more than a tenth of a processor is repeated, and told as disturbed
 //! where it stays so. Wrong answers end the benchmark.
 
+mod elections;
 mod figures;
 mod kind;
+mod pairs;
+mod probes;
 mod server;
 mod swap;
 
@@ -24,9 +29,13 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use rand::seq::SliceRandom as _;
 
+use self::elections::Elections;
 use self::figures::{Figures, Trial, Waits};
 use self::kind::Kind;
+use self::pairs::Pairs;
+use self::probes::Probes;
 use self::server::Field;
+use self::swap::Swap;
 use crate::Place;
 use crate::load::{Question, dnsperf, on_cpu, paced};
 use crate::peer::DnsPeer;
@@ -73,6 +82,12 @@ pub(crate) struct Args {
     /// Changes of services per second while waits are measured at the most names; 0 leaves that out.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=1000))]
     updates: u32,
+    /// Endpoints probed every 100 ms while waits are measured at the most names; 0 leaves that out.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=2000))]
+    probes: u32,
+    /// Elections per second among three agents while waits are measured at the most names; 0 leaves that out.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    elections: u32,
 }
 
 impl Args {
@@ -112,12 +127,16 @@ pub(crate) async fn run(args: &Args, place: &Place) -> Result<Report> {
                 run.waits().await?;
                 run.witness().await?;
                 run.memory()?;
-                if *names == most && args.updates > 0 {
-                    let swap = swap::run(args, &run.field, *names).await?;
-                    run.figures.swap = Some(swap);
+                if *names == most {
+                    run.loads().await?;
                 }
             }
         }
+    }
+    if args.elections > 0 {
+        let field = Field::of_agents(args, place, most, elections::AGENTS).await?;
+        let mut elections = Elections::among(args, &field, most)?;
+        figures.add_load(Pairs::measure(args.rounds, &mut elections).await?);
     }
     Ok(figures.report(args))
 }
@@ -154,19 +173,15 @@ impl Run<'_> {
         kind: Kind,
         questions: &Arc<Vec<Question>>,
     ) -> Result<()> {
-        let (mut trials, mut others) = (BTreeMap::new(), 0.0);
-        for _ in 0..ATTEMPTS {
-            trials.clear();
-            let watch = Others::watch();
+        let measure = async || {
+            let mut trials = BTreeMap::new();
             for server in self.shuffled() {
                 let trial = self.field.measure(server, kind, questions, self.args.span()).await?;
                 trials.insert(self.field.servers[server].name, trial);
             }
-            others = watch.processors();
-            if others <= OTHERS {
-                break;
-            }
-        }
+            Ok(trials)
+        };
+        let (trials, others) = undisturbed(measure).await?;
         self.figures.rounds += 1;
         self.figures.disturbed += u32::from(others > OTHERS);
         for (server, trial) in trials {
@@ -209,6 +224,21 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Waits under loads on one agent.
+    async fn loads(&mut self) -> Result<()> {
+        let Self { args, field, names, figures } = self;
+        if args.probes > 0 {
+            let mut probes = Probes::set(args, field, *names).await?;
+            figures.add_load(Pairs::measure(args.rounds, &mut probes).await?);
+            probes.stop().await?;
+        }
+        if args.updates > 0 {
+            let mut swap = Swap::set(args, field, *names).await?;
+            figures.add_load(Pairs::measure(args.rounds, &mut swap).await?);
+        }
+        Ok(())
+    }
+
     fn memory(&mut self) -> Result<()> {
         for server in &self.field.servers {
             let bytes = proportional_bytes(server.pid)?;
@@ -218,14 +248,40 @@ impl Run<'_> {
     }
 }
 
+/// Measures until others leave the processors alone, [`ATTEMPTS`] times at the most; returns what came of the last
+/// time, and the processors that others used then.
+async fn undisturbed<T>(mut measure: impl AsyncFnMut() -> Result<T>) -> Result<(T, f64)> {
+    let mut attempts = 1;
+    loop {
+        let watch = Others::watch();
+        let measured = measure().await?;
+        let others = watch.processors();
+        if others <= OTHERS || attempts == ATTEMPTS {
+            return Ok((measured, others));
+        }
+        attempts += 1;
+    }
+}
+
 /// Asks a server at the pace.
 async fn pace(
     server: &server::Server,
     questions: &Arc<Vec<Question>>,
     span: Duration,
 ) -> Result<Waits> {
+    pace_beside(server, questions, span, || Ok(())).await
+}
+
+/// The same, while the generator has something else to do between questions.
+async fn pace_beside(
+    server: &server::Server,
+    questions: &Arc<Vec<Question>>,
+    span: Duration,
+    between: impl FnMut() -> Result<()> + Send + 'static,
+) -> Result<Waits> {
     let (address, questions) = (server.address, Arc::clone(questions));
-    let paced = on_cpu(CLIENT_CPU, move || paced::run(address, &questions, PACE, span)).await?;
+    let ask = move || paced::run(address, &questions, PACE, span, between);
+    let paced = on_cpu(CLIENT_CPU, ask).await?;
     if paced.wrong > 0 {
         bail!("{} gave {} wrong answers", server.name, paced.wrong);
     }

@@ -41,9 +41,10 @@ pub(super) struct Server {
 /// All servers under test.
 #[derive(Debug)]
 pub(super) struct Field {
+    /// Ours is the first.
     pub(super) servers: Vec<Server>,
     pub(super) cluster: Cluster,
-    _peers: Vec<Process>,
+    peers: Vec<Process>,
 }
 
 impl Field {
@@ -55,18 +56,7 @@ impl Field {
         signed: bool,
     ) -> Result<Self> {
         let zones = kind::zones(names, signed);
-        let shape =
-            Shape { agents: 1, dns_threads: args.threads, cpu: Some(SERVER_CPU), sealing: signed };
-        let cluster = Cluster::start(place, &shape).await?;
-        for zone in &zones {
-            cluster.api.apply_zone(spec::zone_of(zone)).await?;
-            if signed {
-                cluster.api.enable_signing(&zone.apex).await?;
-            }
-        }
-        let (address, pid) = (cluster.dns()[0], cluster.pids()[0]);
-        let mut servers = vec![Server { name: OWN, address, pid }];
-        let mut peers = Vec::new();
+        let Self { mut servers, cluster, mut peers } = Self::of(args, place, &zones, 1).await?;
         for peer in args.peer.iter().filter(|peer| !signed || peer.serves_signed()) {
             let listen = port::local()?;
             let served =
@@ -75,9 +65,41 @@ impl Field {
             servers.push(Server { name: peer.name(), address: listen, pid: process.id() });
             peers.push(process);
         }
-        let field = Self { servers, cluster, _peers: peers };
+        let field = Self { servers, cluster, peers };
         field.compare(&zones).await?;
         Ok(field)
+    }
+
+    /// Starts agents alone, all on the same processor; the first of them is the server.
+    pub(super) async fn of_agents(
+        args: &Args,
+        place: &Place,
+        names: usize,
+        agents: usize,
+    ) -> Result<Self> {
+        let zones = kind::zones(names, false);
+        let field = Self::of(args, place, &zones, agents).await?;
+        field.compare(&zones).await?;
+        Ok(field)
+    }
+
+    async fn of(args: &Args, place: &Place, zones: &[ZoneData], agents: usize) -> Result<Self> {
+        let sealing = zones.iter().any(|zone| zone.signed);
+        let shape = Shape { agents, dns_threads: args.threads, cpu: Some(SERVER_CPU), sealing };
+        let cluster = Cluster::start(place, &shape).await?;
+        for zone in zones {
+            cluster.api.apply_zone(spec::zone_of(zone)).await?;
+            if zone.signed {
+                cluster.api.enable_signing(&zone.apex).await?;
+            }
+        }
+        let (address, pid) = (cluster.dns()[0], cluster.pids()[0]);
+        Ok(Self { servers: vec![Server { name: OWN, address, pid }], cluster, peers: Vec::new() })
+    }
+
+    /// Ours.
+    pub(super) fn own(&self) -> &Server {
+        &self.servers[0]
     }
 
     /// Holds the addresses of some names against what was declared, at every server.

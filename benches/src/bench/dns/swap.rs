@@ -1,4 +1,4 @@
-//! What publications cost those who ask: waits at a fixed pace, quiet and while services change.
+//! What publications cost those who ask: services change while questions are asked.
 //!
 //! The changes are real ones: each replaces the address of a service's endpoint through the API, is durable before it
 //! is acknowledged, and publishes a view with another answer. After each spell a service must answer its last address.
@@ -15,14 +15,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::figures::Waits;
 use super::kind::Kind;
-use super::server::{Field, OWN};
+use super::pairs::Load;
+use super::server::Field;
 use super::{Args, pace};
 use crate::api::Api;
 use crate::ask::Asker;
 use crate::load::Question;
-use crate::report::{Bound, Report};
 use crate::spec;
-use crate::stat::Series;
 
 /// Services that change.
 const SERVICES: u32 = 100;
@@ -31,61 +30,48 @@ const UNDER_WAY: usize = 64;
 /// How long a change may take to be answered.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Waits with and without changes, in pairs.
+/// Services that change.
 #[derive(Debug)]
-pub(super) struct Swap {
-    quiet: Vec<Waits>,
-    changing: Vec<Waits>,
-    /// Changes per second that were acknowledged.
-    updates: Vec<f64>,
+pub(super) struct Swap<'a> {
+    args: &'a Args,
+    field: &'a Field,
+    questions: Arc<Vec<Question>>,
 }
 
-/// Measures.
-pub(super) async fn run(args: &Args, field: &Field, names: usize) -> Result<Swap> {
-    let api = &field.cluster.api;
-    api.apply_zone(spec::zone()).await?;
-    for number in 0..SERVICES {
-        api.apply_service(service(number, 0)).await?;
-    }
-    let questions = Arc::new(Kind::A.questions(names)?);
-    let mut swap = Swap { quiet: Vec::new(), changing: Vec::new(), updates: Vec::new() };
-    for round in 0..args.rounds {
-        // Which comes first changes from pair to pair.
-        for changing in [round % 2 == 0, round % 2 != 0] {
-            if changing {
-                let (waits, updates) = while_changing(args, field, &questions).await?;
-                swap.changing.push(waits);
-                swap.updates.push(updates);
-            } else {
-                swap.quiet.push(pace(own(field)?, &questions, args.span()).await?);
-            }
+impl<'a> Swap<'a> {
+    /// Declares the services.
+    pub(super) async fn set(args: &'a Args, field: &'a Field, names: usize) -> Result<Self> {
+        let api = &field.cluster.api;
+        api.apply_zone(spec::zone()).await?;
+        for number in 0..SERVICES {
+            api.apply_service(service(number, 0)).await?;
         }
+        Ok(Self { args, field, questions: Arc::new(Kind::A.questions(names)?) })
     }
-    Ok(swap)
 }
 
-fn own(field: &Field) -> Result<&super::server::Server> {
-    field.servers.iter().find(|server| server.name == OWN).context("Holdfast is measured")
-}
+impl Load for Swap<'_> {
+    const NAME: &'static str = "updates";
+    const GOAL: Option<f64> = Some(2.0);
 
-/// Waits while services change, and the changes per second.
-async fn while_changing(
-    args: &Args,
-    field: &Field,
-    questions: &Arc<Vec<Question>>,
-) -> Result<(Waits, f64)> {
-    let (api, rate, span) = (field.cluster.api.clone(), args.updates, args.span());
-    let changes = tokio::spawn(change(api, rate, span));
-    let waits = pace(own(field)?, questions, span).await?;
-    let (done, took) = changes.await??;
-    if done == 0 {
-        bail!("no service was changed in {span:?}");
+    async fn quiet(&mut self) -> Result<Waits> {
+        pace(self.field.own(), &self.questions, self.args.span()).await
     }
-    let last = (done - 1) / SERVICES;
-    let name = Name::from_ascii(format!("{}.", spec::name_of(&id(0))))?;
-    let mut asker = Asker::new(own(field)?.address).await?;
-    asker.await_answer(&name, address(0, last + 1), LIMIT).await?;
-    Ok((waits, f64::from(done) / took.as_secs_f64()))
+
+    async fn loaded(&mut self) -> Result<(Waits, f64)> {
+        let (api, span) = (self.field.cluster.api.clone(), self.args.span());
+        let changes = tokio::spawn(change(api, self.args.updates, span));
+        let waits = pace(self.field.own(), &self.questions, span).await?;
+        let (done, took) = changes.await??;
+        if done == 0 {
+            bail!("no service was changed in {span:?}");
+        }
+        let last = (done - 1) / SERVICES;
+        let name = Name::from_ascii(format!("{}.", spec::name_of(&id(0))))?;
+        let mut asker = Asker::new(self.field.own().address).await?;
+        asker.await_answer(&name, address(0, last + 1), LIMIT).await?;
+        Ok((waits, f64::from(done) / took.as_secs_f64()))
+    }
 }
 
 /// Changes one service after the other at this rate; returns how many changes were acknowledged, and within what time.
@@ -122,18 +108,4 @@ fn service(number: u32, change: u32) -> pb::Service {
     let at = SocketAddr::new(IpAddr::V4(address(number, change)), 80);
     let pools = vec![spec::pool("a", 10, vec![spec::endpoint("a-1", at)])];
     spec::service(&id(number), pools, spec::heartbeat())
-}
-
-impl Swap {
-    pub(super) fn tell(&self, report: &mut Report) {
-        let of = |waits: &[Waits]| Series::of(waits.iter().map(|one| one.p999).collect());
-        let ratios = self.changing.iter().zip(&self.quiet);
-        let ratios = Series::of(ratios.map(|(one, quiet)| one.p999 / quiet.p999).collect());
-        report.series("updates_per_second", &Series::of(self.updates.clone()));
-        report.series("p999_us_quiet", &of(&self.quiet));
-        report.series("p999_us_during_updates", &of(&self.changing));
-        report.series("ratio_p999_updates_quiet", &ratios);
-        report.headline("ratio_p999_updates", ratios.median());
-        report.goal("p99.9 during updates over quiet", Bound::AtMost(2.0), ratios.median());
-    }
 }
