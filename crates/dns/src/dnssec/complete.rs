@@ -146,11 +146,12 @@ impl Completer {
 /// Whether an answer may be of another zone than its question: after a CNAME or DNAME, or of the zone above an apex.
 fn leads_out(reply: &[u8], name_end: usize) -> bool {
     let kind = |at: usize| reply.get(at..at + 2).map(|kind| u16::from_be_bytes([kind[0], kind[1]]));
-    // The first owner is a pointer at the question, or is above it and so begins a DNAME.
+    // The first owner is a pointer into the question, or is written out: then it is above it, and begins a DNAME.
     let first = name_end + 4;
     let renamed = reply.get(first).is_some_and(|length| *length < 0xc0);
     let answered = reply[6..8] != [0, 0];
-    kind(name_end) == Some(DS) || answered && (renamed || kind(first + 2) == Some(CNAME))
+    let renamed = renamed || matches!(kind(first + 2), Some(CNAME | DNAME));
+    kind(name_end) == Some(DS) || answered && renamed
 }
 
 /// Something of a reply; the error is what becomes of the reply instead.

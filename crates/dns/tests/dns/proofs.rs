@@ -318,6 +318,12 @@ fn a_chain_of_names_is_signed_where_it_enters_a_signed_zone() {
     answers.names.insert(name("alias.example.test"), sets(Pick::All, &[vec![cname]]));
     let reply = decode(&told(&answers, "alias.example.test", A));
     assert_eq!(kinds(&reply.answers), [CNAME, A, RRSIG]);
+    let dname = RecordData::Dname(name("sub.example.test"));
+    answers.names.insert(name("d.example.test"), sets(Pick::All, &[vec![dname]]));
+    for asked in ["host.d.example.test", "host.D.example.test"] {
+        let reply = decode(&told(&answers, asked, A));
+        assert_eq!(kinds(&reply.answers), [39, CNAME, A, RRSIG], "{asked}");
+    }
     let reply = decode(&told(&answers, "sub.example.test", DS));
     assert_eq!(kinds(&reply.answers), [DS]);
     let reply = decode(&told(&answers, "shop.example.test", AAAA));
