@@ -41,7 +41,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("holdfast", &["holdfast-agent", "holdfast-seal", "holdfast-wire", "holdfast-core"]),
     ("holdfast-sim", &["holdfast-agent", "holdfast-consensus", "holdfast-core", "holdfast-probe"]),
     ("holdfast-tests", &["holdfast-core", "holdfast-wire"]),
-    ("holdfast-fuzz", &["holdfast-core", "holdfast-dns", "holdfast-seal", "holdfast-wire"]),
+    (
+        "holdfast-fuzz",
+        &["holdfast-core", "holdfast-dns", "holdfast-seal", "holdfast-sign", "holdfast-wire"],
+    ),
     ("holdfast-bench", &["holdfast-core", "holdfast-wire"]),
 ];
 

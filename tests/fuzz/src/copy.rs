@@ -2,13 +2,15 @@
 //! takes the difference to the copy that it has holds what was given, record for record.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use holdfast_core::copied::{Copied, Fetched};
 use holdfast_core::spec::{Primaries, Record, RecordData, Soa, Zone};
-use holdfast_core::{Actor, Command, DnsName, Entry, GroupId, State, Timestamp};
+use holdfast_core::{Actor, Command, Entry, GroupId, State, Timestamp};
 use holdfast_dns::{Incoming, Progress, Received, Wanted};
+
+use crate::declared::name;
 
 const APEX: &str = "example.test";
 /// The serial of the copy that the state has.
@@ -53,10 +55,6 @@ fn check(received: Received, known: &Copied, state: &mut State) {
     state.view();
 }
 
-fn name(text: &str) -> DnsName {
-    DnsName::new(text).expect("valid")
-}
-
 fn primary() -> SocketAddr {
     ([192, 0, 2, 9], 53).into()
 }
@@ -67,6 +65,11 @@ fn copied(state: &State) -> Arc<Copied> {
 
 /// A group that copied the zone at serial [`KNOWN`].
 fn group() -> State {
+    static GROUP: OnceLock<State> = OnceLock::new();
+    GROUP.get_or_init(copied_once).clone()
+}
+
+fn copied_once() -> State {
     let mut state = State::new(GroupId(1));
     let second = Duration::from_secs(1);
     let soa = Soa { negative_ttl: second, ..Soa::new(name("admin.example.test")) };

@@ -29,7 +29,8 @@ pub(crate) fn geo(bytes: &[u8]) {
     }
 }
 
-fn good() -> &'static Geo {
+/// The committed database.
+pub(crate) fn good() -> &'static Geo {
     static DATABASE: OnceLock<Geo> = OnceLock::new();
     DATABASE.get_or_init(|| {
         Geo::from_bytes(GOOD[HEAD..].to_vec()).expect("the committed database is good")

@@ -10,10 +10,12 @@
 //! once is committed to the corpus and holds from then on in every test run.
 
 mod copy;
+mod declared;
 mod geo;
 mod query;
 mod stored;
 mod transfer;
+mod tsig;
 mod update;
 mod view;
 mod zone_file;
