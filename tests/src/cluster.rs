@@ -43,6 +43,7 @@ pub struct Node {
     pub name: String,
     /// Its directory: configuration, data and log.
     pub dir: PathBuf,
+    region: &'static str,
     process: Option<Process>,
     paused: bool,
     /// Whether it is not expected to come back.
@@ -63,9 +64,9 @@ pub struct Cluster {
 
 impl Cluster {
     /// Makes certificates and configurations, starts the agents, waits until all are ready, and lets services have TTLs of
-    /// a second, which the stories wait for.
-    pub fn start(lab: &mut Lab, dir: &Path, size: u8) -> Result<Self> {
-        let mut cluster = Self::prepare(lab, dir, size)?;
+    /// a second, which the stories wait for. There is an agent for each region that is named.
+    pub fn start(lab: &mut Lab, dir: &Path, regions: &[&'static str]) -> Result<Self> {
+        let mut cluster = Self::prepare(lab, dir, regions)?;
         for place in 0..cluster.nodes.len() {
             cluster.start_node(place)?;
         }
@@ -75,15 +76,16 @@ impl Cluster {
     }
 
     /// The same, and starts nothing.
-    pub fn prepare(lab: &mut Lab, dir: &Path, size: u8) -> Result<Self> {
+    pub fn prepare(lab: &mut Lab, dir: &Path, regions: &[&'static str]) -> Result<Self> {
         let client = lab.host("client", CLIENT)?;
         let mut nodes = Vec::new();
-        for number in 1..=size {
+        for (number, region) in (1u8..).zip(regions) {
             let name = format!("a{number}");
             let host = lab.host(&name, Ipv4Addr::new(10, 77, 0, 10 + number))?;
             let dir = dir.join(&name);
             std::fs::create_dir_all(&dir)?;
-            nodes.push(Node { host, name, dir, process: None, paused: false, lost: false });
+            let (process, paused, lost) = (None, false, false);
+            nodes.push(Node { host, name, dir, region, process, paused, lost });
         }
         let context = dir.join("context.toml");
         let cluster = Self { client, pki: dir.join("pki"), nodes, context, binary: holdfast()? };
@@ -116,9 +118,9 @@ impl Cluster {
     /// The configuration of an agent.
     pub fn config_text(&self, node: &Node) -> String {
         let member = |node: &Node| {
-            let (name, ip) = (&node.name, node.address());
+            let (name, region, ip) = (&node.name, node.region, node.address());
             format!(
-                "  {{ name = \"{name}\", region = \"lab\", peer = \"{ip}:{PEER}\", api = \"{ip}:{API}\" }},\n"
+                "  {{ name = \"{name}\", region = \"{region}\", peer = \"{ip}:{PEER}\", api = \"{ip}:{API}\" }},\n"
             )
         };
         let members: String = self.nodes.iter().map(member).collect();

@@ -23,6 +23,8 @@ use crate::site::{HTTP, Site};
 pub const SHOP: &str = "shop";
 /// Its name.
 pub const NAME: &str = "shop.hf.test";
+/// The regions of a cluster in one place.
+pub const ONE_REGION: [&str; 3] = ["lab"; 3];
 const EU: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 21);
 const US: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 22);
 
@@ -41,11 +43,11 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Three agents, the zone, and two sites; no service yet.
-    pub fn bare() -> Result<Self> {
+    /// Three agents in these regions, the zone, and two sites; no service yet.
+    pub fn bare(regions: &[&'static str; 3]) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("holdfast-e2e-").tempdir()?;
         let mut lab = Lab::new()?;
-        let cluster = match Cluster::start(&mut lab, dir.path(), 3) {
+        let cluster = match Cluster::start(&mut lab, dir.path(), regions) {
             Ok(cluster) => cluster,
             Err(error) => return Err(anyhow!("{error:#}{}", logs(dir.path()))),
         };
@@ -104,7 +106,15 @@ pub fn scenario(story: impl FnOnce(&mut Scene) -> Result<()>) -> Result<()> {
 
 /// The same, without a service. What the story returns, such as sites of its own, lives until the epilogue has ended.
 pub fn bare_scenario<T>(story: impl FnOnce(&mut Scene) -> Result<T>) -> Result<()> {
-    let mut scene = Scene::bare()?;
+    bare_scenario_in(&ONE_REGION, story)
+}
+
+/// The same, with an agent in each of these regions.
+pub fn bare_scenario_in<T>(
+    regions: &[&'static str; 3],
+    story: impl FnOnce(&mut Scene) -> Result<T>,
+) -> Result<()> {
+    let mut scene = Scene::bare(regions)?;
     let told = story(&mut scene).and_then(|_kept| scene.finish());
     told.map_err(|error| anyhow!("{error:#}{}", logs(scene.dir())))
 }

@@ -84,8 +84,18 @@ impl Site {
 
     /// Answers so from the next connection on.
     pub fn answer(&self, manners: Manners) -> Result<()> {
+        self.behave(manners.word())
+    }
+
+    /// Answers 200 from the next connection on, to these clients only after so long.
+    pub fn answer_late(&self, by: Duration, to: &[Ipv4Addr]) -> Result<()> {
+        let to: Vec<String> = to.iter().map(ToString::to_string).collect();
+        self.behave(&format!("late {} {}", by.as_secs_f64(), to.join(" ")))
+    }
+
+    fn behave(&self, manners: &str) -> Result<()> {
         let (path, next) = (self.dir.join("manners"), self.dir.join("manners.next"));
-        std::fs::write(&next, manners.word())?;
+        std::fs::write(&next, manners)?;
         std::fs::rename(&next, &path).context("the manners file")
     }
 

@@ -9,6 +9,7 @@ use anyhow::{Result, bail, ensure};
 use holdfast_tests::cluster::{API, Cluster, HTTP, LIMIT};
 use holdfast_tests::lab::{Host, Lab};
 use holdfast_tests::process::{Output, Process, must, run};
+use holdfast_tests::scenario::ONE_REGION;
 use holdfast_tests::site::issue_expired;
 use holdfast_tests::{holdfast, poll};
 use holdfast_wire::ca::{Role, Subject};
@@ -218,7 +219,7 @@ fn an_agent_without_its_disk_or_its_port_does_not_start() -> Result<()> {
 fn an_agent_whose_peers_are_unreachable_says_so() -> Result<()> {
     let dir = tempfile::tempdir()?;
     let mut lab = Lab::new()?;
-    let mut cluster = Cluster::prepare(&mut lab, dir.path(), 3)?;
+    let mut cluster = Cluster::prepare(&mut lab, dir.path(), &ONE_REGION)?;
     cluster.start_node(0)?;
     let server = (cluster.nodes()[0].address(), HTTP).into();
     poll::until("word of what is not ready", LIMIT, || {

@@ -1,5 +1,7 @@
 //! Clients of several networks: behind a resolver that tells their networks, in a database of places that is replaced,
-//! and under a policy that keeps a network where it is.
+//! under a policy that keeps a network where it is, and under one that sends it to what is nearest.
+
+mod nearest;
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -21,8 +23,8 @@ const OFFICE: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 7), Ipv4Addr::new(192, 0
 const HOME: [Ipv4Addr; 2] = [Ipv4Addr::new(198, 51, 100, 7), Ipv4Addr::new(199, 0, 0, 7)];
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
 
-/// Declares the zone with its answers tailored, and a service of a pool per site, steered so.
-fn declare(scene: &Scene, policy: &str, one_pool: bool) -> Result<()> {
+/// Declares the zone with its answers tailored, and a service of a pool per site, or one, that is steered and checked so.
+fn declare(scene: &Scene, (policy, check): (&str, &str), one_pool: bool) -> Result<()> {
     let zone = manifest::zone(&scene.cluster.addresses());
     scene.cluster.apply(&zone.replace("spec:\n", "spec:\n  client_subnet: true\n"))?;
     let endpoint = |name: &str, at| format!("{{ name: {name}, address: \"{at}:80\" }}");
@@ -35,8 +37,7 @@ fn declare(scene: &Scene, policy: &str, one_pool: bool) -> Result<()> {
     scene.cluster.apply(&format!(
         "apiVersion: holdfast/v1\nkind: Service\nmetadata: {{ name: {SERVICE} }}\nspec:\n  \
          dns: {{ name: {NAME}, ttl: 60s }}\n  policy: {policy}\n  pools: {pools}\n  \
-         checks: [ {{ name: check, {} }} ]\n  failover: {{ {} }}\n",
-        manifest::WEB,
+         checks: [ {{ name: check, {check} }} ]\n  failover: {{ {} }}\n",
         manifest::BRISK,
     ))?;
     let up = holdfast_wire::pb::v1::Verdict::Up;
@@ -90,7 +91,7 @@ fn clients_of_two_networks_behind_one_resolver_get_two_answers_and_share_a_cache
             "query_log = { file = \"DIR/queries.jsonl\", one_in = 1, whole_addresses = true }";
         reconfigure(scene, log)?;
         let rules = "{ geo: { rules: [ { match: { cidr: [192.0.2.0/25] }, pools: [us] }, { pools: [eu] } ] } }";
-        declare(scene, rules, false)?;
+        declare(scene, (rules, manifest::WEB), false)?;
         let (dir, agents) = (scene.dir().to_path_buf(), scene.cluster.addresses());
         let root = Root::start(&mut scene.lab, &dir, &agents)?;
         let kind = Kind::UnboundWithSubnets;
@@ -150,7 +151,7 @@ fn a_database_of_places_that_is_replaced_steers_anew_and_a_broken_one_does_not()
         reconfigure(scene, &format!("geo = {{ database = \"{}\" }}", file.display()))?;
         let rules =
             "{ geo: { rules: [ { match: { country: [DE] }, pools: [us] }, { pools: [eu] } ] } }";
-        declare(scene, rules, false)?;
+        declare(scene, (rules, manifest::WEB), false)?;
         let (eu, us) = (scene.eu.address().to_string(), scene.us.address().to_string());
         let networks = ["192.0.2.0/24".to_owned(), "198.51.100.0/24".to_owned()];
         let await_all = |expected: [&String; 2]| {
@@ -180,7 +181,7 @@ const NETWORKS: u8 = 60;
 #[test]
 fn a_sticky_network_stays_where_it_is_and_only_those_of_a_dead_endpoint_move() -> Result<()> {
     bare_scenario(|scene| {
-        declare(scene, "sticky", true)?;
+        declare(scene, ("sticky", manifest::WEB), true)?;
         let networks: Vec<String> = (0..NETWORKS).map(|net| format!("100.64.{net}.0/24")).collect();
         let (eu, us) = (scene.eu.address().to_string(), scene.us.address().to_string());
         let await_all = |scene: &Scene, expected: &Vec<String>| {

@@ -4,7 +4,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::latencies::in_words;
 use super::rules::{Found, Ground};
+use super::steering::Nearness;
 use super::{Client, choose};
 use crate::spec::{Policy, Service, Spread};
 use crate::view::{Pick, RecordSet};
@@ -32,7 +34,8 @@ pub fn explain(service: &Service, set: &RecordSet, client: &Client) -> Vec<Strin
                 Some(region) => format!("nearest: {ground}: as region {} measures", region.region),
                 None => format!("nearest: {ground}: by the median of all regions"),
             });
-            steps.push(format!("{} of least latency", endpoints(route.group.records.len())));
+            let near = route.group.nearness.as_ref().map(nearness).unwrap_or_default();
+            steps.push(format!("{} of least latency{near}", endpoints(route.group.records.len())));
         }
     }
     let mut taken = 0;
@@ -48,6 +51,15 @@ pub fn explain(service: &Service, set: &RecordSet, client: &Client) -> Vec<Strin
         scope => format!("scope {scope}: for the client's /{scope}"),
     });
     steps
+}
+
+/// The latencies that decided.
+fn nearness(Nearness { least, next }: &Nearness) -> String {
+    let least = in_words(*least);
+    match next {
+        Some(next) => format!(": {least}, the next {}", in_words(*next)),
+        None => format!(": {least}"),
+    }
 }
 
 fn endpoints(count: usize) -> String {

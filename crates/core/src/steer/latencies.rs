@@ -4,6 +4,8 @@
 //! region the median counts. What nobody has measured counts as farthest.
 
 use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -18,8 +20,36 @@ pub fn band(latency: Duration) -> u8 {
     let Some(octave) = (micros / 1000).checked_ilog2() else { return 0 };
     // Above √2 of the octave's begin; 1448/1024 is √2.
     let upper = u128::from(micros) * 1024 >= (1000 * 1448_u128) << octave;
-    // At most 2 × 54 + 2.
+    // At most `LAST`.
     (2 * octave + 1) as u8 + u8::from(upper)
+}
+
+/// The band that [`Duration::MAX`] is in.
+const LAST: u8 = 2 * 54 + 1;
+
+/// Where a band begins, in microseconds.
+fn begin(band: u8) -> u64 {
+    let Some(step) = band.min(LAST).checked_sub(1) else { return 0 };
+    let octave = 1000_u64 << (step / 2);
+    let upper = (u128::from(octave) * 1448).div_ceil(1024);
+    if step % 2 == 0 { octave } else { u64::try_from(upper).unwrap_or(u64::MAX) }
+}
+
+/// The latencies of a band, for people.
+pub(super) fn in_words(band: u8) -> String {
+    let milliseconds = |band| {
+        let tenths = begin(band).saturating_add(50) / 100;
+        match tenths % 10 {
+            0 => format!("{}", tenths / 10),
+            part => format!("{}.{part}", tenths / 10),
+        }
+    };
+    match band {
+        UNMEASURED => "unmeasured".into(),
+        0 => "below 1 ms".into(),
+        LAST.. => format!("{} ms and more", milliseconds(LAST)),
+        _ => format!("{} to {} ms", milliseconds(band), milliseconds(band + 1)),
+    }
 }
 
 /// The bands of a service's endpoints.
@@ -75,6 +105,29 @@ mod tests {
             before = at(1 << exponent);
         }
         assert!(band(Duration::MAX) < UNMEASURED);
+    }
+
+    #[test]
+    fn a_band_is_told_by_its_limits() {
+        let told = [0, 1, 2, 3, 13, 14, 15, UNMEASURED].map(in_words);
+        let expected = [
+            "below 1 ms",
+            "1 to 1.4 ms",
+            "1.4 to 2 ms",
+            "2 to 2.8 ms",
+            "64 to 90.5 ms",
+            "90.5 to 128 ms",
+            "128 to 181 ms",
+            "unmeasured",
+        ];
+        assert_eq!(told, expected);
+        for number in 1..=LAST {
+            let first = begin(number);
+            assert_eq!(band(Duration::from_micros(first)), number);
+            assert_eq!(band(Duration::from_micros(first - 1)), number - 1);
+        }
+        assert_eq!(band(Duration::MAX), LAST);
+        assert_eq!(in_words(LAST), in_words(UNMEASURED - 1));
     }
 
     #[test]

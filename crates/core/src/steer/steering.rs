@@ -22,11 +22,22 @@ use crate::id::PoolName;
 use crate::spec::{Pool, Spread, Steered};
 use crate::view::Pick;
 
+/// By which latencies records were chosen among others, in bands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Nearness {
+    /// That of the chosen ones.
+    pub(super) least: u8,
+    /// The least of the others, where there are any.
+    pub(super) next: Option<u8>,
+}
+
 /// Records that are chosen from together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Group {
     /// Their places in the set; at least one.
     pub(super) records: Box<[u16]>,
+    /// How near they are, where that decided.
+    pub(super) nearness: Option<Nearness>,
     /// How an answer is chosen from them; never `Steered`.
     pub(super) pick: Pick,
 }
@@ -126,12 +137,14 @@ impl<'a> Compiled<'a> {
             Some(_) => self.latencies.of(&served[usize::from(*place)].endpoint, region),
             None => 0,
         };
-        let least = records.iter().map(latency).min();
-        let nearest = records.iter().filter(|place| Some(latency(place)) == least);
+        let least = records.iter().map(latency).min().unwrap_or_default();
+        let next = records.iter().map(latency).filter(|band| *band != least).min();
+        let nearness = regions.map(|_| Nearness { least, next });
+        let nearest = records.iter().filter(|place| latency(place) == least);
         let records: Box<[u16]> = nearest.copied().collect();
         let chosen: Vec<&Served> =
             records.iter().map(|place| served[usize::from(*place)]).collect();
-        Group { pick: pick(spread, &chosen), records }
+        Group { pick: pick(spread, &chosen), records, nearness }
     }
 }
 
