@@ -249,21 +249,25 @@ fn selection_changed(e: &pb::SelectionChanged) -> String {
         words::selection(e.before.as_ref()),
         words::selection(e.after.as_ref()),
         words::cause(e.cause),
-        on_footing(e.after.as_ref()),
+        all_down(e),
         e.epoch
     )
 }
 
 /// What chose an answer where it was not the verdicts.
-fn on_footing(selection: Option<&pb::Selection>) -> &'static str {
-    match selection.map(pb::Selection::basis) {
-        Some(pb::Basis::AllDown) => ": nothing is up, so the all-down policy chose",
-        _ => "",
-    }
+fn all_down(e: &pb::SelectionChanged) -> String {
+    e.all_down.as_ref().map_or(String::new(), |policy| {
+        let policy = words::all_down(policy);
+        format!(": nothing is up, so the all-down policy chose: {policy}")
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use holdfast_core::PoolName;
+    use holdfast_core::spec::AllDown;
+    use holdfast_wire::Convert as _;
+
     use super::*;
 
     const AT: u64 = 1_795_227_886_123;
@@ -302,9 +306,16 @@ mod tests {
             cause: pb::Cause::Failed as i32,
             ..pb::SelectionChanged::default()
         };
-        let expected =
-            "eu[e1] → us[e2] cause failed: nothing is up, so the all-down policy chose (epoch 89)";
-        assert_eq!(selection_changed(&moved), expected);
+        for (policy, named) in [
+            (AllDown::FailOpen, "fail_open"),
+            (AllDown::Fallback(PoolName::new("us").expect("valid")), "fallback us"),
+        ] {
+            let moved = pb::SelectionChanged { all_down: Some(policy.to_proto()), ..moved.clone() };
+            let expected = format!(
+                "eu[e1] → us[e2] cause failed: nothing is up, so the all-down policy chose: {named} (epoch 89)"
+            );
+            assert_eq!(selection_changed(&moved), expected);
+        }
     }
 
     #[test]
@@ -314,7 +325,7 @@ mod tests {
             before: served("eu", "e1"),
             after: served("us", "e2"),
             cause: pb::Cause::Failed as i32,
-            trouble_since_ms: None,
+            ..pb::SelectionChanged::default()
         };
         let record = record("shop", "selection.changed", Event::SelectionChanged(moved));
         let expected =

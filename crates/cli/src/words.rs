@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use holdfast_core::Timestamp;
+use holdfast_core::spec::AllDown;
 use holdfast_core::time::spelled;
+use holdfast_wire::Convert as _;
 use holdfast_wire::pb::v1 as pb;
 
 pub(crate) use crate::manifest::duration::parse as parse_duration;
@@ -100,6 +102,12 @@ pub(crate) fn selection(selection: Option<&pb::Selection>) -> String {
         (None, false) => format!("[{}]", names.join(",")),
         (None, true) => "nothing".to_owned(),
     }
+}
+
+/// The policy for when nothing is up: `fail_open`, `fallback us`.
+pub(crate) fn all_down(policy: &pb::AllDown) -> String {
+    let known = AllDown::from_proto(policy.clone());
+    known.map_or("one that this version does not know".to_owned(), |policy| policy.to_string())
 }
 
 /// An order: `pin eu`, `force_down endpoint/e1`.

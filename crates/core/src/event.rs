@@ -13,7 +13,7 @@ use crate::name::DnsName;
 use crate::overrides::{Override, Pause};
 use crate::propagation::Convergence;
 use crate::quorum::{Evidence, Verdict};
-use crate::spec::Settings;
+use crate::spec::{AllDown, Settings};
 use crate::time::Timestamp;
 use crate::ttl::TtlCause;
 
@@ -137,6 +137,8 @@ pub enum Event {
         cause: Cause,
         /// When the trouble began: the first failed probe that led here, where there is one.
         trouble_since: Option<Timestamp>,
+        /// The policy that chose what is answered, where nothing is up.
+        all_down: Option<AllDown>,
     },
     /// The decision wants a move and something forbids it.
     MoveBlocked {

@@ -21,7 +21,6 @@ use crate::decision::{Basis, Selection, Standing, Step};
 use crate::id::{AgentId, ServiceId};
 use crate::observation::ObserverState;
 use crate::quorum::Evidence;
-use crate::spec::AllDown;
 use crate::time::{Timestamp, spelled};
 use crate::ttl::{Ttl, TtlCause};
 use crate::view::{CheckStatus, EndpointStatus, ServiceStatus, View};
@@ -181,13 +180,8 @@ fn step_reason(step: &Step, now: Timestamp) -> Reason {
             )
         }
         Step::AllDown { policy } => {
-            let label = match policy {
-                AllDown::FailOpen => "fail_open",
-                AllDown::LastKnownGood => "last_known_good",
-                AllDown::Fallback(_) => "fallback",
-                AllDown::FailClosed => "fail_closed",
-            };
-            Reason::new("all_down", label, format!("nothing is up: the policy is {label}"))
+            let text = format!("nothing is up: the policy is {policy}");
+            Reason::new("all_down", policy.label(), text)
         }
         Step::Blocked { reason, until } => {
             let until_text =

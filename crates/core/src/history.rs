@@ -18,7 +18,7 @@ use crate::view::View;
 /// it; `None` if there is no such change among them.
 pub fn recount(view: &View, records: &[Record]) -> Option<Reason> {
     records.iter().find_map(|record| {
-        let Event::SelectionChanged { epoch, from, to, cause, trouble_since } =
+        let Event::SelectionChanged { epoch, from, to, cause, trouble_since, all_down } =
             &record.content.event
         else {
             return None;
@@ -41,7 +41,9 @@ pub fn recount(view: &View, records: &[Record]) -> Option<Reason> {
         } else {
             format!("it moved from {} to {}", describe(from), describe(to))
         };
-        let text = format!("{moved} because {why}{lasted}");
+        let policy = all_down.as_ref().filter(|_| !to.refused);
+        let policy = policy.map_or(String::new(), |policy| format!(" ({policy})"));
+        let text = format!("{moved}{policy} because {why}{lasted}");
         let mut reason = fact_node("moved", cause.label(), text, record);
         reason.facts.push(("epoch".into(), epoch.to_string()));
         reason.children = verdicts(view, records);

@@ -8,7 +8,7 @@ use holdfast_core::observation::ObserverState;
 use holdfast_core::overrides::{Order as Ordered, Override, Pause, Scope};
 use holdfast_core::quorum::{Evidence, Verdict};
 use holdfast_core::sample::{Failure, FailureKind, Phase};
-use holdfast_core::spec::{Address, Settings};
+use holdfast_core::spec::{Address, AllDown, Settings};
 use holdfast_core::{
     BootId, CheckName, DnsName, EndpointName, Epoch, OverrideId, PoolName, RegionName,
 };
@@ -88,6 +88,7 @@ fn rich_events() -> Vec<Event> {
             to: selection(),
             cause: Cause::Failed,
             trouble_since: Some(Timestamp(5)),
+            all_down: Some(AllDown::FailOpen),
         },
         Event::MoveBlocked { reason: BlockReason::HoldDown, wanted: selection() },
         Event::OverrideSet(order.clone()),

@@ -1,5 +1,6 @@
 //! The rules of a service: what is answered, how observers agree, and when a failover may happen.
 
+use core::fmt;
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -66,6 +67,29 @@ pub enum AllDown {
     Fallback(PoolName),
     /// SERVFAIL: for services where a wrong answer is worse than none.
     FailClosed,
+}
+
+impl AllDown {
+    /// `fail_open`, `last_known_good`, `fallback` or `fail_closed`.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::FailOpen => "fail_open",
+            Self::LastKnownGood => "last_known_good",
+            Self::Fallback(_) => "fallback",
+            Self::FailClosed => "fail_closed",
+        }
+    }
+}
+
+/// As a manifest names it: the label, and with `fallback` the pool.
+impl fmt::Display for AllDown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())?;
+        match self {
+            Self::Fallback(pool) => write!(f, " {pool}"),
+            Self::FailOpen | Self::LastKnownGood | Self::FailClosed => Ok(()),
+        }
+    }
 }
 
 /// Whether the answer goes back by itself to a better pool that has recovered.

@@ -13,8 +13,15 @@ use crate::observation::ObserverState;
 use crate::overrides::{Order, Override, Scope};
 use crate::quorum::Verdict;
 use crate::selection::{Blocked, Brakes, Decision, Inputs, decide};
-use crate::spec::{Service, Settings};
+use crate::spec::{AllDown, Service, Settings};
 use crate::time::Timestamp;
+
+/// The policy that chose what is answered, where nothing is up; a service without endpoints has nothing to choose from.
+fn all_down(service: &ServiceState) -> Option<AllDown> {
+    let Selection { basis, served, refused, .. } = &service.selection;
+    let chose = *basis == Basis::AllDown && (*refused || !served.is_empty());
+    chose.then(|| service.spec.failover.all_down.clone())
+}
 
 /// When a service has something due: the end of what holds its move back, or a change of its TTL.
 pub(super) fn due(service: &ServiceState) -> Option<Timestamp> {
@@ -98,6 +105,7 @@ impl State {
             let event = Event::SelectionChanged {
                 epoch: service.epoch,
                 trouble_since: trouble_since(service, &from, cause),
+                all_down: all_down(service),
                 from,
                 to: service.selection.clone(),
                 cause,

@@ -80,9 +80,10 @@ pub(crate) fn record(view: &View, record: &Record) -> Option<String> {
             let head = format!("verdict {service}/{endpoint} {from} -> {} by {check}", to.label());
             if counted.is_empty() { head } else { format!("{head} ({counted})") }
         }
-        Event::SelectionChanged { epoch, from, to, cause, .. } => {
+        Event::SelectionChanged { epoch, from, to, cause, all_down, .. } => {
             let (from, to) = (selection(from), selection(to));
-            format!("answer {service} {from} -> {to} cause={} epoch={epoch}", cause.label())
+            let by = all_down.as_ref().map_or(String::new(), |policy| format!(" by {policy}"));
+            format!("answer {service} {from} -> {to} cause={}{by} epoch={epoch}", cause.label())
         }
         Event::MoveBlocked { reason, wanted } => {
             format!("blocked {service} by {}, wants {}", reason.label(), selection(wanted))

@@ -122,13 +122,14 @@ fn to_kind(event: &Event) -> Kind {
                 evidence: list(evidence),
             })
         }
-        Event::SelectionChanged { epoch, from, to, cause, trouble_since } => {
+        Event::SelectionChanged { epoch, from, to, cause, trouble_since, all_down } => {
             Kind::SelectionChanged(pb::SelectionChanged {
                 epoch: epoch.0,
                 before: Some(from.to_proto()),
                 after: Some(to.to_proto()),
                 cause: cause.to_proto(),
                 trouble_since_ms: trouble_since.map(|at| at.0),
+                all_down: all_down.as_ref().map(Convert::to_proto),
             })
         }
         Event::MoveBlocked { reason, wanted } => Kind::MoveBlocked(pb::MoveBlocked {
@@ -289,6 +290,7 @@ fn from_kind(kind: Kind) -> Result<Event, DecodeError> {
             to: required("after", e.after)?,
             cause: enumerated("cause", e.cause)?,
             trouble_since: e.trouble_since_ms.map(Timestamp),
+            all_down: e.all_down.map(Convert::from_proto).transpose()?,
         }),
         Kind::MoveBlocked(e) => Ok(Event::MoveBlocked {
             reason: enumerated("reason", e.reason)?,

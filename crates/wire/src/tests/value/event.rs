@@ -50,13 +50,20 @@ pub(in crate::tests) fn event() -> impl Strategy<Value = Event> {
                 to,
                 evidence
             }),
-        (any::<u64>(), selection().boxed(), selection().boxed(), select(causes), of(stamp()))
-            .prop_map(|(epoch, from, to, cause, trouble_since)| Event::SelectionChanged {
-                epoch: Epoch(epoch),
-                from,
-                to,
-                cause,
-                trouble_since
+        (
+            (any::<u64>(), selection().boxed(), selection().boxed(), select(causes)),
+            of(stamp()),
+            of(all_down().boxed()),
+        )
+            .prop_map(|((epoch, from, to, cause), trouble_since, all_down)| {
+                Event::SelectionChanged {
+                    epoch: Epoch(epoch),
+                    from,
+                    to,
+                    cause,
+                    trouble_since,
+                    all_down,
+                }
             }),
         (select(BlockReason::ALL.to_vec()), selection().boxed())
             .prop_map(|(reason, wanted)| Event::MoveBlocked { reason, wanted }),
