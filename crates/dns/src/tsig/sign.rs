@@ -15,11 +15,22 @@ pub(crate) struct Signer {
     later: bool,
 }
 
-/// What a signed reply says besides that it is signed.
-#[derive(Debug, Clone, Copy, Default)]
+/// What a signature says besides who made it.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Remark<'a> {
+    /// In seconds.
+    pub(crate) time: u64,
+    /// How many seconds before and after it the signature is good.
+    pub(crate) fudge: u16,
     pub(crate) error: u16,
     pub(crate) other: &'a [u8],
+}
+
+impl Remark<'_> {
+    /// That it was made at this time, in seconds, and nothing is wrong.
+    pub(crate) fn at(time: u64) -> Self {
+        Self { time, fudge: FUDGE, error: 0, other: &[] }
+    }
 }
 
 impl Signer {
@@ -40,18 +51,13 @@ impl Signer {
 
     /// Appends the signature of a message, which has a header and room for one more record; `now` in seconds.
     pub(crate) fn sign(&mut self, message: &mut Vec<u8>, now: u64) {
-        self.sign_with(message, now, Remark::default());
+        self.sign_with(message, Remark::at(now));
     }
 
     /// As [`Signer::sign`], with an error and what belongs to it.
-    pub(crate) fn sign_with(&mut self, message: &mut Vec<u8>, time: u64, remark: Remark<'_>) {
-        let variables = Variables {
-            key: &self.key,
-            time,
-            fudge: FUDGE,
-            error: remark.error,
-            other: remark.other,
-        };
+    pub(crate) fn sign_with(&mut self, message: &mut Vec<u8>, remark: Remark<'_>) {
+        let Remark { time, fudge, error, other } = remark;
+        let variables = Variables { key: &self.key, time, fudge, error, other };
         let mut context = self.key.context();
         if let Some(prior) = &self.prior {
             digest_mac(&mut context, prior);

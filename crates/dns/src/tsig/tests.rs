@@ -4,6 +4,7 @@ use holdfast_core::DnsName;
 use holdfast_core::tsig::TsigAlgorithm;
 use proptest::prelude::*;
 
+use super::sign::Remark;
 use super::verify::Verified;
 use super::*;
 
@@ -135,18 +136,28 @@ fn what_is_wrong_is_told_as_the_rfc_says() {
 
 #[test]
 fn a_clock_that_differs_is_told_the_time_under_a_signature() {
+    for (time, fudge) in [(NOW - 1000, FUDGE), (NOW + 1000, FUDGE), (NOW - 8, 7), (NOW + 61, 60)] {
+        let mut sent = question();
+        let mut signer = Signer::of_request(key(b"0123456789abcdef"));
+        signer.sign_with(&mut sent, Remark { fudge, ..Remark::at(time) });
+        let fault = checked(&sent, NOW).expect_err("another time");
+        let mut reply = question();
+        reply[2] |= 0x80;
+        fault.push(&sent, NOW, &mut reply);
+        let Found::Signed(tsig) = find(&reply) else { panic!("not signed") };
+        assert_eq!((tsig.error, tsig.time, tsig.fudge), (error::BADTIME, time, fudge));
+        assert_eq!(tsig.other, &NOW.to_be_bytes()[2..]);
+        let why = Verifier::after(signer).take(&reply, true, time).expect_err("an error");
+        assert!(why.contains("BADTIME"), "{why}");
+    }
+}
+
+#[test]
+fn a_wrong_time_is_told_to_nobody_without_the_secret() {
     let mut sent = question();
-    let mut signer = Signer::of_request(key(b"0123456789abcdef"));
-    signer.sign(&mut sent, NOW - 1000);
-    let fault = checked(&sent, NOW).expect_err("too old");
-    let mut reply = question();
-    reply[2] |= 0x80;
-    fault.push(&sent, NOW, &mut reply);
-    let Found::Signed(tsig) = find(&reply) else { panic!("not signed") };
-    assert_eq!((tsig.error, tsig.time), (error::BADTIME, NOW - 1000));
-    assert_eq!(tsig.other, &NOW.to_be_bytes()[2..]);
-    let why = Verifier::after(signer).take(&reply, true, NOW - 1000).expect_err("an error");
-    assert!(why.contains("BADTIME"), "{why}");
+    Signer::of_request(key(b"another secret!!")).sign(&mut sent, NOW - 1000);
+    let fault = checked(&sent, NOW).expect_err("neither is right");
+    assert_eq!(told(&fault), (error::BADSIG, false), "the MAC comes first (RFC 8945, 5.2)");
 }
 
 #[test]

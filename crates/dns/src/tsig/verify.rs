@@ -43,10 +43,14 @@ impl Fault {
                 let wire_name = wire_name(&tsig);
                 push_unsigned(reply, &tsig, &wire_name, code);
             }
-            Self::Signed(code, mut signer) => {
-                let clock = now.to_be_bytes();
-                let other = if code == error::BADTIME { &clock[2..] } else { &[] };
-                signer.sign_with(reply, tsig.time, Remark { error: code, other });
+            // The times are the client's, or it could not verify what it is told of them (RFC 8945, 5.2.3).
+            Self::Signed(error::BADTIME, mut signer) => {
+                let Tsig { time, fudge, .. } = tsig;
+                let other = &now.to_be_bytes()[2..];
+                signer.sign_with(reply, Remark { time, fudge, error: error::BADTIME, other });
+            }
+            Self::Signed(error, mut signer) => {
+                signer.sign_with(reply, Remark { error, ..Remark::at(now) });
             }
         }
     }
