@@ -242,3 +242,6 @@ fn whole_message(bytes: &[u8]) -> Option<usize> {
     let length = usize::from(u16::from_be_bytes(*length));
     (rest.len() >= length).then_some(length)
 }
+
+#[cfg(test)]
+mod tests;
