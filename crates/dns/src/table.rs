@@ -94,10 +94,11 @@ pub(crate) fn names_within(answers: &Answers, top: &DnsName) -> Vec<DnsName> {
     names.take_while(within).chain(zones.take_while(within)).cloned().collect()
 }
 
-/// Whether data at a name cut off what is below it.
-fn cuts(here: &NameAnswers) -> bool {
-    let kinds = here.sets.iter().filter_map(|set| set.records.first());
-    kinds.into_iter().any(|(data, _)| matches!(data.kind(), Kind::NS | Kind::DNAME))
+/// Whether data at a name cut off what is below it: as a delegation, which they do not at an apex, and as a DNAME.
+fn cuts(here: Option<&Arc<NameAnswers>>) -> [bool; 2] {
+    let sets = || here.into_iter().flat_map(|here| &here.sets);
+    let kinds = || sets().filter_map(|set| set.records.first()).map(|(data, _)| data.kind());
+    [Kind::NS, Kind::DNAME].map(|kind| kinds().any(|here| here == kind))
 }
 
 /// The hash of a name in wire form and lower case.
@@ -142,7 +143,7 @@ impl Table {
         };
         let mut renewed = next.place_zones(before, answers);
         for (name, was, now) in before.names.differences(&answers.names) {
-            if was.is_some_and(|was| cuts(was)) != now.is_some_and(|now| cuts(now)) {
+            if cuts(was) != cuts(now) {
                 renewed.insert(name.clone());
             }
             match now {

@@ -133,6 +133,24 @@ fn plain_questions_are_answered_without_the_handler_and_others_are_not() {
 }
 
 #[test]
+fn a_dname_in_the_place_of_name_servers_at_an_apex_renews_what_is_below() {
+    let with = |data: RecordData| {
+        let mut view = view();
+        let set =
+            RecordSet { ttl: Duration::from_secs(30), pick: Pick::All, records: vec![(data, 1)] };
+        let here = NameAnswers { service: None, epoch: Epoch(0), refused: false, sets: vec![set] };
+        view.names.insert(name("example.test"), Arc::new(here));
+        view
+    };
+    let old = with(RecordData::Ns(name("ns.elsewhere.test")));
+    let table = Table::of(None, &old);
+    assert_eq!(told(&table, "h7.svc.example.test", 1), Some((NoError, 1)));
+    let new = with(RecordData::Dname(name("elsewhere.test")));
+    let next = Table::of(Some((&old, &table)), &new);
+    assert_eq!(told(&next, "h7.svc.example.test", 1), None, "it is renamed, by the handler");
+}
+
+#[test]
 fn names_of_one_hash_are_kept_apart() {
     let table = Table::of(None, &view());
     let (hash, known) = (7, name("h7.svc.example.test").to_wire());
