@@ -80,7 +80,10 @@ pub(crate) fn describe() {
         "Databases of places whose file cannot be read; an older one is used"
     );
     describe_counter!(QUERY_LOG_LOST, "Samples of the query log that could not be written");
-    describe_counter!(TRANSFERS, "Requests to copy a zone, by kind (axfr, ixfr) and result");
+    describe_counter!(
+        TRANSFERS,
+        "Requests to copy a zone, by kind (axfr, ixfr) and what was given (whole, increment, soa), or why not (refused, crowded)"
+    );
     describe_counter!(NOTIFIES, "NOTIFY messages, by result (sent, acknowledged, heard, refused)");
     describe_counter!(UPDATES, "Dynamic updates answered, by result (the response code)");
     describe_counter!(TSIG_FAULTS, "Signed DNS messages that were refused, by error");

@@ -42,7 +42,7 @@ use crate::dnssec::Completer;
 use crate::handler::{Context, Handler, Settings};
 use crate::limits::{HEADER, MAX_TCP, MAX_UDP};
 use crate::memory::Memory;
-use crate::metric;
+use crate::metric::{self, Counters};
 use crate::opt::Opt;
 use crate::plain::{self, TC, Told};
 use crate::publish::AnswersSource;
@@ -318,6 +318,7 @@ impl Responder {
                     counters.count(sent(answered), transport, 1);
                 }
             }
+            Counted::Apex(answered, counters) => counters.count(sent(answered), transport, 1),
             Counted::Bare(answered) => self.handler.count(sent(answered), transport),
         }
     }
@@ -394,7 +395,7 @@ struct Found {
 }
 
 /// Where the counters of an answer are.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Counted {
     /// With the zone of the compiled table.
     Plain(Told),
@@ -402,6 +403,8 @@ enum Counted {
     Recalled(usize),
     /// With the handler's last answer.
     Handled,
+    /// With the zone whose keys were asked for.
+    Apex((ResponseCode, Class), Arc<Counters>),
     /// With no zone.
     Bare((ResponseCode, Class)),
 }

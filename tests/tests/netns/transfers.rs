@@ -60,7 +60,7 @@ fn await_at(scene: &Scene, servers: &[&Secondary], expected: &Answer) -> Result<
 
 /// How many times increments were given, by all agents.
 fn increments(scene: &Scene) -> Result<f64> {
-    let labels = ["kind=\"ixfr\"", "result=\"given\""];
+    let labels = ["kind=\"ixfr\"", "result=\"increment\""];
     let given = |place| scene.cluster.counter(place, "holdfast_dns_transfers_total", &labels);
     scene.cluster.running().into_iter().map(given).sum()
 }

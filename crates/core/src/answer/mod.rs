@@ -16,6 +16,7 @@
 
 mod place;
 mod walk;
+mod whole;
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -27,6 +28,8 @@ use crate::view::{Answers, ZoneAnswers};
 
 pub use crate::spec::Kind;
 pub use place::{Cut, cut_above, exists_within, zone_of};
+pub(crate) use whole::flattened;
+pub use whole::told_to_all;
 
 /// The response code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::place::{Cut, closest, cut_above, zone_of};
+use super::whole::all_of;
 use super::{Answer, AnswerData, AnswerRecord, Code, Kind, negative_soa, soa_record};
 use crate::name::DnsName;
 use crate::spec::{Binding, RecordData};
@@ -25,7 +26,19 @@ const MAX_ALIASES: usize = 2;
 const MAX_NAME: usize = 255;
 
 pub(super) fn answer(view: &Answers, name: &DnsName, kind: Kind, client: &Client) -> Answer {
-    Walk::over(view, kind, client, 0).answer(name)
+    Walk::over(view, kind, Asker::One(client), 0).answer(name)
+}
+
+pub(super) fn answer_to_all(view: &Answers, name: &DnsName, kind: Kind) -> Answer {
+    Walk::over(view, kind, Asker::All, 0).answer(name)
+}
+
+/// For whom an answer is made.
+#[derive(Clone, Copy)]
+enum Asker<'a> {
+    One(&'a Client),
+    /// For all clients together: nothing is chosen.
+    All,
 }
 
 enum Next {
@@ -37,15 +50,15 @@ enum Next {
 struct Walk<'a> {
     view: &'a Answers,
     kind: Kind,
-    client: &'a Client,
+    asker: Asker<'a>,
     /// How many aliases led here.
     aliases: usize,
     result: Answer,
 }
 
 impl<'a> Walk<'a> {
-    fn over(view: &'a Answers, kind: Kind, client: &'a Client, aliases: usize) -> Self {
-        Self { view, kind, client, aliases, result: Answer::bare(Code::NoError) }
+    fn over(view: &'a Answers, kind: Kind, asker: Asker<'a>, aliases: usize) -> Self {
+        Self { view, kind, asker, aliases, result: Answer::bare(Code::NoError) }
     }
 
     fn answer(mut self, name: &DnsName) -> Answer {
@@ -165,7 +178,7 @@ impl<'a> Walk<'a> {
         if self.aliases >= MAX_ALIASES {
             return None;
         }
-        let walk = Walk::over(self.view, kind, self.client, self.aliases + 1);
+        let walk = Walk::over(self.view, kind, self.asker, self.aliases + 1);
         let mut found = walk.answer(name);
         if !found.answers.iter().any(|record| !is_alias(&record.data)) {
             found.answers.clear();
@@ -177,7 +190,7 @@ impl<'a> Walk<'a> {
     fn refer(&mut self, cut: &DnsName, set: &RecordSet) -> Next {
         self.result.authoritative = !self.result.answers.is_empty();
         let mut servers = Vec::new();
-        let scope = push_set(cut, set, self.client, &mut servers);
+        let scope = push_set(cut, set, self.asker, &mut servers);
         self.note(scope, steer::varies(set));
         let targets = || servers.iter().filter_map(target_of).take(MAX_TARGETS);
         for inside in [true, false] {
@@ -236,7 +249,7 @@ impl<'a> Walk<'a> {
     }
 
     fn push(&mut self, owner: &DnsName, set: &RecordSet) {
-        let scope = push_set(owner, set, self.client, &mut self.result.answers);
+        let scope = push_set(owner, set, self.asker, &mut self.result.answers);
         self.note(scope, steer::varies(set));
     }
 
@@ -264,7 +277,7 @@ impl<'a> Walk<'a> {
         }
         for kind in [Kind::A, Kind::AAAA] {
             if let Some(set) = set_of_exactly(here, kind) {
-                let scope = push_set(target, set, self.client, &mut self.result.additional);
+                let scope = push_set(target, set, self.asker, &mut self.result.additional);
                 self.note(scope, steer::varies(set));
             }
         }
@@ -303,10 +316,17 @@ pub(super) fn set_of_exactly(here: &NameAnswers, kind: Kind) -> Option<&RecordSe
     here.sets.iter().find(|set| set.records.first().is_some_and(|(data, _)| data.kind() == kind))
 }
 
-/// Adds what the client gets of a set; returns the scope of that choice.
-fn push_set(owner: &DnsName, set: &RecordSet, client: &Client, out: &mut Vec<AnswerRecord>) -> u8 {
-    steer::choose(set, client, |place| {
-        let data = AnswerData::Record(set.records[place].0.clone());
+/// Adds what the asker gets of a set; returns the scope of that choice.
+fn push_set(owner: &DnsName, set: &RecordSet, asker: Asker, out: &mut Vec<AnswerRecord>) -> u8 {
+    let mut push = |data: &RecordData| {
+        let data = AnswerData::Record(data.clone());
         out.push(AnswerRecord { name: owner.clone(), ttl: set.ttl, data });
-    })
+    };
+    match asker {
+        Asker::One(client) => steer::choose(set, client, |place| push(&set.records[place].0)),
+        Asker::All => {
+            all_of(set).into_iter().for_each(push);
+            0
+        }
+    }
 }

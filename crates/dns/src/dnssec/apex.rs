@@ -1,5 +1,6 @@
 //! The records of an apex that are made of its keys: DNSKEY, CDS, CDNSKEY, NSEC3PARAM (RFC 4034, 7344, 5155).
 
+use holdfast_core::DnsName;
 use holdfast_core::signing::Ds;
 use holdfast_core::view::Answers;
 
@@ -23,22 +24,24 @@ pub(crate) fn is_asked(wire: &[u8], query: &Query) -> bool {
     KINDS.contains(&kind)
 }
 
-/// Writes the unsigned reply to a question for these records; false for any other question, and for records that the
-/// zone does not have: CDS and CDNSKEY before its first key is ready.
-pub(crate) fn answer(
-    (signers, answers): (&Signers, &Answers),
+/// Writes the unsigned reply to a question for these records, and tells the zone; `None` for any other question, and for
+/// records that the zone does not have: CDS and CDNSKEY before its first key is ready.
+pub(crate) fn answer<'a>(
+    (signers, answers): (&Signers, &'a Answers),
     (wire, query): (&[u8], &Query),
     out: &mut Vec<u8>,
-) -> bool {
+) -> Option<&'a DnsName> {
     let kind = u16::from_be_bytes([wire[query.name_end], wire[query.name_end + 1]]);
     let class = u16::from_be_bytes([wire[query.name_end + 2], wire[query.name_end + 3]]);
     if signers.is_empty() || class != 1 || !is_asked(wire, query) {
-        return false;
+        return None;
     }
     let name = wire[HEADER..query.name_end].to_ascii_lowercase();
-    let Some(Standing::Signed(signed)) = signers.zone_of(&name) else { return false };
-    let zone = answers.zones.get(&core_name(&name));
-    let Some(zone) = zone.filter(|zone| zone.zone.name.to_wire() == name) else { return false };
+    let Some(Standing::Signed(signed)) = signers.zone_of(&name) else { return None };
+    let zone = answers.zones.get(&core_name(&name))?;
+    if zone.zone.name.to_wire() != name {
+        return None;
+    }
     let signing = &zone.signing;
     let data: Vec<Vec<u8>> = match kind {
         DNSKEY => signing.keys.iter().map(|key| key.dnskey()).collect(),
@@ -48,10 +51,10 @@ pub(crate) fn answer(
             keys.map(|key| Ds::of(&zone.zone.name, key).to_data()).collect()
         }
         _ if signed.chain.is_some() => vec![vec![1, 0, 0, 0, 0]],
-        _ => return false,
+        _ => return None,
     };
     if data.is_empty() {
-        return false;
+        return None;
     }
     out.clear();
     // QR and AA; the opcode and RD as asked.
@@ -64,5 +67,5 @@ pub(crate) fn answer(
         push_fixed(kind, seconds(zone.zone.ttl), data.len(), out);
         out.extend_from_slice(&data);
     }
-    true
+    Some(&zone.zone.name)
 }

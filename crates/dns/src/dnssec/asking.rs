@@ -70,7 +70,7 @@ impl Asking {
             write_question(name, Kind(kind), 0, &mut wire);
             wire[2] = 0;
             let query = Query { name_end: wire.len() - 4, opt: None, special: false };
-            if apex::answer(view, (&wire, &query), &mut self.reply) {
+            if apex::answer(view, (&wire, &query), &mut self.reply).is_some() {
                 self.complete(view, query.name_end);
             }
         }

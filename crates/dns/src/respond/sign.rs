@@ -1,5 +1,7 @@
 //! The step between an answer and its OPT that is for clients that ask for DNSSEC.
 
+use std::sync::Arc;
+
 use hickory_proto::op::ResponseCode;
 use holdfast_core::Timestamp;
 use metrics::counter;
@@ -43,14 +45,13 @@ impl Responder {
     pub(super) fn write_apex(&self, asked: &Asked<'_>, out: &mut Vec<u8>) -> Option<Found> {
         let published = self.handler.published()?;
         let view = (published.signers(), &**published.answers());
-        if !apex::answer(view, (asked.wire, asked.query), out) {
-            return None;
-        }
+        let zone = apex::answer(view, (asked.wire, asked.query), out)?;
         if out.len() > usize::from(asked.context.limit) {
             write_cut(asked, out);
         }
         let code = ResponseCode::NoError;
-        let counted = Counted::Bare((code, Class::Positive));
+        let counters = Arc::clone(published.counters().at(Some(zone)));
+        let counted = Counted::Apex((code, Class::Positive), counters);
         Some(Found { code, remarks: Remarks::default(), counted })
     }
 

@@ -5,11 +5,11 @@
 use std::sync::Arc;
 
 use holdfast_core::DnsName;
-use holdfast_core::answer::AnswerRecord;
+use holdfast_core::answer::{AnswerRecord, told_to_all};
 use holdfast_core::view::{Answers, NameAnswers, ZoneAnswers};
 
 use super::aliases::Aliases;
-use super::zone::{is_of, records_of, servers_of, soa_of};
+use super::zone::{is_of, servers_of, soa_of};
 
 /// The most records that an increment takes away and adds; what is more is transferred as a whole.
 const MAX_RECORDS: usize = 50_000;
@@ -92,5 +92,5 @@ fn servers(zone: &ZoneAnswers) -> Vec<AnswerRecord> {
 }
 
 fn all(answers: &Answers, name: &DnsName, here: Option<&Arc<NameAnswers>>) -> Vec<AnswerRecord> {
-    here.map(|here| records_of(answers, name, here)).unwrap_or_default()
+    here.map(|here| told_to_all(answers, name, here)).unwrap_or_default()
 }

@@ -13,8 +13,10 @@ use crate::publish::Published;
 
 /// The records of a reply, in order.
 pub(crate) enum Outgoing {
-    /// These, which are at hand.
-    Few(Vec<AnswerRecord>),
+    /// The SOA alone: nothing is newer, or the reply does not fit and a connection is needed.
+    Soa(AnswerRecord),
+    /// What is newer.
+    Increment(Delta),
     /// The whole zone.
     Whole { soa: AnswerRecord, walk: ZoneWalk },
 }
@@ -25,9 +27,9 @@ impl Outgoing {
         Self::Whole { soa: soa_of(zone), walk: ZoneWalk::new(Arc::clone(answers), zone) }
     }
 
-    /// The SOA alone: nothing is newer, or the reply does not fit and a connection is needed.
+    /// The SOA alone.
     pub(crate) fn soa(zone: &ZoneAnswers) -> Self {
-        Self::Few(vec![soa_of(zone)])
+        Self::Soa(soa_of(zone))
     }
 
     /// What is newer than `serial`: an increment if the view of that serial is remembered, else the whole zone.
@@ -39,15 +41,25 @@ impl Outgoing {
         let history = published.history();
         let known = history.find(apex, serial).zip(history.aliases());
         match known.and_then(|(old, aliases)| Delta::between(old, (answers, aliases), apex)) {
-            Some(delta) => Self::Few(delta.into_records()),
+            Some(delta) => Self::Increment(delta),
             None => Self::whole(answers, zone),
+        }
+    }
+
+    /// As what it is counted: `soa`, `increment` or `whole`.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Soa(_) => "soa",
+            Self::Increment(_) => "increment",
+            Self::Whole { .. } => "whole",
         }
     }
 
     /// The records.
     pub(crate) fn into_records(self) -> Box<dyn Iterator<Item = AnswerRecord> + Send> {
         match self {
-            Self::Few(records) => Box::new(records.into_iter()),
+            Self::Soa(soa) => Box::new(std::iter::once(soa)),
+            Self::Increment(delta) => Box::new(delta.into_records().into_iter()),
             Self::Whole { soa, walk } => {
                 Box::new(std::iter::once(soa.clone()).chain(walk).chain(std::iter::once(soa)))
             }

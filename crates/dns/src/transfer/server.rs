@@ -236,11 +236,11 @@ impl Transfers {
             count(since, "crowded");
             return refuse(ResponseCode::ServFail, None);
         };
-        count(since, "given");
         let outgoing = match since {
             None => Outgoing::whole(published.answers(), zone),
             Some(serial) => Outgoing::since(published, zone, serial),
         };
+        count(since, outgoing.label());
         let records = outgoing.into_records();
         let clock = Arc::clone(&self.clock);
         let packed = Packed::new(question, records, incoming.signer, clock, MAX_MESSAGE);
@@ -254,18 +254,18 @@ impl Transfers {
         zone: &ZoneAnswers,
         (serial, signer): (u32, Option<Signer>),
     ) -> Reply {
-        count(Some(serial), "given");
         let limit = crate::opt::Opt::limit(question.opt).min(MAX_UDP);
         let packed = |outgoing: Outgoing| {
-            let clock = Arc::clone(&self.clock);
+            let (clock, label) = (Arc::clone(&self.clock), outgoing.label());
             let records = outgoing.into_records();
-            Packed::new(question.clone(), records, signer.clone(), clock, limit).only()
+            let packed = Packed::new(question.clone(), records, signer.clone(), clock, limit);
+            packed.only().inspect(|_| count(Some(serial), label))
         };
         // An address alone may be forged: it gets the SOA, and its owner comes by a connection.
         let known = signer.is_some();
         let increment = known.then(|| Outgoing::since(published, zone, serial));
         let increment = match increment {
-            Some(few @ Outgoing::Few(_)) => packed(few),
+            Some(few @ (Outgoing::Soa(_) | Outgoing::Increment(_))) => packed(few),
             Some(Outgoing::Whole { .. }) | None => None,
         };
         match increment.or_else(|| packed(Outgoing::soa(zone))) {

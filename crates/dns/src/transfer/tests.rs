@@ -7,16 +7,19 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::rdata::SOA;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
+use holdfast_core::answer::{self, AnswerData};
 use holdfast_core::spec::{NameServer, RecordData, Soa, Transfer, Zone};
-use holdfast_core::steer::Shares;
+use holdfast_core::steer::{Client, Shares};
 use holdfast_core::tsig::{TsigAlgorithm, TsigKey};
 use holdfast_core::view::{Answers, NameAnswers, Pick, RecordSet, ZoneAnswers};
 use holdfast_core::{DnsName, Epoch};
 use holdfast_seal::{Sealer, SealingKeys};
+use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::aliases::Aliases;
 use super::*;
 use crate::handler::Settings;
+use crate::metric;
 use crate::publish::{AnswersSource, Publisher, channel};
 use crate::rate_limit::RateLimit;
 use crate::respond::{Peer, Responder, Transport};
@@ -231,6 +234,9 @@ fn aliased_view(serial: u32, leading: &[&str], to: u8) -> Answers {
         answers.names.insert(name(&format!("{label}.example.test")), here(vec![alias]));
     }
     answers.names.insert(name("other.test"), here(vec![set(Pick::All, &[a(to)])]));
+    let soa = Soa::new(name("hostmaster.other.test"));
+    let other = Zone::new(name("other.test"), soa, vec![], Duration::ZERO);
+    answers.zones.insert(name("other.test"), Arc::new(ZoneAnswers::new(other, serial)));
     answers
 }
 
@@ -277,6 +283,81 @@ fn whoever_is_up_to_date_or_ahead_gets_the_soa_and_whoever_is_too_old_everything
     for since in [3, 0x9000_0000] {
         let records = transferred(&stage, request(RecordType::IXFR, Some(since)));
         assert_eq!(records.len(), 8, "{since}");
+    }
+}
+
+#[test]
+fn what_was_given_is_counted_as_what_it_was() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    metrics::with_local_recorder(&recorder, || {
+        let stage = Stage::new(view(7, 1, 0));
+        stage.publisher.publish(Arc::new(view(8, 2, 0)));
+        transferred(&stage, request(RecordType::AXFR, None));
+        for since in [3, 7, 7, 7, 8, 8] {
+            transferred(&stage, request(RecordType::IXFR, Some(since)));
+        }
+        let in_datagram = |since| {
+            stage.datagram(&signed(request(RecordType::IXFR, Some(since))).0);
+        };
+        [7, 8, 3].into_iter().for_each(in_datagram);
+    });
+    let text = recorder.handle().render();
+    for (kind, result, times) in [
+        ("axfr", "whole", 1),
+        ("ixfr", "whole", 1),
+        ("ixfr", "increment", 3 + 1),
+        ("ixfr", "soa", 2 + 2),
+    ] {
+        let line =
+            format!("{}{{kind=\"{kind}\",result=\"{result}\"}} {times}\n", metric::TRANSFERS);
+        assert!(text.contains(&line), "{line}{text}");
+    }
+}
+
+#[test]
+fn an_alias_is_copied_as_it_is_answered() {
+    let mut answers = view(7, 1, 0);
+    let mut insert = |owner: &str, ttl: u64, data: &[RecordData]| {
+        let ttl = Duration::from_secs(ttl);
+        answers.names.insert(name(owner), here(vec![RecordSet { ttl, ..set(Pick::All, data) }]));
+    };
+    for (owner, target) in [
+        ("brief.example.test", "quick.example.test"),
+        ("deep.example.test", "any.name.apps.example.test"),
+        ("renamed.example.test", "shop.old.example.test"),
+        ("beyond.example.test", "host.lab.example.test"),
+        ("nowhere.example.test", "missing.example.test"),
+    ] {
+        insert(owner, 60, &[RecordData::Alias(name(target))]);
+    }
+    insert("quick.example.test", 5, &[a(5)]);
+    insert("*.apps.example.test", 90, &[a(6), a(7)]);
+    insert("old.example.test", 20, &[RecordData::Dname(name("example.test"))]);
+    insert("lab.example.test", 90, &[RecordData::Ns(name("ns.lab.example.test"))]);
+    insert("host.lab.example.test", 90, &[a(8)]);
+    let records = transferred(&Stage::new(answers.clone()), request(RecordType::AXFR, None));
+    let client = Client::anybody(0);
+    for (owner, expected) in [
+        ("brief.example.test", &[(5, "192.0.2.5")][..]),
+        ("deep.example.test", &[(60, "192.0.2.6"), (60, "192.0.2.7")]),
+        ("renamed.example.test", &[(20, "192.0.2.1")]),
+        ("beyond.example.test", &[]),
+        ("nowhere.example.test", &[]),
+    ] {
+        let copied = records.iter().filter(|record| record.name.to_ascii() == format!("{owner}."));
+        let copied: Vec<_> = copied.map(|r| (u64::from(r.ttl), r.data.to_string())).collect();
+        let answer = answer::answer(&answers, &name(owner), answer::Kind::A, &client).answers;
+        let answered = answer.iter().map(|record| (record.ttl.as_secs(), text_of(&record.data)));
+        assert_eq!(copied, answered.collect::<Vec<_>>(), "{owner}");
+        let expected: Vec<_> = expected.iter().map(|(ttl, ip)| (*ttl, ip.to_string())).collect();
+        assert_eq!(copied, expected, "{owner}");
+    }
+}
+
+fn text_of(data: &AnswerData) -> String {
+    match data {
+        AnswerData::Record(data) => data.to_string(),
+        AnswerData::Soa { .. } => "SOA".to_owned(),
     }
 }
 

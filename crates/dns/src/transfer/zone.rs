@@ -1,8 +1,6 @@
 //! Every record of a zone, in an order that does not change: the SOA, the name servers, then name by name.
 //!
-//! A secondary gives all its clients the same: so of a set that rotates or weighs it gets all records, and of several
-//! canonical names the heaviest, for a name can have only one. An ALIAS is the addresses that it leads to. A service that
-//! refuses to answer has no records.
+//! A secondary gives all its clients the same, which is [`answer::told_to_all`].
 
 use std::collections::VecDeque;
 use std::ops::Bound;
@@ -11,10 +9,7 @@ use std::sync::Arc;
 use holdfast_core::DnsName;
 use holdfast_core::answer::{self, AnswerData, AnswerRecord};
 use holdfast_core::spec::RecordData;
-use holdfast_core::view::{Answers, NameAnswers, RecordSet, ZoneAnswers};
-
-/// How many names an ALIAS may lead over.
-const MAX_CHAIN: usize = 8;
+use holdfast_core::view::{Answers, NameAnswers, ZoneAnswers};
 
 /// The records of a zone but the SOA, taken from one view.
 #[derive(Debug)]
@@ -44,7 +39,7 @@ impl Iterator for ZoneWalk {
                 return None;
             }
             if is_of(&self.answers, name, &self.apex) {
-                self.waiting.extend(records_of(&self.answers, name, here));
+                self.waiting.extend(answer::told_to_all(&self.answers, name, here));
             }
             self.last = Some(name.clone());
         }
@@ -73,54 +68,8 @@ pub(super) fn servers_of(zone: &ZoneAnswers) -> impl Iterator<Item = AnswerRecor
     })
 }
 
-/// The records of one name.
-pub(super) fn records_of(
-    answers: &Answers,
-    name: &DnsName,
-    here: &NameAnswers,
-) -> Vec<AnswerRecord> {
-    let sets: &[RecordSet] = if here.refused { &[] } else { &here.sets };
-    let record = |set: &RecordSet, data: &RecordData| AnswerRecord {
-        name: name.clone(),
-        ttl: set.ttl,
-        data: AnswerData::Record(data.clone()),
-    };
-    let mut records = Vec::new();
-    for set in sets {
-        let alias = set.records.iter().filter(|(data, _)| matches!(data, RecordData::Cname(_)));
-        match alias.max_by_key(|(_, weight)| *weight) {
-            Some((data, _)) => records.push(record(set, data)),
-            None => {
-                let all = set.records.iter().flat_map(|(data, _)| flattened(answers, data));
-                records.extend(all.map(|data| record(set, &data)));
-            }
-        }
-    }
-    records
-}
-
 /// Whether a name's records depend on those of another one.
 pub(super) fn has_alias(here: &NameAnswers) -> bool {
     let mut all = here.sets.iter().flat_map(|set| &set.records);
     all.any(|(data, _)| matches!(data, RecordData::Alias(_)))
-}
-
-/// The addresses that an ALIAS leads to; any other record as it is.
-fn flattened(answers: &Answers, data: &RecordData) -> Vec<RecordData> {
-    let RecordData::Alias(target) = data else { return vec![data.clone()] };
-    let mut target = target;
-    for _ in 0..=MAX_CHAIN {
-        let Some(here) = answers.names.get(target).filter(|here| !here.refused) else { break };
-        let records = || here.sets.iter().flat_map(|set| &set.records).map(|(data, _)| data);
-        let address = |data: &&RecordData| matches!(data, RecordData::A(_) | RecordData::Aaaa(_));
-        let onward = records().find_map(|data| match data {
-            RecordData::Alias(next) | RecordData::Cname(next) => Some(next),
-            _ => None,
-        });
-        match onward {
-            Some(next) => target = next,
-            None => return records().filter(address).cloned().collect(),
-        }
-    }
-    Vec::new()
 }

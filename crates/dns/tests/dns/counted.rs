@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hickory_proto::rr::RecordType;
-use holdfast_core::spec::RecordData;
+use holdfast_core::spec::{Denial, KeyAlgorithm, RecordData};
 use holdfast_core::view::{Answers, Pick};
 use holdfast_dns::{Responder, Settings, channel};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use crate::fixture::{exchange, name, query, sets, udp, view};
+use crate::signed;
 
 /// A question, and the zone, code and class that it is counted under.
 const COUNTED: &[(&str, RecordType, [&str; 3])] = &[
@@ -76,6 +77,27 @@ fn counted(compiled: bool) -> BTreeMap<[String; 3], u64> {
         (labels, value)
     };
     lines.map(entry).collect()
+}
+
+#[test]
+fn what_the_keys_of_an_apex_make_is_counted_under_its_zone() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let text = metrics::with_local_recorder(&recorder, || {
+        let keys = [signed::zone_key(KeyAlgorithm::Ed25519, 1)];
+        let answers = signed::signed(7, &keys, Denial::Nsec3);
+        let [mut responder, _] = signed::responders(signed::sealing(), answers, signed::Later(0));
+        for kind in
+            [RecordType::DNSKEY, RecordType::CDS, RecordType::CDNSKEY, RecordType::NSEC3PARAM]
+        {
+            exchange(&mut responder, &query("example.test.", kind, None), udp()).expect("keys");
+        }
+        responder.release();
+        recorder.handle().render()
+    });
+    let lines: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("holdfast_dns_queries_total{")).collect();
+    let labels = r#"zone="example.test",rcode="NOERROR",class="positive",transport="udp""#;
+    assert_eq!(lines, [format!("holdfast_dns_queries_total{{{labels}}} 4")]);
 }
 
 #[test]
