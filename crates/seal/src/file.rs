@@ -26,7 +26,8 @@ pub enum KeyFileError {
         path.display(),
         next = match source.kind() {
             io::ErrorKind::PermissionDenied => format!(
-                "make it, and the directories above it, readable for the user that the agent runs as: chown USER {0} && chmod 600 {0}",
+                "make it, and the directories above it, readable for the group of the user that the agent runs as: \
+                 chgrp GROUP {0} && chmod 640 {0}",
                 path.display()
             ),
             _ => format!(
@@ -155,7 +156,8 @@ mod tests {
             KeyFileError::Unreadable { path, source }.to_string()
         };
         let denied = told(io::ErrorKind::PermissionDenied);
-        assert!(denied.contains("chown USER /k") && !denied.contains("new-key"), "{denied}");
+        assert!(denied.contains("chgrp GROUP /k && chmod 640 /k"), "{denied}");
+        assert!(!denied.contains("new-key"), "{denied}");
         assert!(told(io::ErrorKind::NotFound).contains("new-key /k"));
     }
 

@@ -7,7 +7,7 @@ use holdfast_core::answer::{self, Answer, AnswerData, AnswerRecord, Code, Kind};
 use holdfast_core::name::DnsName;
 use holdfast_core::presentation::absolute;
 use holdfast_core::signing::Ds;
-use holdfast_core::spec::RecordData;
+use holdfast_core::spec::{Denial, RecordData};
 use holdfast_core::steer::{self, Client};
 use holdfast_core::time::millis;
 use holdfast_core::view::{Answers, NameAnswers, ZoneAnswers};
@@ -20,9 +20,15 @@ use crate::caller::Call;
 use crate::context::{Context, at};
 use crate::refusal::Refusal;
 
+const NSEC3PARAM: Kind = Kind(51);
 const DNSKEY: Kind = Kind(48);
 const CDS: Kind = Kind(59);
 const CDNSKEY: Kind = Kind(60);
+
+/// RRSIG, NSEC and NSEC3.
+const MADE_BY_SIGNING: [Kind; 3] = [Kind(46), Kind(47), Kind(50)];
+/// The NSEC3 parameters of every zone that has any (RFC 9276): SHA-1, no further iterations, no salt.
+const NO_SALT: [u8; 5] = [1, 0, 0, 0, 0];
 
 /// DnsService.
 #[derive(Debug)]
@@ -46,6 +52,7 @@ impl DnsService for Dns {
         let mut answer = answer::answer(answers, &name, kind, &client);
         let zone = answer::zone_of(answers, &name).filter(|zone| !zone.signing.keys.is_empty());
         if let Some(zone) = zone {
+            check_shown(&name, kind)?;
             add_key_records(zone, (&name, kind), &mut answer);
         }
         let decided = answers.names.get(&name);
@@ -113,6 +120,17 @@ fn dead_alias(here: &NameAnswers) -> Option<String> {
     })
 }
 
+/// Says whether records of a type are shown of a signed zone. Errors: only agents have them, since they sign.
+fn check_shown(name: &DnsName, kind: Kind) -> Result<(), Refusal> {
+    if !MADE_BY_SIGNING.contains(&kind) {
+        return Ok(());
+    }
+    let problem = format!(
+        "records of type {kind} are made by the agents that sign, and not shown here; ask one of them: dig @AGENT {name} {kind} +dnssec"
+    );
+    Err(Refusal::field("type", problem))
+}
+
 /// Adds the records of an apex that its keys make, which stand in no declaration (RFC 4034, 7344).
 fn add_key_records(zone: &ZoneAnswers, (name, kind): (&DnsName, Kind), answer: &mut Answer) {
     let signing = &zone.signing;
@@ -122,6 +140,10 @@ fn add_key_records(zone: &ZoneAnswers, (name, kind): (&DnsName, Kind), answer: &
         DNSKEY => signing.keys.iter().map(|key| other(key.dnskey())).collect(),
         CDNSKEY => signing.for_parent().iter().map(|key| other(key.dnskey())).collect(),
         CDS => signing.for_parent().iter().map(|key| other(Ds::of(name, key).to_data())).collect(),
+        NSEC3PARAM => {
+            let dnssec = zone.zone.dnssec.iter().filter(|dnssec| dnssec.denial == Denial::Nsec3);
+            dnssec.map(|_| other(NO_SALT.to_vec())).collect()
+        }
         _ => return,
     };
     if data.is_empty() {

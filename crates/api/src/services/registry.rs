@@ -5,6 +5,7 @@ use std::ops::Bound;
 use futures_util::stream::BoxStream;
 use holdfast_core::spec::{Endpoint, Service};
 use holdfast_core::state::Declared;
+use holdfast_core::time::millis;
 use holdfast_core::{Command, Rejection, ServiceId};
 use holdfast_wire::pb::v1 as pb;
 use holdfast_wire::pb::v1::registry_service_server::RegistryService;
@@ -29,15 +30,18 @@ impl Registry {
         let if_revision = call.body.if_revision;
         if call.body.validate_only {
             let service = service?;
-            let index = self.0.agreed(call.within).await?.answers.index;
+            let view = self.0.agreed(call.within).await?;
+            let index = view.answers.index;
             let came_to = self.0.deps.agreement.check_service(&service, if_revision);
             let Declared { revision, changed } = came_to.map_err(Refusal::from)?;
-            return Ok(pb::ApplyServiceResponse { index, revision, changed });
+            let ttl_floor_ms = millis(view.settings.ttl_floor);
+            return Ok(pb::ApplyServiceResponse { index, revision, changed, ttl_floor_ms });
         }
         let command = service.map(|service| Command::ApplyService { service, if_revision });
         let changed = self.0.change(&call, &call.body.request_id, command).await?;
-        let (revision, new) = changed.stored();
-        Ok(pb::ApplyServiceResponse { index: changed.index, revision, changed: new })
+        let ttl_floor_ms = millis(self.0.latest().settings.ttl_floor);
+        let ((revision, changed), index) = (changed.stored(), changed.index);
+        Ok(pb::ApplyServiceResponse { index, revision, changed, ttl_floor_ms })
     }
 
     async fn list(

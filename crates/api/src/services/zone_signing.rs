@@ -102,6 +102,7 @@ impl Registry {
             index: view.answers.index,
             awaits: signing.awaits(&name, delays, view.answers.at).unwrap_or_default(),
             parent_faults: parent_faults(signing, &name),
+            parent_unchecked: signing.parent_unchecked(&name),
             abandoning_awaits: signing
                 .abandoning_awaits(&name, delays, view.answers.at)
                 .unwrap_or_default(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use holdfast_core::spec::Zone;
-use holdfast_core::state::Declared;
+use holdfast_core::state::{self, Declared};
 use holdfast_core::view::CopyStatus;
 use holdfast_core::{Command, DnsName, Rejection, SharedMap, View};
 use holdfast_wire::Convert;
@@ -36,9 +36,11 @@ impl Registry {
             let (revision, new) = changed.stored();
             (changed.index, revision, new)
         };
-        let missing_keys = mentioned.map(|zone| missing_keys(&zone, &self.0.latest()));
-        let missing_keys = missing_keys.unwrap_or_default();
-        Ok(pb::ApplyZoneResponse { index, revision, changed, missing_keys })
+        let view = self.0.latest();
+        let (missing_keys, dead_aliases) = mentioned
+            .map(|zone| (missing_keys(&zone, &view), dead_aliases(&zone, &view)))
+            .unwrap_or_default();
+        Ok(pb::ApplyZoneResponse { index, revision, changed, missing_keys, dead_aliases })
     }
 
     pub(super) async fn read_zone(
@@ -73,7 +75,7 @@ impl Registry {
             let copied = copy.and_then(|status| status.copied.as_ref());
             let records = copied.map_or(&zone.records, |copied| &copied.zone.records);
             let answers = view.answers.zones.get(name);
-            let faults = answers.map(|answers| parent_faults(&answers.signing, name));
+            let signing = answers.map(|answers| &answers.signing);
             let dynamic = view.dynamic.get(name).into_iter().flat_map(SharedMap::values);
             pb::ZoneEntry {
                 name: name.to_string(),
@@ -81,7 +83,8 @@ impl Registry {
                 records: count(records.len()),
                 serial: answers.map_or(0, |answers| answers.serial),
                 copy: copy.map(|status| copy_entry(status)),
-                parent_faults: faults.unwrap_or_default(),
+                parent_faults: signing.map_or_else(Vec::new, |s| parent_faults(s, name)),
+                parent_unchecked: signing.map_or_else(Vec::new, |s| s.parent_unchecked(name)),
                 missing_keys: missing_keys(zone, &view),
                 dynamic: count(dynamic.flatten().count()),
             }
@@ -100,6 +103,15 @@ fn missing_keys(zone: &Zone, view: &View) -> Vec<pb::MissingKey> {
         key: key.to_string(),
     };
     missing.into_iter().map(shown).collect()
+}
+
+/// The ALIASes of a zone that lead to nothing, were it declared so.
+fn dead_aliases(zone: &Zone, view: &View) -> Vec<pb::DeadAlias> {
+    let shown = |(name, target): (&DnsName, &DnsName)| pb::DeadAlias {
+        name: name.to_string(),
+        target: target.to_string(),
+    };
+    state::dead_aliases(view, zone).into_iter().map(shown).collect()
 }
 
 fn copy_entry(status: &CopyStatus) -> pb::ZoneCopy {

@@ -9,7 +9,7 @@ use pb::cluster_service_client::ClusterServiceClient;
 use pb::event::Event;
 use tonic::{Code, Request};
 
-use super::fixture::{Node, id};
+use super::fixture::{Node, apply, apply_zone, id, registry, service};
 use crate::ACTOR_METADATA;
 
 fn floor(seconds: u64) -> pb::ChangeSettingsRequest {
@@ -40,6 +40,21 @@ async fn a_setting_is_changed_alone_and_recorded_with_who_changed_it() {
     let recorded = recorded.expect("it is in the chain");
     assert_eq!(recorded.before.expect("known").ttl_floor_ms, millis(FLOOR));
     assert_eq!(recorded.after.expect("known").ttl_floor_ms, millis(Duration::from_secs(20)));
+}
+
+#[tokio::test]
+async fn whoever_declares_a_service_is_told_the_least_ttl_of_the_group() {
+    let node = Node::start().await;
+    let mut settings = ClusterServiceClient::new(node.channel().await);
+    settings.change_settings(floor(20)).await.expect("it is possible");
+    let mut client = registry(&node).await;
+    client.apply_zone(apply_zone()).await.expect("it is possible");
+    let request = apply(service("shop"));
+    let dry = pb::ApplyServiceRequest { validate_only: true, ..request.clone() };
+    for request in [dry, request] {
+        let answer = client.apply_service(request).await.expect("it is possible").into_inner();
+        assert_eq!(answer.ttl_floor_ms, 20_000);
+    }
 }
 
 #[tokio::test]

@@ -24,17 +24,20 @@ async fn shown(client: &mut RegistryServiceClient<Channel>) -> pb::GetZoneSignin
 }
 
 /// Says how the zone is to be signed.
-pub(super) async fn declare(client: &mut RegistryServiceClient<Channel>) {
-    let dnssec = pb::Dnssec {
+pub(super) fn dnssec() -> pb::Dnssec {
+    pb::Dnssec {
         algorithm: pb::KeyAlgorithm::Ed25519.into(),
         denial: pb::Denial::Compact.into(),
         validity_ms: 14 * 86_400_000,
         zone_propagation_delay_ms: 300_000,
         parent_propagation_delay_ms: 3_600_000,
-    };
+    }
+}
+
+pub(super) async fn declare(client: &mut RegistryServiceClient<Channel>) {
     let declared = pb::ApplyZoneRequest {
         request_id: id(),
-        zone: Some(pb::Zone { dnssec: Some(dnssec), ..zone() }),
+        zone: Some(pb::Zone { dnssec: Some(dnssec()), ..zone() }),
         ..pb::ApplyZoneRequest::default()
     };
     client.apply_zone(declared).await.expect("possible");
@@ -117,14 +120,27 @@ async fn a_ds_of_the_parent_with_another_digest_is_told_for_the_key_and_for_the_
     let key = shown(&mut client).await.keys.remove(0);
     assert_eq!(key.seen_at_parent(), pb::SeenAtParent::Unspecified);
     let right = ds_of(&key);
-    for (ds, expected, faults) in [
-        (pb::Ds { digest: vec![0xaa; 32], ..right.clone() }, pb::SeenAtParent::Mistaken, 2),
-        (pb::Ds { digest_type: 3, ..right.clone() }, pb::SeenAtParent::Uncompared, 2),
-        (pb::Ds { key_tag: right.key_tag ^ 1, ..right.clone() }, pb::SeenAtParent::No, 1),
-        (right.clone(), pb::SeenAtParent::Yes, 0),
+    let strange = pb::Ds { digest_type: 3, ..right.clone() };
+    let (none, unchecked) = ("name no key of example.test", "not checked: digest type 3");
+    for (parent_ds, expected, (faults, first), beside) in [
+        (
+            vec![pb::Ds { digest: vec![0xaa; 32], ..right.clone() }],
+            pb::SeenAtParent::Mistaken,
+            (2, none),
+            0,
+        ),
+        (vec![strange.clone()], pb::SeenAtParent::Uncompared, (1, unchecked), 0),
+        (
+            vec![pb::Ds { key_tag: right.key_tag ^ 1, ..right.clone() }],
+            pb::SeenAtParent::No,
+            (1, none),
+            0,
+        ),
+        (vec![right.clone()], pb::SeenAtParent::Yes, (0, ""), 0),
+        (vec![right.clone(), strange], pb::SeenAtParent::Yes, (0, ""), 1),
     ] {
         let note = pb::ChangeZoneSigningRequest {
-            parent_ds: vec![ds],
+            parent_ds,
             parent_ttl_ms: 3_600_000,
             ..change(pb::SigningStep::NoteParent)
         };
@@ -133,9 +149,13 @@ async fn a_ds_of_the_parent_with_another_digest_is_told_for_the_key_and_for_the_
         assert_eq!(shown.keys[0].seen_at_parent(), expected);
         assert_eq!(shown.parent_faults.len(), faults, "{shown:?}");
         let told = shown.parent_faults.first().map(String::as_str).unwrap_or_default();
-        assert!(faults == 0 || told.contains("name no key of example.test"), "{told}");
+        assert!(told.contains(first), "{told}");
+        assert_eq!(shown.parent_unchecked.len(), beside, "{shown:?}");
+        assert!(shown.parent_unchecked.iter().all(|told| told.contains(unchecked)), "{shown:?}");
         let zones = client.list_zones(pb::ListZonesRequest::default()).await.expect("a list");
-        assert_eq!(zones.into_inner().zones[0].parent_faults, shown.parent_faults);
+        let zone = zones.into_inner().zones.remove(0);
+        assert_eq!(zone.parent_faults, shown.parent_faults);
+        assert_eq!(zone.parent_unchecked, shown.parent_unchecked);
     }
     let impossible = pb::ChangeZoneSigningRequest {
         parent_ds: vec![pb::Ds { algorithm: 256, ..right }],

@@ -8,7 +8,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use holdfast_core::spec::{Service, Settings, Zone};
+use holdfast_core::spec::{Service, Zone};
 use holdfast_core::time::millis;
 use holdfast_core::ttl::FLOOR;
 use holdfast_wire::Convert as _;
@@ -21,7 +21,6 @@ use crate::failure::Failure;
 use crate::manifest::{self, Format, Manifest};
 use crate::output::{Page, json as told};
 use crate::session::{Outcome, Session};
-use crate::survey::leader_view;
 use crate::words;
 
 /// The largest manifest that is read from standard input, in bytes.
@@ -54,7 +53,7 @@ enum DryRun {
 }
 
 /// What came of one document.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Applied {
     kind: &'static str,
     name: String,
@@ -62,6 +61,10 @@ struct Applied {
     revision: u64,
     index: u64,
     warnings: Vec<String>,
+    /// Of a zone: its ALIASes that led to nothing when it was declared.
+    dead: Vec<pb::DeadAlias>,
+    /// Of a service: the name that it answers.
+    answers: Option<String>,
 }
 
 /// Applies the manifests.
@@ -73,29 +76,38 @@ pub(crate) async fn run(args: &Args, session: &Session) -> Outcome {
         return Err(Failure::usage(message).next("apply the document in a file of its own"));
     }
     if args.dry_run == Some(DryRun::Client) {
-        session.out.page(&intended(&documents).warnings(short_ttls(&documents, Floor::Usual)))?;
+        session.out.page(&intended(&documents))?;
         return Ok(Exit::Success);
     }
     let validate_only = args.dry_run == Some(DryRun::Server);
     let mut client = session.client()?;
-    let mut applied: Vec<Applied> = Vec::new();
-    for (part, document) in documents.iter().enumerate() {
-        client.renew();
-        let sent = send(&client, document, part, (args.if_revision, validate_only)).await;
-        match sent {
-            Ok(one) => applied.push(one),
-            Err(failure) => {
-                if !applied.is_empty() {
-                    session.out.page(&page(&applied, validate_only))?;
-                }
-                return Err(if validate_only { beside(failure, &applied) } else { failure });
-            }
-        }
+    let (applied, stopped) =
+        send_all(&mut client, &documents, (args.if_revision, validate_only)).await;
+    if stopped.is_none() || !applied.is_empty() {
+        session.out.page(&page(&applied, validate_only))?;
     }
-    let short = short_ttls(&documents, floor(&mut client, &documents).await);
-    session.out.page(&page(&applied, validate_only).warnings(short))?;
+    if let Some(failure) = stopped {
+        return Err(if validate_only { beside(failure, &applied) } else { failure });
+    }
     let changed = applied.iter().any(|one| one.changed);
     Ok(if args.exit_code && changed { Exit::Differs } else { Exit::Success })
+}
+
+/// Sends documents until one is not taken: what came of those before it, and why it was not.
+async fn send_all(
+    client: &mut Client,
+    documents: &[Manifest],
+    condition: (Option<u64>, bool),
+) -> (Vec<Applied>, Option<Failure>) {
+    let mut applied = Vec::new();
+    for (part, document) in documents.iter().enumerate() {
+        client.renew();
+        match send(client, document, part, condition).await {
+            Ok(one) => applied.push(one),
+            Err(failure) => return (applied, Some(failure)),
+        }
+    }
+    (applied, None)
 }
 
 fn read_all(files: &[PathBuf]) -> Result<Vec<Manifest>, Failure> {
@@ -170,40 +182,23 @@ fn in_order(documents: Vec<Manifest>) -> Result<Vec<Manifest>, Failure> {
 enum Floor {
     /// The group says so.
     Set(Duration),
-    /// Nobody was asked, or nobody said: that of a group that was never told another.
+    /// Nobody was asked: that of a group that was never told another.
     Usual,
 }
 
-/// The group's floor, where a document may lie below it.
-async fn floor(client: &mut Client, documents: &[Manifest]) -> Floor {
-    if short_ttls(documents, Floor::Set(Settings::HIGHEST_FLOOR)).is_empty() {
-        return Floor::Usual;
-    }
-    client.renew();
-    let settings = leader_view(client).await.ok().and_then(|cluster| cluster.settings);
-    let told = |settings: pb::Settings| Floor::Set(Duration::from_millis(settings.ttl_floor_ms));
-    settings.map_or(Floor::Usual, told)
-}
-
-/// What is accepted and does not do what it says: TTLs below the floor.
-fn short_ttls(documents: &[Manifest], floor: Floor) -> Vec<String> {
-    let services = documents.iter().filter_map(|document| match document {
-        Manifest::Service(service) => Some(service),
-        Manifest::Zone(_) => None,
-    });
-    let declared = services.flat_map(|service| {
-        let ttls = [("dns.ttl", Some(service.dns.ttl)), ("dns.ttl_min", service.dns.ttl_min)];
-        ttls.into_iter().filter_map(|(key, ttl)| Some((&service.id, key, ttl?)))
-    });
+/// What is accepted and does not do what it says: TTLs of a service below the floor.
+fn short_ttls(service: &Service, floor: Floor) -> Vec<String> {
+    let declared = [("dns.ttl", Some(service.dns.ttl)), ("dns.ttl_min", service.dns.ttl_min)];
     let (least, why) = match floor {
         Floor::Set(least) => (least, "the ttl_floor of `holdfast settings show`"),
         Floor::Usual => (FLOOR, "unless `holdfast settings set --ttl-floor` says otherwise"),
     };
-    let short = declared.filter(|(_, _, ttl)| *ttl < least);
+    let short = declared.into_iter().filter_map(|(key, ttl)| Some((key, ttl?)));
+    let short = short.filter(|(_, ttl)| *ttl < least);
     let told = |ttl: Duration| words::seconds(millis(ttl));
     short
-        .map(|(service, key, ttl)| {
-            let (ttl, least) = (told(ttl), told(least));
+        .map(|(key, ttl)| {
+            let (service, ttl, least) = (&service.id, told(ttl), told(least));
             format!("service {service}: {key} is {ttl}, and nothing is told for less than {least} ({why})")
         })
         .collect()
@@ -253,6 +248,8 @@ async fn send_zone(
         revision: answer.revision,
         index: answer.index,
         warnings: answer.missing_keys.iter().map(|one| missing_key(&zone.name, one)).collect(),
+        dead: answer.dead_aliases,
+        answers: None,
     })
 }
 
@@ -280,7 +277,9 @@ async fn send_service(
         changed: answer.changed,
         revision: answer.revision,
         index: answer.index,
-        warnings: Vec::new(),
+        warnings: short_ttls(service, Floor::Set(Duration::from_millis(answer.ttl_floor_ms))),
+        dead: Vec::new(),
+        answers: Some(service.dns.name.to_string()),
     })
 }
 
@@ -303,6 +302,20 @@ pub(crate) fn missing_key(zone: impl std::fmt::Display, missing: &pb::MissingKey
         "zone {zone}: {field} names TSIG key {key}, which does not exist, so nothing can be signed with it; add it with \
          `holdfast tsig add {key}`"
     )
+}
+
+/// The warnings of a document among those of its run: one may bring what an ALIAS of another one leads to.
+fn warnings_of(one: &Applied, run: &[Applied]) -> Vec<String> {
+    let comes = |target: &String| run.iter().any(|other| other.answers.as_ref() == Some(target));
+    let dead = one.dead.iter().filter(|dead| !comes(&dead.target)).map(|dead| {
+        let pb::DeadAlias { name, target } = dead;
+        format!(
+            "zone {}: the ALIAS at {name} leads to {target}, which has no address: resolvers get SERVFAIL for {name} as \
+             long as that is so",
+            one.name
+        )
+    });
+    one.warnings.iter().cloned().chain(dead).collect()
 }
 
 /// A dry run judges each document by what is stored, and so not by those before it in the run.
@@ -347,11 +360,12 @@ fn page(applied: &[Applied], validate_only: bool) -> Page {
                 "revision": one.revision,
                 "index": one.index,
                 "validate_only": validate_only,
+                "warnings": warnings_of(one, applied),
             })
         })
         .collect();
     let lines: Vec<String> = applied.iter().map(line).collect();
-    let warnings = applied.iter().flat_map(|one| one.warnings.clone());
+    let warnings = applied.iter().flat_map(|one| warnings_of(one, applied));
     Page::line(json!({ "documents": data }), lines.join("\n")).warnings(warnings)
 }
 
@@ -381,7 +395,12 @@ fn intended(documents: &[Manifest]) -> Page {
     };
     let lines: Vec<String> = documents.iter().map(line).collect();
     let data: Vec<Value> = documents.iter().map(sent).collect();
+    let short = documents.iter().flat_map(|document| match document {
+        Manifest::Service(service) => short_ttls(service, Floor::Usual),
+        Manifest::Zone(_) => Vec::new(),
+    });
     Page::line(json!({ "documents": data }), format!("{}\nnothing was sent", lines.join("\n")))
+        .warnings(short)
 }
 
 #[cfg(test)]
@@ -430,7 +449,10 @@ mod tests {
         let warnings = |declared: &str, floor| {
             let text = SERVICE
                 .replace("shop.example.test }", &format!("shop.example.test, {declared} }}"));
-            short_ttls(&parse(&text).expect("right"), floor)
+            match &parse(&text).expect("right")[..] {
+                [Manifest::Service(service)] => short_ttls(service, floor),
+                other => panic!("{other:?}"),
+            }
         };
         let set = |seconds| Floor::Set(Duration::from_secs(seconds));
         let below_ten = "service shop: dns.ttl is 8s, and nothing is told for less than 10s \
@@ -452,7 +474,7 @@ mod tests {
             changed,
             revision: 7,
             index: 9,
-            warnings: vec![],
+            ..Applied::default()
         };
         let text = |changed, only| {
             page(&[applied(changed)], only).render(Form::Table, false).expect("printable")
@@ -463,14 +485,43 @@ mod tests {
     }
 
     #[test]
+    fn what_was_applied_is_told_with_its_warnings_though_another_document_failed() {
+        let short =
+            Applied { kind: "service", warnings: vec!["too short".into()], ..Applied::default() };
+        let told = page(&[short], false);
+        assert!(told.render(Form::Table, false).expect("printable").contains("! too short"));
+        let data = told.render(Form::Json, false).expect("printable");
+        let data: Value = serde_json::from_str(&data).expect("JSON");
+        assert_eq!(data["documents"][0]["warnings"], json!(["too short"]));
+    }
+
+    #[test]
+    fn an_alias_that_leads_to_nothing_is_told_unless_the_run_brings_what_it_leads_to() {
+        let alias =
+            |target: &str| pb::DeadAlias { name: "www.example.test".into(), target: target.into() };
+        let zone = Applied {
+            kind: "zone",
+            name: "example.test".into(),
+            dead: vec![alias("shop.example.test"), alias("nowhere.example.test")],
+            ..Applied::default()
+        };
+        let answers = Some("shop.example.test".into());
+        let run = [zone, Applied { kind: "service", answers, ..Applied::default() }];
+        let told = warnings_of(&run[0], &run);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("leads to nowhere.example.test"), "{told:?}");
+        assert!(told[0].contains("resolvers get SERVFAIL for www.example.test"), "{told:?}");
+        assert_eq!(warnings_of(&run[0], &run[..1]).len(), 2, "the service was not taken");
+    }
+
+    #[test]
     fn a_dry_run_that_is_refused_says_what_it_did_not_store() {
         let zone = |changed| Applied {
             kind: "zone",
             name: "example.test".into(),
             changed,
-            revision: 0,
             index: 9,
-            warnings: vec![],
+            ..Applied::default()
         };
         let refused = || Failure::error("shop.example.test lies in no zone").next("apply one");
         assert_eq!(beside(refused(), &[zone(false)]), refused(), "it is stored as it stands here");

@@ -84,7 +84,8 @@ fn check_certificates(config: &Config) -> Result<(), Failure> {
 fn unusable(error: &CertificateError, agent: &str) -> Failure {
     let next = match error {
         CertificateError::Unusable(TlsError::Denied { file }) => format!(
-            "chown USER {0}, for the user that the agent runs as, then check again as that user",
+            "chgrp GROUP {0} && chmod 640 {0}, for the group of the user that the agent runs as, then check again as \
+             that user",
             file.display()
         ),
         CertificateError::Unusable(_) | CertificateError::Foreign { .. } => {
@@ -103,7 +104,9 @@ mod tests {
         let file = PathBuf::from("/etc/holdfast/agent.key");
         let denied = CertificateError::Unusable(TlsError::Denied { file: file.clone() });
         let text = unusable(&denied, "a1").to_string();
-        assert!(text.contains("next:    chown USER /etc/holdfast/agent.key"), "{text}");
+        let next =
+            "next:    chgrp GROUP /etc/holdfast/agent.key && chmod 640 /etc/holdfast/agent.key";
+        assert!(text.contains(next), "{text}");
         assert!(!text.contains("ca issue"), "{text}");
         let absent = TlsError::Unreadable { file, why: "no such file".to_owned() };
         let text = unusable(&CertificateError::Unusable(absent), "a1").to_string();

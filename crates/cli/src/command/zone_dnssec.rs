@@ -251,7 +251,8 @@ fn status_page(answer: &pb::GetZoneSigningResponse) -> Page {
         return page.text("the zone is not signed");
     }
     let wrong = answer.parent_faults.iter().map(|fault| format!("the parent {fault}"));
-    let page = page.table(table).warnings(wrong);
+    let unchecked = answer.parent_unchecked.iter().map(|record| format!("the parent {record}"));
+    let page = unchecked.fold(page.table(table).warnings(wrong), Page::text);
     let page = match answer.awaits.as_str() {
         "" => page,
         awaits => page.text(format!("awaited: {awaits}")),
@@ -390,5 +391,11 @@ mod tests {
         };
         let text = printed(&status_page(&wrong));
         assert!(text.contains("! the parent has DS records that name no key"), "{text}");
+        let beside = pb::GetZoneSigningResponse {
+            parent_unchecked: vec!["has the DS record 1, not checked".to_owned()],
+            ..keys(&[(1, true, None)])
+        };
+        let text = printed(&status_page(&beside));
+        assert!(text.contains("\nthe parent has the DS record 1, not checked"), "{text}");
     }
 }

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use super::{Delegation, Fault, Finding};
 use crate::name::DnsName;
 use crate::signing::Signing;
-use crate::signing::ds::{DsFault, faults_of};
+use crate::signing::ds::{DsFault, faults_of, unchecked_of};
 
 /// What the parent's servers say of a zone's keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,12 +35,14 @@ pub fn judge_trust(apex: &DnsName, signing: &Signing, delegations: &[Delegation]
                  `holdfast zone dnssec ds {apex}` prints it"
             ));
         }
+        let unchecked = unchecked_of(records, apex, &signing.keys).into_iter();
+        notes.extend(unchecked.map(|text| format!("the parent's server {server} {text}")));
         for fault in faults_of(records, apex, &signing.keys) {
             let text = format!("the parent's server {server} {}", fault.text());
             let fault = match fault {
                 DsFault::NamesNoKey(_) => Fault::DsNamesNoKey,
                 DsFault::Mistaken(_) => Fault::DsMistaken,
-                DsFault::Uncompared(_) => {
+                DsFault::Unchecked(_) => {
                     notes.insert(text);
                     continue;
                 }
@@ -119,7 +121,7 @@ mod tests {
                 &[Fault::DsMistaken],
                 0,
             ),
-            ("not compared", &one, Some(Vec::from([strange.clone()])), &[Fault::DsNamesNoKey], 1),
+            ("not compared", &one, Some(Vec::from([strange.clone()])), &[], 1),
             ("not compared beside right", &one, Some(Vec::from([strange, right(1)])), &[], 1),
         ] {
             assert_eq!(judged(signing, &[told(ds)]), (faults.to_vec(), notes), "{what}");

@@ -12,6 +12,8 @@
 //!
 //! What it deliberately does not do: ask anybody, or decide what follows from what is named.
 
+pub mod answer;
+
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
@@ -135,58 +137,86 @@ pub enum DsFault {
     NamesNoKey(String),
     /// One has the tag of a key and not its algorithm or digest.
     Mistaken(String),
-    /// One has a digest of a type that is not computed, so it counts for nothing.
-    Uncompared(String),
+    /// Those that may name a key have digests of types that are not computed, so nobody here can tell.
+    Unchecked(String),
 }
 
 impl DsFault {
     /// It in words, with what mends it, to stand behind the name of whoever has the records.
     pub fn text(&self) -> &str {
         match self {
-            Self::NamesNoKey(text) | Self::Mistaken(text) | Self::Uncompared(text) => text,
+            Self::NamesNoKey(text) | Self::Mistaken(text) | Self::Unchecked(text) => text,
         }
     }
 }
 
 /// What is wrong with the DS records that a parent has of the zone with this apex and these keys. A zone without DS
-/// records has no fault: it is taken as unsigned.
+/// records has no fault: it is taken as unsigned. Nor is a record one that cannot be compared, beside another that names
+/// a key.
 pub fn faults_of(records: &[Ds], apex: &DnsName, keys: &[ZoneKey]) -> Vec<DsFault> {
-    let mut faults = BTreeSet::new();
-    if keys.is_empty() && !records.is_empty() {
+    if records.is_empty() {
+        return Vec::new();
+    }
+    if keys.is_empty() {
         let text = format!(
             "has DS records of {apex}, which is not signed: validating resolvers refuse it; have the parent remove them"
         );
         return Vec::from([DsFault::NamesNoKey(text)]);
     }
-    let named = keys.iter().any(|key| best_fit(records, apex, key) == Fit::Names);
-    if !named && !records.is_empty() {
-        let text = format!(
-            "has DS records that name no key of {apex}: validating resolvers refuse the zone; {MEND}"
-        );
-        faults.insert(DsFault::NamesNoKey(text));
+    let mut faults = BTreeSet::new();
+    match keys.iter().map(|key| best_fit(records, apex, key)).max().unwrap_or(Fit::Apart) {
+        Fit::Names => {}
+        Fit::Uncompared => {
+            let unchecked = uncompared(records, apex, keys);
+            faults.extend(unchecked.map(|text| DsFault::Unchecked(format!("{text}; {MEND}"))));
+        }
+        Fit::Apart | Fit::Mistaken => {
+            let text = format!(
+                "has DS records that name no key of {apex}: validating resolvers refuse the zone; {MEND}"
+            );
+            faults.insert(DsFault::NamesNoKey(text));
+        }
     }
     for (ds, key) in records.iter().flat_map(|ds| keys.iter().map(move |key| (ds, key))) {
-        faults.extend(fault_of(ds, apex, key));
+        faults.extend(mistake_of(ds, apex, key));
     }
     faults.into_iter().collect()
 }
 
-fn fault_of(ds: &Ds, apex: &DnsName, key: &ZoneKey) -> Option<DsFault> {
+/// The records that cannot be compared, beside another that names a key: in words, to stand behind the name of whoever
+/// has them.
+pub fn unchecked_of(records: &[Ds], apex: &DnsName, keys: &[ZoneKey]) -> Vec<String> {
+    let named = keys.iter().any(|key| best_fit(records, apex, key) == Fit::Names);
+    let texts: BTreeSet<String> = uncompared(records, apex, keys).filter(|_| named).collect();
+    texts.into_iter().collect()
+}
+
+/// The records with the tag and algorithm of a key and a digest that is not computed, in words.
+fn uncompared<'a>(
+    records: &'a [Ds],
+    apex: &'a DnsName,
+    keys: &'a [ZoneKey],
+) -> impl Iterator<Item = String> + 'a {
+    let fits = move |ds: &&Ds| keys.iter().any(|key| ds.fit(apex, key) == Fit::Uncompared);
+    records.iter().filter(fits).map(|ds| {
+        let number = ds.digest_type;
+        format!("has the DS record {ds}, not checked: digest type {number} is unknown here (1, 2 and 4 are known)")
+    })
+}
+
+fn mistake_of(ds: &Ds, apex: &DnsName, key: &ZoneKey) -> Option<DsFault> {
     let (tag, number) = (key.tag(), key.algorithm.number());
-    match ds.fit(apex, key) {
-        Fit::Apart | Fit::Names => None,
-        Fit::Mistaken if ds.algorithm != number => Some(DsFault::Mistaken(format!(
+    let text = match ds.fit(apex, key) {
+        Fit::Apart | Fit::Names | Fit::Uncompared => return None,
+        Fit::Mistaken if ds.algorithm != number => format!(
             "has the DS record {ds}, with the tag of key {tag} and another algorithm than its {number}, so it names no \
              key; {MEND}"
-        ))),
-        Fit::Mistaken => Some(DsFault::Mistaken(format!(
+        ),
+        Fit::Mistaken => format!(
             "has the DS record {ds}, with the tag of key {tag} and not its digest, so it names no key; {MEND}"
-        ))),
-        Fit::Uncompared => Some(DsFault::Uncompared(format!(
-            "has the DS record {ds}, whose digest type {} is not compared (1, 2 and 4 are), so it counts for no key",
-            ds.digest_type
-        ))),
-    }
+        ),
+    };
+    Some(DsFault::Mistaken(text))
 }
 
 #[cfg(test)]
@@ -274,7 +304,7 @@ mod tests {
         }
     }
 
-    /// The kinds of fault, and a word of their text.
+    /// The kinds of fault, and how many records were not checked.
     #[test]
     fn what_is_wrong_with_the_records_of_a_parent_is_told() {
         let (apex, key) = (name("example.com"), ed25519());
@@ -282,28 +312,33 @@ mod tests {
         let wrong = || Ds { digest: Vec::from([0xaa; 32]), ..right() };
         let strange = || Ds { digest_type: 3, ..right() };
         let of_other = || Ds { tag: 7, ..right() };
-        let kinds = |records: &[Ds], keys: &[ZoneKey]| {
+        let told = |records: &[Ds], keys: &[ZoneKey]| {
             let faults = faults_of(records, &apex, keys);
             let kind = |fault: &DsFault| match fault {
                 DsFault::NamesNoKey(_) => "none",
                 DsFault::Mistaken(_) => "mistaken",
-                DsFault::Uncompared(_) => "uncompared",
+                DsFault::Unchecked(_) => "unchecked",
             };
-            faults.iter().map(kind).collect::<Vec<_>>()
+            let kinds = faults.iter().map(kind).collect::<Vec<_>>();
+            (kinds, unchecked_of(records, &apex, keys).len())
         };
         let keys = [key.clone()];
-        for (records, expected) in [
-            (Vec::new(), &[][..]),
-            (Vec::from([right(), of_other()]), &[]),
-            (Vec::from([right(), wrong()]), &["mistaken"]),
-            (Vec::from([right(), strange()]), &["uncompared"]),
-            (Vec::from([wrong()]), &["none", "mistaken"]),
-            (Vec::from([strange()]), &["none", "uncompared"]),
-            (Vec::from([of_other()]), &["none"]),
+        for (records, faults, unchecked) in [
+            (Vec::new(), &[][..], 0),
+            (Vec::from([right(), of_other()]), &[], 0),
+            (Vec::from([right(), wrong()]), &["mistaken"], 0),
+            (Vec::from([right(), strange()]), &[], 1),
+            (Vec::from([right(), wrong(), strange()]), &["mistaken"], 1),
+            (Vec::from([wrong()]), &["none", "mistaken"], 0),
+            (Vec::from([strange()]), &["unchecked"], 0),
+            (Vec::from([wrong(), strange()]), &["mistaken", "unchecked"], 0),
+            (Vec::from([of_other()]), &["none"], 0),
         ] {
-            assert_eq!(kinds(&records, &keys), expected, "{records:?}");
+            assert_eq!(told(&records, &keys), (Vec::from(faults), unchecked), "{records:?}");
         }
-        assert_eq!(kinds(&[right()], &[]), ["none"], "a zone that is not signed");
-        assert_eq!(kinds(&[], &[]), [""; 0]);
+        assert_eq!(told(&[right()], &[]), (Vec::from(["none"]), 0), "a zone that is not signed");
+        assert_eq!(told(&[], &[]), (Vec::new(), 0));
+        let text = unchecked_of(&[right(), strange()], &apex, &keys).concat();
+        assert!(text.contains("not checked: digest type 3 is unknown here"), "{text}");
     }
 }

@@ -130,6 +130,12 @@ impl Signing {
         seen.map(|parent| ds::faults_of(&parent.records, apex, &self.keys)).unwrap_or_default()
     }
 
+    /// Which of them, in words that follow "the parent", were not checked beside others that name a key.
+    pub fn parent_unchecked(&self, apex: &DnsName) -> Vec<String> {
+        let seen = self.parent.as_ref().filter(|_| !self.keys.is_empty());
+        seen.map(|parent| ds::unchecked_of(&parent.records, apex, &self.keys)).unwrap_or_default()
+    }
+
     /// Why a step is not safe yet, if it is not.
     pub(crate) fn obstacle(
         &self,
@@ -196,18 +202,14 @@ impl Signing {
             let advice = format!("; until then put the DS of key {old} back beside that of {new}");
             return Some(Obstacle::waiting(if early { unready + &advice } else { unready }));
         }
-        let Some(parent) = &self.parent else { return Some(Obstacle::unseen(NOT_LOOKED_AT)) };
-        if let Some(problem) = unnamed(fit(new), "new", new) {
-            return Some(Obstacle::new(problem, PUBLISH));
-        }
-        if fit(old).may_name() {
-            let old = old.tag();
-            return Some(Obstacle::new(
-                format!("the parent's DS records still name the old key {old}"),
-                "have the parent name the new key alone, as `holdfast zone dnssec ds` prints it, then finish again",
-            ));
-        }
-        parent.obstacle(delays, now)
+        self.ending_obstacle(apex, (old, new), (delays, now), |seen_old, seen_new| {
+            if let Some(problem) = unnamed(seen_new, "new", new) {
+                return Some(Obstacle::new(problem, PUBLISH));
+            }
+            let problem = format!("the parent's DS records still name the old key {}", old.tag());
+            let next_step = "have the parent name the new key alone, as `holdfast zone dnssec ds` prints it, then finish again";
+            seen_old.may_name().then(|| Obstacle::new(problem, next_step))
+        })
     }
 
     fn abandon_obstacle(
@@ -217,21 +219,32 @@ impl Signing {
         delays: PropagationDelays,
         now: Timestamp,
     ) -> Option<Obstacle> {
+        self.ending_obstacle(apex, (old, new), (delays, now), |seen_old, seen_new| {
+            if seen_new.may_name() {
+                let (old, new) = (old.tag(), new.tag());
+                return Some(Obstacle::new(
+                    format!(
+                        "the parent's DS records name the new key {new}; have it name key {old} alone"
+                    ),
+                    "change them at the parent, then abandon again; `holdfast zone dnssec ds` prints what belongs there",
+                ));
+            }
+            unnamed(seen_old, "old", old).map(|problem| Obstacle::new(problem, PUBLISH))
+        })
+    }
+
+    /// What keeps a rollover from ending: nobody has looked at the parent, what `forbids` makes of how its records fit the
+    /// old key and the new one, or what resolvers may hold of its former records.
+    fn ending_obstacle(
+        &self,
+        apex: &DnsName,
+        (old, new): (&ZoneKey, &ZoneKey),
+        (delays, now): (PropagationDelays, Timestamp),
+        forbids: impl FnOnce(Fit, Fit) -> Option<Obstacle>,
+    ) -> Option<Obstacle> {
         let Some(parent) = &self.parent else { return Some(Obstacle::unseen(NOT_LOOKED_AT)) };
-        let fit = |key| self.seen_of(apex, key).unwrap_or(Fit::Apart);
-        if fit(new).may_name() {
-            let (old, new) = (old.tag(), new.tag());
-            return Some(Obstacle::new(
-                format!(
-                    "the parent's DS records name the new key {new}; have it name key {old} alone"
-                ),
-                "change them at the parent, then abandon again; `holdfast zone dnssec ds` prints what belongs there",
-            ));
-        }
-        if let Some(problem) = unnamed(fit(old), "old", old) {
-            return Some(Obstacle::new(problem, PUBLISH));
-        }
-        parent.obstacle(delays, now)
+        let seen = |key| ds::best_fit(&parent.records, apex, key);
+        forbids(seen(old), seen(new)).or_else(|| parent.obstacle(delays, now))
     }
 
     fn disable_obstacle(&self, delays: PropagationDelays, now: Timestamp) -> Option<Obstacle> {

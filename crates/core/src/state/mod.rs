@@ -23,6 +23,7 @@ mod ttl;
 mod zone_records;
 
 pub use apply::Declared;
+pub use publish::dead_aliases;
 pub use snapshot::{
     AgentState, CheckState, EndpointState, OpinionState, ServiceState, Snapshot, ZoneState,
 };

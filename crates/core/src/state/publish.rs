@@ -1,6 +1,7 @@
 //! Makes the view of the state: copies what changed since the last publication, shares the rest.
 
 mod service_names;
+mod supposed;
 mod zone_names;
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use core::time::Duration;
 use self::service_names::names_of_service;
 pub(super) use self::service_names::records_of_service;
 pub(crate) use self::service_names::service_sets;
+pub use self::supposed::dead_aliases;
 use self::zone_names::{answers_at, static_names};
 use super::judge::{evidence_of, is_heartbeat, tally_of};
 use super::zone_records::{Dynamic, ZoneRecords};
@@ -221,7 +223,9 @@ impl Published {
             let served = state.and_then(|state| Some((state, state.served()?)));
             if records.contains(&apex) {
                 let old = self.static_names.remove(&apex).unwrap_or_default();
-                let names = served.map(|(state, zone)| static_names(zone, &state.dynamic, owners));
+                let of_service = |name: &_| matches!(owners.get(name), Some(Owner::Service(_)));
+                let names =
+                    served.map(|(state, zone)| static_names(zone, &state.dynamic, of_service));
                 let names = names.unwrap_or_default();
                 let new = renaming.replace(&self.view.answers, old, names);
                 self.static_names.insert(apex.clone(), new);

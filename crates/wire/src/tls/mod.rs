@@ -27,8 +27,8 @@ pub enum TlsError {
     },
     /// A file belongs to somebody else.
     #[error(
-        "cannot read {file}: permission denied; make it, and the directories above it, readable for the user that runs \
-         this: chown USER {file}",
+        "cannot read {file}: permission denied; make it, and the directories above it, readable for the group of the user \
+         that runs this: chgrp GROUP {file} && chmod 640 {file}",
         file = file.display()
     )]
     Denied {

@@ -33,11 +33,15 @@ fn judge(zones: &[pb::ZoneEntry]) -> Vec<Finding> {
         );
         Finding::bad(CHECK, format!("the parent of {} {fault}", zone.name), next)
     };
-    let findings: Vec<Finding> = wrong.map(finding).collect();
+    let mut findings: Vec<Finding> = wrong.map(finding).collect();
     if findings.is_empty() {
-        let text = "no parent was seen with DS records that do not fit";
-        return vec![Finding::ok(CHECK, text)];
+        findings.push(Finding::ok(CHECK, "no parent was seen with DS records that do not fit"));
     }
+    let unchecked = zones.iter().flat_map(|zone| {
+        let told = |record: &String| format!("the parent of {} {record}", zone.name);
+        zone.parent_unchecked.iter().map(told).map(|text| Finding::ok(CHECK, text))
+    });
+    findings.extend(unchecked);
     findings
 }
 
@@ -46,18 +50,29 @@ mod tests {
     use super::super::Level;
     use super::*;
 
-    #[test]
-    fn a_parent_whose_records_do_not_fit_is_bad_and_named() {
-        let zone = |name: &str, faults: &[&str]| pb::ZoneEntry {
+    fn zone(name: &str, faults: &[&str]) -> pb::ZoneEntry {
+        pb::ZoneEntry {
             name: name.to_owned(),
             parent_faults: faults.iter().map(ToString::to_string).collect(),
             ..pb::ZoneEntry::default()
-        };
+        }
+    }
+
+    #[test]
+    fn a_parent_whose_records_do_not_fit_is_bad_and_named() {
         let well = judge(&[zone("a.test", &[]), zone("b.test", &[])]);
         assert_eq!((well.len(), well[0].level), (1, Level::Ok));
         let found = judge(&[zone("a.test", &[]), zone("b.test", &["has DS records that fit not"])]);
         assert_eq!((found.len(), found[0].level), (1, Level::Bad));
         assert_eq!(found[0].text, "the parent of b.test has DS records that fit not");
         assert!(found[0].next.as_ref().is_some_and(|next| next.contains("status b.test")));
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_checked_beside_one_that_fits_is_told_and_not_bad() {
+        let parent_unchecked = vec!["has the DS record 1 15 3 AB, not checked".to_owned()];
+        let found = judge(&[pb::ZoneEntry { parent_unchecked, ..zone("a.test", &[]) }]);
+        assert!(found.iter().all(|finding| finding.level == Level::Ok), "{found:?}");
+        assert_eq!(found[1].text, "the parent of a.test has the DS record 1 15 3 AB, not checked");
     }
 }

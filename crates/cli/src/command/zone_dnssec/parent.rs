@@ -1,19 +1,22 @@
 //! A look at what a parent zone says of a zone: its DS records, and for how long resolvers keep them.
 //!
-//! Anything but a clear answer is an error, for a mistake here takes the zone away. The TTL counts only where a server
-//! of the parent tells it: a cache tells what is left of one, and a step that waited for that would come too early. Which
-//! keys the records name, and when a step is safe, is not decided here.
+//! Asked over UDP, and over TCP where the answer is cut. What an answer says, and whether it says anything, is decided by
+//! [`holdfast_core::signing::ds::answer`]; anything but a clear answer is an error. Which keys the records name, and when
+//! a step is safe, is not decided here.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use hickory_proto::op::{Edns, Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
+use holdfast_core::DnsName;
 use holdfast_core::signing::Ds;
+use holdfast_core::signing::ds::answer::{Answer, Unclear};
+use holdfast_core::spec::Kind;
 use holdfast_wire::Convert as _;
 use holdfast_wire::pb::v1 as pb;
 
-use crate::dns_client::exchange;
+use crate::dns_client::exchange_whole;
 
 /// How long a server may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -63,75 +66,37 @@ async fn ask(server: SocketAddr, zone: &str) -> Result<Seen, String> {
     let mut edns = Edns::new();
     edns.set_max_payload(1232);
     query.edns = Some(edns);
-    query.add_query(Query::query(name.clone(), RecordType::DS));
-    let answer = exchange(server, &query, ANSWER_TIMEOUT).await?;
-    found_in(&answer, &name)
+    query.add_query(Query::query(name, RecordType::DS));
+    let answer = exchange_whole(server, &query, ANSWER_TIMEOUT).await?;
+    let zone = DnsName::new(zone).map_err(|error| error.to_string())?;
+    found_in(&answer, &zone)
 }
 
 /// What an answer says.
-fn found_in(answer: &Message, zone: &Name) -> Result<Seen, String> {
+fn found_in(answer: &Message, zone: &DnsName) -> Result<Seen, String> {
     let metadata = &answer.metadata;
-    if metadata.truncation {
-        return Err("the answer is cut".to_owned());
+    let mut said = Answer::about(zone);
+    said.no_error = metadata.response_code == ResponseCode::NoError;
+    said.cut = metadata.truncation;
+    said.authoritative = metadata.authoritative;
+    said.resolved = metadata.recursion_available;
+    let kind_of = |record: &Record| Kind(record.record_type().into());
+    for record in &answer.answers {
+        let data = match &record.data {
+            RData::Unknown { rdata, .. } => &rdata.anything[..],
+            _ => &[],
+        };
+        said.note_answer(&record.name.to_ascii(), (kind_of(record), record.ttl), data);
     }
-    if metadata.response_code != ResponseCode::NoError {
-        return Err(format!("it answers {}", metadata.response_code));
+    for record in &answer.authorities {
+        said.note_authority(&record.name.to_ascii(), kind_of(record));
     }
-    if !metadata.authoritative && !metadata.recursion_available {
-        return Err(format!("it neither holds the parent zone nor resolves names; {OTHER_SERVER}"));
-    }
-    if answer.answers.is_empty() {
-        names_none(answer, zone)?;
-    }
-    let mut seen = Seen::default();
-    for record in answer.answers.iter().filter(|record| record.record_type() != RecordType::RRSIG) {
-        seen.records.push(ds_of(record, zone)?.to_proto());
-        if metadata.authoritative {
-            seen.ttl = seen.ttl.max(Duration::from_secs(record.ttl.into()));
-        }
-    }
-    if seen.records.is_empty() && !answer.answers.is_empty() {
-        return Err(format!("it answers with signatures alone; {OTHER_SERVER}"));
-    }
-    Ok(seen)
-}
-
-/// What mends an answer that says nothing of the parent.
-const OTHER_SERVER: &str = "name a resolver, or a server of the parent";
-
-/// Whether an empty answer says that there is no DS record (RFC 2308, 2.2), rather than nothing. Errors: what it may
-/// mean instead.
-fn names_none(answer: &Message, zone: &Name) -> Result<(), String> {
-    let soa = answer.authorities.iter().find(|record| record.record_type() == RecordType::SOA);
-    let problem = match soa {
-        Some(soa) if soa.name == *zone => {
-            "it answers for the zone itself, which holds no DS records"
-        }
-        Some(soa) if soa.name.zone_of(zone) => return Ok(()),
-        Some(_) => "its empty answer is of a zone that is not above this one",
-        None => {
-            "its empty answer has no SOA record, so it may be a referral, and says nothing of DS records"
-        }
-    };
-    Err(format!("{problem}; {OTHER_SERVER}"))
-}
-
-/// A DS record of the zone. Errors: what the record is instead.
-fn ds_of(record: &Record, zone: &Name) -> Result<Ds, String> {
-    let kind = record.record_type();
-    if kind != RecordType::DS || record.name != *zone {
-        return Err(format!(
-            "it answers with a record {kind} of {} instead of DS records of the zone; {OTHER_SERVER}",
-            record.name
-        ));
-    }
-    let ds = match &record.data {
-        RData::Unknown { rdata, .. } => Ds::from_data(&rdata.anything),
-        _ => None,
-    };
-    ds.ok_or_else(|| {
-        format!("a DS record cannot be read, so which key it names is unknown; {OTHER_SERVER}")
-    })
+    let told = said.told().map_err(|unclear| match unclear {
+        Unclear::Failed => format!("it answers {}", metadata.response_code),
+        unclear => format!("{unclear}; name a resolver, or a server of the parent"),
+    })?;
+    let records = told.records.iter().map(Ds::to_proto).collect();
+    Ok(Seen { records, ttl: told.ttl.unwrap_or_default() })
 }
 
 #[cfg(test)]
@@ -175,7 +140,8 @@ mod tests {
 
     fn read(message: &Message) -> Result<Seen, String> {
         let bytes = message.to_vec().expect("encodes");
-        found_in(&Message::from_vec(&bytes).expect("decodes"), &name("example.test."))
+        let zone = DnsName::new("example.test").expect("a name");
+        found_in(&Message::from_vec(&bytes).expect("decodes"), &zone)
     }
 
     fn of_resolver(mut answer: Message) -> Message {

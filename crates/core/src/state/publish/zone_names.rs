@@ -8,19 +8,18 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::Names;
 use crate::id::Epoch;
 use crate::name::DnsName;
 use crate::spec::{RecordData, Zone};
+use crate::state::ZoneState;
 use crate::state::zone_records::{Dynamic, ZoneRecords, server_addresses};
-use crate::state::{Owner, ZoneState};
 use crate::view::{NameAnswers, Pick, RecordSet};
 
 /// What a zone contributes at all its names but those that a service has.
 pub(super) fn static_names(
     zone: &Zone,
     dynamic: &Dynamic,
-    owners: &Names,
+    of_service: impl Fn(&DnsName) -> bool,
 ) -> Vec<(DnsName, NameAnswers)> {
     let mut names: BTreeMap<DnsName, Vec<RecordSet>> = BTreeMap::new();
     for record in zone.records.iter().chain(dynamic.values().flatten()) {
@@ -34,7 +33,7 @@ pub(super) fn static_names(
     }
     names
         .into_iter()
-        .filter(|(name, _)| !matches!(owners.get(name), Some(Owner::Service(_))))
+        .filter(|(name, _)| !of_service(name))
         .map(|(name, sets)| (name, of_zone(sets)))
         .collect()
 }
