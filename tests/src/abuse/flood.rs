@@ -1,4 +1,7 @@
 //! Datagrams with forged sources, at a rate, until told to stop.
+//!
+//! A flood sends what it has made again and again once that is much: more different names and sources than a server
+//! remembers, and a packet costs what the kernel asks for it.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
@@ -19,6 +22,8 @@ use crate::lab::Host;
 const LONGEST: Duration = Duration::from_secs(120);
 /// Packets that are due are sent together, this far apart.
 const TICK: Duration = Duration::from_millis(1);
+/// So many different packets are made.
+const STOCK: usize = 1 << 16;
 const DNS: u16 = 53;
 
 /// A datagram to be sent.
@@ -56,7 +61,8 @@ pub struct Flood {
 }
 
 impl Flood {
-    /// Sends what `shoot` makes from chance, from a host to an agent's port 53, at most `pace` datagrams per second.
+    /// Sends what `shoot` makes from chance, from a host to an agent's port 53, at most `pace` datagrams per second; what
+    /// it made first comes again after 65,536 of them.
     pub fn start(
         from: &Host,
         target: Ipv4Addr,
@@ -98,16 +104,23 @@ fn send(
     let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(libc_raw())))?;
     socket.set_header_included_v4(true)?;
     let mut chance = StdRng::seed_from_u64(u64::from(pace));
+    let mut stock: Vec<(Vec<u8>, usize)> = Vec::new();
+    let receiver = to.into();
     let mut sent = Sent { packets: 0, payload: 0, span: Duration::ZERO };
     let began = Instant::now();
     while !stop.load(Ordering::Relaxed) && began.elapsed() < LONGEST {
         let due = (began.elapsed().as_secs_f64() * f64::from(pace)) as u64;
         while sent.packets < due && !stop.load(Ordering::Relaxed) {
-            let Shot { from, payload } = shoot(&mut chance)?;
+            let place = sent.packets as usize % STOCK;
+            if place == stock.len() {
+                let Shot { from, payload } = shoot(&mut chance)?;
+                stock.push((wire::packet(from, to, &payload), payload.len()));
+            }
+            let (packet, payload) = &stock[place];
             // A full queue drops what a flood sends, as a full line would.
-            drop(socket.send_to(&wire::packet(from, to, &payload), &to.into()));
+            drop(socket.send_to(packet, &receiver));
             sent.packets += 1;
-            sent.payload += payload.len() as u64;
+            sent.payload += *payload as u64;
         }
         std::thread::park_timeout(TICK);
     }
