@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! batch ─▶ hashes of the names ─┬▶ their slots ─▶ their entries ─▶ their records
-//!                               └▶ the buckets that limit their answers
+//!                               └▶ the buckets that limit answers to them
 //!            each arrow is one loop: its misses do not depend on each other, so the processor waits for many at once
 //! ```
 //!
@@ -16,10 +16,10 @@ use std::net::SocketAddr;
 
 use crate::limits::{BATCH, HEADER, MAX_NAME};
 use crate::rate_limit::Limiter;
-use crate::table::{Entry, Table, hash_of};
+use crate::table::{Entry, Table, hash_of_any_case};
 
-/// Tables of fewer names stay near by themselves.
-const MANY_NAMES: usize = 256;
+/// Tables of fewer names stay near by themselves, and looking ahead costs more than it spares.
+const MANY_NAMES: usize = 4096;
 
 /// Looks ahead for these messages and whom they are from, of which it takes [`BATCH`] at most.
 pub(crate) fn look_ahead<'a>(
@@ -57,16 +57,13 @@ fn asked(message: &[u8]) -> Option<u64> {
     while *name.get(end)? != 0 {
         end += 1 + usize::from(name[end]);
     }
-    let mut scratch = [0; MAX_NAME];
-    let lower = scratch.get_mut(..=end)?;
-    lower.copy_from_slice(name.get(..=end)?);
-    lower.make_ascii_lowercase();
-    Some(hash_of(lower))
+    name.get(..=end).filter(|name| name.len() <= MAX_NAME).map(hash_of_any_case)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::hash_of;
 
     #[test]
     fn a_name_is_hashed_in_any_case_and_what_is_none_is_passed_over() {

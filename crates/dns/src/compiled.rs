@@ -19,6 +19,7 @@ use smallvec::SmallVec;
 
 use crate::limits::HEADER;
 use crate::record::{seconds, uncompressed, wire_record};
+use crate::table::hash_of;
 
 /// So many names at most are remembered by hickory's encoder as targets of pointers.
 const POINTER_TARGETS: usize = 64;
@@ -216,7 +217,9 @@ impl Data {
 pub(crate) struct Zone {
     source: Arc<ZoneAnswers>,
     /// The bytes of its apex in wire form.
-    pub(crate) apex_length: usize,
+    apex_length: usize,
+    /// The hash of its apex.
+    pub(crate) hash: u64,
     tail: Option<Tail>,
 }
 
@@ -228,7 +231,8 @@ impl Zone {
         }
         let apex = source.zone.name.to_wire();
         let tail = Tail::compile(&apex, &answer::negative_soa(source));
-        Arc::new(Self { source: Arc::clone(source), apex_length: apex.len(), tail })
+        let (apex_length, hash) = (apex.len(), hash_of(&apex));
+        Arc::new(Self { source: Arc::clone(source), apex_length, hash, tail })
     }
 
     /// Whether answers are tailored to networks that resolvers tell.

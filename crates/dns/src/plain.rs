@@ -15,7 +15,7 @@ use crate::handler::status;
 use crate::limits::{HEADER, MAX_NAME};
 use crate::reply_opt::{ExtendedError, Remarks};
 use crate::screen::Query;
-use crate::table::{Found, Table};
+use crate::table::{Found, Table, hash_of};
 
 pub(crate) const CLASS_IN: u16 = 1;
 const TYPE_IXFR: u16 = 251;
@@ -41,6 +41,15 @@ impl Told {
     }
 }
 
+/// A plain answer, beside its bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plain {
+    pub(crate) told: Told,
+    pub(crate) remarks: Remarks,
+    /// The hash of the name that was asked for.
+    pub(crate) name: u64,
+}
+
 /// Answers a plain question into `out`, in at most `limit` bytes and without an OPT; `None` for one that is not plain.
 /// A turn is taken exactly when an answer is made.
 pub(crate) fn answer(
@@ -49,7 +58,7 @@ pub(crate) fn answer(
     limit: u16,
     (asker, turn): (&Asker<'_>, impl FnOnce() -> u32),
     out: &mut Vec<u8>,
-) -> Option<(Told, Remarks)> {
+) -> Option<Plain> {
     let field = |at: usize| u16::from_be_bytes([wire[at], wire[at + 1]]);
     let kind = field(query.name_end);
     if field(query.name_end + 2) != CLASS_IN || matches!(kind, TYPE_AXFR | TYPE_IXFR) {
@@ -69,7 +78,8 @@ pub(crate) fn answer(
     out.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, 0]);
     out.extend_from_slice(&wire[HEADER..query.question_end()]);
     let mut remarks = Remarks::default();
-    let told = match table.find(name) {
+    let hash = hash_of(name);
+    let told = match table.find(name, hash) {
         Found::Uncompiled => return None,
         Found::Outside => {
             remarks = ExtendedError::NotAuthoritative.into();
@@ -99,7 +109,7 @@ pub(crate) fn answer(
                     finish(query, (Section::Answer, count), ResponseCode::NoError, limit, out);
                     let (zone, code) = (Some(node.zone), ResponseCode::NoError);
                     let told = Told { zone, code, class: Class::Positive };
-                    return Some((told, Remarks { scope, ..remarks }));
+                    return Some(Plain { told, remarks: Remarks { scope, ..remarks }, name: hash });
                 }
             };
             Told::bare(Some(node.zone), code)
@@ -108,7 +118,7 @@ pub(crate) fn answer(
     turn();
     let negative = matches!(told.code, ResponseCode::NoError | ResponseCode::NXDomain);
     finish(query, (Section::Authority, usize::from(negative)), told.code, limit, out);
-    Some((told, remarks))
+    Some(Plain { told, remarks, name: hash })
 }
 
 /// The section that records are in, by the place of its count's low byte in the header.

@@ -10,7 +10,7 @@
 //! which goes out cut (TC) or as BADCOOKIE: a real client then comes back over TCP or with a cookie, and is not limited.
 //! What is beyond the third is cut. So a flood is answered with at most 1.5 times its bytes and a constant.
 //!
-//! A table belongs to one thread: no lock, no allocation, and a fixed size, whatever comes. Where it is full the bucket
+//! Its two tables belong to one thread: no lock, no allocation, and a fixed size, whatever comes. Where one is full the bucket
 //! that rested longest is forgotten, which only ever lets more through. Its hash is keyed at random: who finds names that
 //! collide fills a set with them, as any names fill the table.
 //!
@@ -24,20 +24,21 @@ use holdfast_core::spec::Prefix;
 use tokio::time::Instant;
 
 use crate::keys;
-use crate::table::hash_of;
 
-/// Sets of buckets in a table; 2^13 of four, which are 512 KiB.
-const SETS: usize = 1 << 13;
-/// Buckets in a set: a line of the cache.
-const WAYS: usize = 4;
+/// Sets of buckets for names: 512 KiB.
+const NAME_SETS: usize = 1 << 13;
+/// Buckets in one of them.
+const NAME_WAYS: usize = 4;
+/// Sets of buckets for prefixes: 256 KiB.
+const PREFIX_SETS: usize = 1 << 12;
+/// Buckets in one of them.
+const PREFIX_WAYS: usize = 3;
 /// All names together have this many times the replies of one.
 const NAMES: u32 = 20;
 /// Bytes per second that a prefix gets beyond one and a half times its queries.
 const SURPLUS: u32 = 32 << 10;
 /// The clock's start, so that a bucket never used has rested longest.
 const START: u32 = 1 << 31;
-/// The class of answers to a name.
-const NAME: u8 = 0;
 /// The most replies per second that can be configured.
 pub(crate) const MAX_RATE: u32 = 100_000;
 
@@ -61,13 +62,14 @@ impl Default for RateLimit {
     }
 }
 
-/// What a reply is counted under, beside the client's prefix.
+/// What a reply is counted under, beside the client's prefix. Names stand for themselves by their hash in lower case
+/// ([`hash_of`](crate::table::hash_of)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Subject<'a> {
-    /// An answer, under its name in any case.
-    Name(&'a [u8]),
-    /// A name that does not exist, under its zone or whatever is above it.
-    Missing(&'a [u8]),
+pub(crate) enum Subject {
+    /// An answer, under its name.
+    Name(u64),
+    /// A name that does not exist, under its zone.
+    Missing(u64),
     /// An error.
     Failure,
 }
@@ -81,33 +83,103 @@ pub(crate) enum Limited {
     Dropped,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Bucket {
+/// What is left of some kinds of tokens.
+#[derive(Debug, Clone, Copy)]
+struct Bucket<const KINDS: usize> {
     tag: u32,
     /// When last looked at, in milliseconds.
     at: u32,
     /// Thousandths of a token.
-    tokens: u32,
+    tokens: [u32; KINDS],
+    /// Replies that were refused.
     refused: u32,
 }
+
+impl<const KINDS: usize> Bucket<KINDS> {
+    const UNUSED: Self = Self { tag: 0, at: 0, tokens: [0; KINDS], refused: 0 };
+
+    /// Adds what came since it was last looked at.
+    fn fill(&mut self, rates: [u32; KINDS], now: u32) {
+        let passed = u64::from(now.wrapping_sub(self.at));
+        self.at = now;
+        for (tokens, rate) in self.tokens.iter_mut().zip(rates) {
+            let came = passed * u64::from(rate);
+            // At most what fills it, which has 32 bits.
+            *tokens = (u64::from(*tokens) + came).min(u64::from(rate) * 1000) as u32;
+        }
+    }
+
+    /// Takes tokens of a kind; false where there are too few.
+    fn take(&mut self, kind: usize, cost: u32) -> bool {
+        let left = self.tokens[kind].checked_sub(cost * 1000);
+        self.tokens[kind] = left.unwrap_or(self.tokens[kind]);
+        left.is_some()
+    }
+
+    /// Takes one reply.
+    fn admit(&mut self) -> Result<(), Limited> {
+        if self.take(REPLIES, 1) {
+            return Ok(());
+        }
+        self.refused = self.refused.wrapping_add(1);
+        let cut = self.refused.is_multiple_of(2);
+        Err(if cut { Limited::Cut } else { Limited::Dropped })
+    }
+}
+
+/// The buckets among which a key finds its own: a line of the cache.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
+struct Set<const KINDS: usize, const WAYS: usize>([Bucket<KINDS>; WAYS]);
+
+#[derive(Debug)]
+struct Buckets<const KINDS: usize, const WAYS: usize> {
+    sets: Box<[Set<KINDS, WAYS>]>,
+    /// Tokens per second of each kind.
+    rates: [u32; KINDS],
+}
+
+impl<const KINDS: usize, const WAYS: usize> Buckets<KINDS, WAYS> {
+    fn new(sets: usize, rates: [u32; KINDS]) -> Self {
+        assert!(sets.is_power_of_two());
+        let unused = Set([Bucket::UNUSED; WAYS]);
+        Self { sets: vec![unused; sets].into_boxed_slice(), rates }
+    }
+
+    fn place(&self, key: u64) -> usize {
+        key as usize & (self.sets.len() - 1)
+    }
+
+    /// The bucket of a key, as it is at this moment.
+    fn of(&mut self, key: u64, now: u32) -> &mut Bucket<KINDS> {
+        let place = self.place(key);
+        let (Set(set), tag) = (&mut self.sets[place], (key >> 32) as u32);
+        let known = set.iter().position(|bucket| bucket.tag == tag);
+        let place = known.unwrap_or_else(|| {
+            let rested = |place: &usize| (now.wrapping_sub(set[*place].at), set[*place].tokens);
+            let place = (0..WAYS).max_by_key(rested).unwrap_or(0);
+            let tokens = self.rates.map(|rate| rate * 1000);
+            set[place] = Bucket { tag, at: now, tokens, refused: 0 };
+            place
+        });
+        set[place].fill(self.rates, now);
+        &mut set[place]
+    }
+}
+
+/// The kinds of tokens that a prefix has.
+const REPLIES: usize = 0;
+const SURPLUS_BYTES: usize = 1;
 
 /// The buckets of one thread.
 #[derive(Debug)]
 pub(crate) struct Limiter {
-    sets: Box<[[Bucket; WAYS]]>,
+    names: Buckets<1, NAME_WAYS>,
+    prefixes: Buckets<2, PREFIX_WAYS>,
     keys: SeedableRandomState,
     exempt: Vec<Prefix>,
-    rates: Rates,
     made: Instant,
     now: u32,
-    scratch: [u8; 255],
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Rates {
-    name: u32,
-    prefix: u32,
-    surplus: u32,
 }
 
 impl Limiter {
@@ -117,16 +189,13 @@ impl Limiter {
         let threads = threads.max(1) as u32;
         let share = |rate: u32| rate.div_ceil(threads);
         let name = config.per_prefix.min(MAX_RATE);
-        let rates =
-            Rates { name: share(name), prefix: share(name * NAMES), surplus: share(SURPLUS) };
         (name > 0).then(|| Self {
-            sets: vec![[Bucket::default(); WAYS]; SETS].into_boxed_slice(),
+            names: Buckets::new(NAME_SETS, [share(name)]),
+            prefixes: Buckets::new(PREFIX_SETS, [share(name * NAMES), share(SURPLUS)]),
             keys: keys::random(),
             exempt: config.exempt.clone(),
-            rates,
             made: Instant::now(),
             now: START,
-            scratch: [0; 255],
         })
     }
 
@@ -137,17 +206,10 @@ impl Limiter {
     }
 
     /// Counts a reply to a client. Errors: what becomes of it instead.
-    pub(crate) fn admit(&mut self, client: IpAddr, subject: Subject<'_>) -> Result<(), Limited> {
-        let (class, name): (u8, &[u8]) = match subject {
-            Subject::Name(name) => (NAME, name),
-            Subject::Missing(zone) => (1, zone),
-            Subject::Failure => (2, &[]),
-        };
+    pub(crate) fn admit(&mut self, client: IpAddr, subject: Subject) -> Result<(), Limited> {
         let prefix = prefix_of(client);
-        let key = self.key(prefix, class, name);
-        let all = self.key(prefix, 3, &[]);
-        let taken =
-            self.take(key, self.rates.name, 1).and_then(|()| self.take(all, self.rates.prefix, 1));
+        let of_name = self.names.of(self.key(prefix, subject), self.now).admit();
+        let taken = of_name.and_then(|()| self.prefix(prefix).admit());
         self.unless_exempt(client, taken)
     }
 
@@ -162,10 +224,9 @@ impl Limiter {
         if surplus == 0 {
             return Ok(());
         }
-        let key = self.key(prefix_of(client), 4, &[]);
         // A reply over UDP has at most 1,232 bytes.
-        let taken = self.take(key, self.rates.surplus, surplus as u32);
-        self.unless_exempt(client, taken.map_err(|_| Limited::Cut))
+        let taken = self.prefix(prefix_of(client)).take(SURPLUS_BYTES, surplus as u32);
+        self.unless_exempt(client, if taken { Ok(()) } else { Err(Limited::Cut) })
     }
 
     fn unless_exempt(&self, client: IpAddr, taken: Result<(), Limited>) -> Result<(), Limited> {
@@ -173,51 +234,29 @@ impl Limiter {
         taken.or_else(|limited| if exempt() { Ok(()) } else { Err(limited) })
     }
 
-    fn key(&mut self, prefix: u64, class: u8, name: &[u8]) -> u64 {
-        let lower = &mut self.scratch[..name.len()];
-        lower.copy_from_slice(name);
-        lower.make_ascii_lowercase();
-        let hash = hash_of(lower);
-        self.key_of(prefix, class, hash)
-    }
-
-    fn key_of(&self, prefix: u64, class: u8, name_hash: u64) -> u64 {
+    fn prefix(&mut self, prefix: u64) -> &mut Bucket<2> {
         let mut hasher = self.keys.build_hasher();
         hasher.write_u64(prefix);
-        hasher.write_u8(class);
-        hasher.write_u64(name_hash);
+        self.prefixes.of(hasher.finish(), self.now)
+    }
+
+    fn key(&self, prefix: u64, subject: Subject) -> u64 {
+        // That one hash is another's complement, or zero, is as rare as that two are the same.
+        let subject = match subject {
+            Subject::Name(name) => name,
+            Subject::Missing(zone) => !zone,
+            Subject::Failure => 0,
+        };
+        let mut hasher = self.keys.build_hasher();
+        hasher.write_u64(prefix);
+        hasher.write_u64(subject);
         hasher.finish()
     }
 
-    /// A look at the bucket of a client's answers under the name of this hash, in lower case.
-    pub(crate) fn visit(&self, client: IpAddr, name_hash: u64) -> u32 {
-        let key = self.key_of(prefix_of(client), NAME, name_hash);
-        self.sets[key as usize % SETS][0].tag
-    }
-
-    fn take(&mut self, key: u64, rate: u32, cost: u32) -> Result<(), Limited> {
-        let set = &mut self.sets[key as usize % SETS];
-        let (tag, now) = ((key >> 32) as u32, self.now);
-        let full = rate * 1000;
-        let known = set.iter().position(|bucket| bucket.tag == tag);
-        let place = known.unwrap_or_else(|| {
-            let rested = |place: &usize| (now.wrapping_sub(set[*place].at), set[*place].tokens);
-            let place = (0..WAYS).max_by_key(rested).unwrap_or(0);
-            set[place] = Bucket { tag, at: now, tokens: full, refused: 0 };
-            place
-        });
-        let bucket = &mut set[place];
-        let came = u64::from(now.wrapping_sub(bucket.at)) * u64::from(rate);
-        // At most `full`, which has 32 bits.
-        bucket.tokens = (u64::from(bucket.tokens) + came).min(u64::from(full)) as u32;
-        bucket.at = now;
-        if let Some(left) = bucket.tokens.checked_sub(cost * 1000) {
-            bucket.tokens = left;
-            return Ok(());
-        }
-        bucket.refused = bucket.refused.wrapping_add(1);
-        let cut = bucket.refused.is_multiple_of(2);
-        Err(if cut { Limited::Cut } else { Limited::Dropped })
+    /// A look at the bucket of a client's answers under the name of this hash.
+    pub(crate) fn visit(&self, client: IpAddr, name: u64) -> u32 {
+        let key = self.key(prefix_of(client), Subject::Name(name));
+        self.names.sets[self.names.place(key)].0[0].tag
     }
 }
 

@@ -44,7 +44,7 @@ use crate::limits::{HEADER, MAX_TCP, MAX_UDP};
 use crate::memory::Memory;
 use crate::metric::{self, Counters};
 use crate::opt::Opt;
-use crate::plain::{self, TC, Told};
+use crate::plain::{self, Plain, TC, Told};
 use crate::publish::AnswersSource;
 use crate::query_log::Sampler;
 use crate::rate_limit::{Limited, Limiter, RateLimit, Subject};
@@ -273,12 +273,13 @@ impl Responder {
         let limits = self.limiter.is_some() && !asked.is_known();
         // Of wildcards nothing is compiled, so what is answered plainly has the name that was asked for.
         let plain = self.write_plain(asked, out);
-        let exists = plain.is_some_and(|(told, _)| told.code == ResponseCode::NoError);
+        let exists = plain.is_some_and(|plain| plain.told.code == ResponseCode::NoError);
         let found = match plain {
-            Some((told, remarks)) => {
+            Some(plain) => {
                 if limits {
-                    self.admit(asked.peer, self.subject_of(asked, told))?;
+                    self.admit(asked.peer, self.subject_of(plain))?;
                 }
+                let Plain { told, remarks, .. } = plain;
                 Found { code: told.code, remarks, counted: Counted::Plain(told) }
             }
             None => {
@@ -343,7 +344,7 @@ impl Responder {
     }
 
     /// Writes the answer to a plain question; `None` for one that the handler must answer.
-    fn write_plain(&self, asked: &Asked<'_>, out: &mut Vec<u8>) -> Option<(Told, Remarks)> {
+    fn write_plain(&self, asked: &Asked<'_>, out: &mut Vec<u8>) -> Option<Plain> {
         let published = self.handler.published().filter(|_| self.compiled)?;
         if sign::is_of_signing(published.signers(), asked) {
             return None;

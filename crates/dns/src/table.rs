@@ -109,6 +109,16 @@ pub(crate) fn hash_of(name: &[u8]) -> u64 {
     hasher.finish()
 }
 
+/// The hash of a name in wire form of any case; of at most 255 bytes.
+pub(crate) fn hash_of_any_case(name: &[u8]) -> u64 {
+    let mut scratch = [0; MAX_NAME];
+    let lower = &mut scratch[..name.len()];
+    lower.copy_from_slice(name);
+    // Length bytes are at most 63 and so no letters.
+    lower.make_ascii_lowercase();
+    hash_of(lower)
+}
+
 fn shard_of(hash: u64) -> usize {
     // Within a shard the lowest and the seven highest bits decide.
     (hash >> 32) as usize % SHARDS
@@ -268,7 +278,10 @@ impl Table {
     }
 
     fn node(&self, name: &[u8]) -> Option<&Node> {
-        let hash = hash_of(name);
+        self.node_of(name, hash_of(name))
+    }
+
+    fn node_of(&self, name: &[u8], hash: u64) -> Option<&Node> {
         let slot = self.shards[shard_of(hash)].find(hash, |slot| slot.is(hash, name))?;
         Some(&slot.entry.node)
     }
@@ -299,8 +312,8 @@ impl Table {
         Arc::ptr_eq(&self.places, &other.places)
     }
 
-    /// Where in a name in wire form, of any case, the longest part begins that exists; its root if none does.
-    pub(crate) fn closest(&self, name: &[u8]) -> usize {
+    /// The hash of the longest part that exists of a name in wire form, of any case; that of the root if none does.
+    pub(crate) fn closest(&self, name: &[u8]) -> u64 {
         let mut scratch = [0; MAX_NAME];
         let name = {
             let lower = &mut scratch[..name.len()];
@@ -309,13 +322,15 @@ impl Table {
             &*lower
         };
         let skip = labels(name).count().saturating_sub(self.depth);
-        let mut begins = labels(name).skip(skip).map(|(begin, _)| begin);
-        begins.find(|begin| self.node(&name[*begin..]).is_some()).unwrap_or(name.len() - 1)
+        let hashes = labels(name).skip(skip).map(|(begin, _)| (begin, hash_of(&name[begin..])));
+        let exists = |(begin, hash): &(usize, u64)| self.node_of(&name[*begin..], *hash).is_some();
+        let closest = hashes.into_iter().find(exists);
+        closest.map_or_else(|| hash_of(&[0]), |(_, hash)| hash)
     }
 
-    /// Finds a name in wire form and lower case. Writes into it for a while, and leaves it as it was.
-    pub(crate) fn find(&self, name: &mut [u8]) -> Found<'_> {
-        if let Some(node) = self.node(name) {
+    /// Finds a name in wire form and lower case, of this hash. Writes into it for a while, and leaves it as it was.
+    pub(crate) fn find(&self, name: &mut [u8], hash: u64) -> Found<'_> {
+        if let Some(node) = self.node_of(name, hash) {
             return Found::Node(node);
         }
         let mut skip = labels(name).count().saturating_sub(self.depth).max(1);

@@ -4,9 +4,10 @@
 use hickory_proto::op::ResponseCode;
 
 use super::{Asked, Peer, Responder, Transport, write_bare};
-use crate::plain::{TC, Told};
+use crate::plain::{Plain, TC, Told};
 use crate::rate_limit::{Limited, Subject};
 use crate::reply_opt::Remarks;
+use crate::table::hash_of_any_case;
 use crate::tally::Instead;
 
 impl Responder {
@@ -21,7 +22,7 @@ impl Responder {
     }
 
     /// Counts a reply to a client of whom nothing is known.
-    pub(super) fn admit(&mut self, peer: Peer, subject: Subject<'_>) -> Result<(), Limited> {
+    pub(super) fn admit(&mut self, peer: Peer, subject: Subject) -> Result<(), Limited> {
         match &mut self.limiter {
             Some(limiter) if peer.transport == Transport::Udp => {
                 limiter.admit(peer.address.ip(), subject)
@@ -31,14 +32,13 @@ impl Responder {
     }
 
     /// What an answer from the table is counted under.
-    pub(super) fn subject_of<'a>(&self, asked: &Asked<'a>, told: Told) -> Subject<'a> {
-        let name = asked.name();
-        match (told.code, told.zone, self.handler.published()) {
-            (ResponseCode::NoError, ..) => Subject::Name(name),
-            (ResponseCode::NXDomain, Some(zone), Some(published)) => {
-                let table = published.table();
-                let apex = table.map_or(0, |table| name.len() - table.zone(zone).apex_length);
-                Subject::Missing(&name[apex..])
+    pub(super) fn subject_of(&self, plain: Plain) -> Subject {
+        let Told { code, zone, .. } = plain.told;
+        let table = self.handler.published().and_then(|published| published.table());
+        match (code, zone, table) {
+            (ResponseCode::NoError, ..) => Subject::Name(plain.name),
+            (ResponseCode::NXDomain, Some(zone), Some(table)) => {
+                Subject::Missing(table.zone(zone).hash)
             }
             _ => Subject::Failure,
         }
@@ -46,11 +46,11 @@ impl Responder {
 
     /// What the handler's answer is counted under: the name, or what exists above it, so that names under a wildcard
     /// are one.
-    pub(super) fn subject<'a>(&self, asked: &Asked<'a>) -> Subject<'a> {
-        let name = asked.name();
+    pub(super) fn subject(&self, asked: &Asked<'_>) -> Subject {
         let Some(published) = self.handler.published() else { return Subject::Failure };
-        let closest = published.table().map_or(0, |table| table.closest(name));
-        Subject::Name(&name[closest..])
+        let name = asked.name();
+        let of_all = || hash_of_any_case(name);
+        Subject::Name(published.table().map_or_else(of_all, |table| table.closest(name)))
     }
 
     /// Sends what makes a real client come back in a way that shows where it is; false for nothing at all.

@@ -103,8 +103,8 @@ fn told(table: &Table, owner: &str, kind: u16) -> Option<(ResponseCode, usize)> 
     let mut out = Vec::new();
     let geo = crate::geo::Geo::default();
     let asker = crate::client::Asker { source: peer.address.ip(), subnet: None, geo: &geo };
-    let (told, _) = plain::answer(table, (&wire, &query), 512, (&asker, || 0), &mut out)?;
-    Some((told.code, usize::from(out[7])))
+    let plain = plain::answer(table, (&wire, &query), 512, (&asker, || 0), &mut out)?;
+    Some((plain.told.code, usize::from(out[7])))
 }
 
 #[test]

@@ -118,6 +118,20 @@ async fn names_under_a_wildcard_and_names_that_do_not_exist_are_one() {
     assert_eq!(malformed.count(), 200 + 400, "every second one beyond the rate");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_name_is_one_in_any_case() {
+    for owner in ["shop", "www"] {
+        let mut responder = guarded();
+        let spellings = [owner.to_owned(), owner.to_uppercase()];
+        let replies = (0..1000).filter(|number| {
+            let wire =
+                query(&format!("{}.example.test.", spellings[number % 2]), RecordType::A, None);
+            exchange(&mut responder, &wire, udp()).is_some_and(|reply| reply[2] & 2 == 0)
+        });
+        assert_eq!(replies.count(), 200, "{owner}");
+    }
+}
+
 #[test]
 fn long_replies_may_be_kept_for_clients_with_a_cookie() {
     let settings = Settings { max_reply_without_cookie: Some(512), ..Settings::default() };
