@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 const MAGIC: [u8; 8] = *b"HOLDFLKG";
 /// The version of the body's layout that this release writes and reads.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// The bytes before the body.
 const PREFIX: usize = 8 + 4 + 8 + 32;
 /// The largest file that is read: many times the largest state.
