@@ -1,4 +1,4 @@
-//! Many datagrams per system call: `recvmmsg` and `sendmmsg`, the only `unsafe` code of this crate.
+//! Many datagrams per system call: `recvmmsg` and `sendmmsg`.
 //!
 //! A batch owns what the kernel writes into and reads from: a buffer and an address for each datagram. The structures
 //! that point at them are made anew for each call and do not outlive it, so no pointer survives a move or a change.

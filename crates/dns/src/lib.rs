@@ -54,6 +54,7 @@ mod metric;
 mod opt;
 mod parts;
 mod plain;
+mod precedence;
 mod publish;
 mod query_log;
 mod queue_drops;

@@ -12,7 +12,6 @@ use std::thread;
 use std::time::Duration;
 
 use holdfast_core::seam::Clock;
-use rustix::process::setpriority_process;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::timeout;
@@ -33,6 +32,7 @@ use crate::lkg;
 use crate::lkg_writer::LkgWriter;
 use crate::metric;
 use crate::parts::Parts;
+use crate::precedence::Precedence;
 use crate::publish::AnswersSource;
 use crate::query_log::{self, Sampler};
 use crate::queue_drops::QueueDrops;
@@ -44,8 +44,6 @@ use crate::udp_thread::{UdpThread, Wake};
 
 /// How far apart the turns of two threads begin.
 const TURN_STRIDE: u32 = 0x9e37_79b9;
-/// The priority of what nobody waits for (`nice`).
-const LOWEST_PRIORITY: i32 = 19;
 /// How long a stop may take; each part ends within 3 s by itself, and then the last view is written to disk.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -219,7 +217,7 @@ impl Start {
             let writer = LkgWriter::new(self.source.clone(), file);
             kept.follow(writer.written());
             let written = writer.run(self.shutdown.clone());
-            self.tasks.spawn(self.parts.task("last-known-good", written));
+            self.run_behind(("last-known-good", Precedence::Later), written, &mut threads)?;
         }
         if !self.settings.geo.is_empty() {
             let followed = self.settings.geo.clone().follow(self.shutdown.clone());
@@ -232,22 +230,26 @@ impl Start {
         Ok(DnsServer { geo, addresses, encrypted, kept, tasks, threads, parts, shutdown })
     }
 
-    /// Signs what may be asked, on a thread of the lowest priority, or on the caller's runtime where DNS has no threads.
+    /// Signs what may be asked.
     fn sign_beforehand(&self, threads: &mut Vec<thread::JoinHandle<()>>) -> Result<(), DnsError> {
         let Some(presigner) = Presigner::new(self.source.clone()) else { return Ok(()) };
-        let name = "dns-presign";
         let signing = presigner.run(self.shutdown.clone());
+        self.run_behind(("dns-presign", Precedence::Last), signing, threads)
+    }
+
+    /// Runs what answers wait for never on a thread of its own, or on the caller's runtime where DNS has no threads.
+    fn run_behind(
+        &self,
+        (name, precedence): (&'static str, Precedence),
+        task: impl Future<Output = ()> + Send + 'static,
+        threads: &mut Vec<thread::JoinHandle<()>>,
+    ) -> Result<(), DnsError> {
         if self.config.threads == 0 {
-            self.tasks.spawn(self.parts.task(name, signing));
+            self.tasks.spawn(self.parts.task(name, task));
             return Ok(());
         }
-        let part = Part::new(name)?;
-        let signing = async {
-            // Of this thread alone. Where it is refused, it is a thread as others are.
-            let _ = setpriority_process(None, LOWEST_PRIORITY);
-            signing.await;
-        };
-        self.tasks.spawn_on(self.parts.task(name, signing), part.runtime.handle());
+        let part = Part::new(name, precedence)?;
+        self.tasks.spawn_on(self.parts.task(name, task), part.runtime.handle());
         threads.push(self.start_part(part)?);
         Ok(())
     }
@@ -298,7 +300,7 @@ impl Start {
     /// does not slow datagrams.
     fn serve_on_threads(&self, bound: Vec<Bound>) -> Result<Vec<thread::JoinHandle<()>>, DnsError> {
         let admission = Admission::new(self.config.tcp.clone(), Transport::Tcp);
-        let tcp = Part::new("dns-tcp")?;
+        let tcp = Part::new("dns-tcp", Precedence::First)?;
         let mut sockets: Vec<Vec<std::net::UdpSocket>> = Vec::new();
         sockets.resize_with(self.config.threads, Vec::new);
         for bound in bound {
@@ -321,7 +323,11 @@ impl Start {
                 // A token of its own: looking at one takes its lock, and threads need not share it.
                 shutdown: self.shutdown.child_token(),
             };
-            threads.push(self.parts.thread(format!("dns-udp-{number}"), move || udp.run())?);
+            let run = move || {
+                Precedence::First.take();
+                udp.run();
+            };
+            threads.push(self.parts.thread(format!("dns-udp-{number}"), run)?);
         }
         Ok(threads)
     }
@@ -335,7 +341,8 @@ impl Start {
         let name = "dns-encrypted";
         let failed = |source| DnsError::Thread { name: name.to_owned(), source };
         let addresses = encrypted.addresses().map_err(failed)?;
-        let part = if self.config.threads == 0 { None } else { Some(Part::new(name)?) };
+        let part =
+            if self.config.threads == 0 { None } else { Some(Part::new(name, Precedence::First)?) };
         let runtime =
             part.as_ref().map_or_else(Handle::current, |part| part.runtime.handle().clone());
         let _guard = runtime.enter();
@@ -351,9 +358,10 @@ impl Start {
 
     /// Drives the runtime of a part on a thread of its own until `shutdown` and until the tasks have ended.
     fn start_part(&self, part: Part) -> Result<thread::JoinHandle<()>, DnsError> {
-        let Part { name, runtime } = part;
+        let Part { name, runtime, precedence } = part;
         let (tasks, shutdown) = (self.tasks.clone(), self.shutdown.clone());
         self.parts.thread(name, move || {
+            precedence.take();
             runtime.block_on(async move {
                 shutdown.cancelled().await;
                 // Each task sees the same token; the tracker is closed by whoever waits for the server.
@@ -449,17 +457,18 @@ fn turns(number: usize) -> Arc<AtomicU32> {
     Arc::new(AtomicU32::new((number as u32).wrapping_mul(TURN_STRIDE)))
 }
 
-/// The thread of TCP to be.
+/// A thread to be that drives a runtime.
 struct Part {
     name: String,
     runtime: Runtime,
+    precedence: Precedence,
 }
 
 impl Part {
-    fn new(name: &str) -> Result<Self, DnsError> {
+    fn new(name: &str, precedence: Precedence) -> Result<Self, DnsError> {
         let name = name.to_owned();
         match Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => Ok(Self { name, runtime }),
+            Ok(runtime) => Ok(Self { name, runtime, precedence }),
             Err(source) => Err(DnsError::Thread { name, source }),
         }
     }

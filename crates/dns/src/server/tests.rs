@@ -34,7 +34,7 @@ async fn a_task_that_never_ends_does_not_hold_up_a_stop() {
 async fn a_runtime_that_died_is_named_and_does_not_hold_up_a_stop() {
     let shutdown = CancellationToken::new();
     let mut server = server(&shutdown);
-    let part = Part::new("dns-tcp").expect("a runtime");
+    let part = Part::new("dns-tcp", Precedence::First).expect("a runtime");
     let task = server.parts.task("tcp at 192.0.2.1:53", pending());
     server.tasks.spawn_on(task, part.runtime.handle());
     let died =

@@ -1,6 +1,6 @@
 //! Real sockets: both transports, restarts and refusals.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -192,6 +192,44 @@ async fn replies_and_fragments_get_silence() {
         "the first reply is the query's"
     );
     running.stop().await;
+}
+
+#[tokio::test]
+async fn what_can_wait_runs_after_what_answers() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (cluster, group) = ("prod".to_owned(), GroupId(3));
+    let path = directory.path().join("last-known-good");
+    let file = LastKnownGood { path, cluster, group, min_interval: Duration::from_millis(10) };
+    let config = DnsConfig { last_known_good: Some(file), threads: 1, ..loopback() };
+    let running = start(config).await.expect("starts");
+    running.publisher.publish(Arc::new(view(7)));
+    assert_eq!(text_of(&ask(running.address(), "at.index.example.test.").await), "7");
+    assert_eq!(running.server.on_disk().await, Some((1, 7)), "so its thread runs");
+    let own = nice_of_own_threads(&["dns-udp-0", "dns-tcp", "last-known-good"]);
+    let usual = own["dns-udp-0"];
+    assert_eq!(own, [("dns-udp-0", usual), ("dns-tcp", usual), ("last-known-good", 10)].into());
+    running.stop().await;
+}
+
+/// The priorities of this process's threads of these names; of several of one name the lowest.
+fn nice_of_own_threads<'a>(names: &[&'a str]) -> BTreeMap<&'a str, i32> {
+    let mut found = BTreeMap::new();
+    for task in std::fs::read_dir("/proc/self/task").expect("Linux") {
+        let stat =
+            task.ok().and_then(|task| std::fs::read_to_string(task.path().join("stat")).ok());
+        // A thread may end meanwhile. Its name stands in parentheses; the priority is the 17th field behind it.
+        let Some((head, tail)) = stat.as_deref().and_then(|stat| stat.rsplit_once(')')) else {
+            continue;
+        };
+        let name = head.split_once('(').map_or("", |(_, name)| name);
+        let Some(name) = names.iter().find(|known| **known == name) else { continue };
+        let nice: i32 = tail.split_whitespace().nth(16).expect("told").parse().expect("a number");
+        found
+            .entry(*name)
+            .and_modify(|lowest: &mut i32| *lowest = nice.max(*lowest))
+            .or_insert(nice);
+    }
+    found
 }
 
 #[tokio::test]
