@@ -13,6 +13,9 @@ use super::zone::{is_of, servers_of, soa_of};
 
 /// The most records that an increment takes away and adds; what is more is transferred as a whole.
 const MAX_RECORDS: usize = 50_000;
+/// The most ALIASes that are followed for an increment, in both views, before its first byte; a zone with more is
+/// transferred as a whole, which goes on as the peer takes it.
+const MAX_ALIASES: usize = 1_000;
 
 /// From one serial of a zone to another, in one step.
 #[derive(Debug)]
@@ -50,9 +53,9 @@ impl Delta {
                 return None;
             }
         }
-        for name in aliases.within(apex) {
+        for (followed, name) in aliases.within(apex).enumerate() {
             delta.note_alias((old, new), apex, name);
-            if delta.is_too_much() {
+            if followed >= MAX_ALIASES || delta.is_too_much() {
                 return None;
             }
         }

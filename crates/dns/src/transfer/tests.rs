@@ -260,6 +260,18 @@ fn an_increment_follows_aliases_and_looks_at_no_other_names() {
 }
 
 #[test]
+fn a_zone_of_too_many_aliases_is_transferred_as_a_whole() {
+    for (aliases, expected) in [(1_000, 4 + 2 * 1_000), (1_001, 2 + 6 + 10_000 + 1_001)] {
+        let labels: Vec<String> = (0..aliases).map(|number| format!("alias{number}")).collect();
+        let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+        let stage = Stage::new(aliased_view(7, &labels, 9));
+        stage.publisher.publish(Arc::new(aliased_view(8, &labels, 8)));
+        let records = transferred(&stage, request(RecordType::IXFR, Some(7)));
+        assert_eq!(records.len(), expected, "{aliases} aliases");
+    }
+}
+
+#[test]
 fn aliases_are_known_the_same_bit_by_bit_and_at_once() {
     let views = [&["www"][..], &["www", "h1"], &["h2"], &[], &["h1"]];
     let mut older = aliased_view(1, &[], 1);
