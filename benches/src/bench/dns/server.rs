@@ -10,9 +10,10 @@ use tokio::time::Instant;
 
 use super::figures::Trial;
 use super::kind::{self, Kind};
-use super::{Args, CLIENT_CPU, SERVER_CPU};
+use super::{Args, CLIENT_CPU, PACE, SERVER_CPU};
 use crate::ask::Asker;
 use crate::cluster::{Cluster, Shape};
+use crate::load::paced::{self, Paced};
 use crate::load::{Outcome, Question, closed, on_cpu, tcp};
 use crate::peer::Served;
 use crate::peer::zones::{Host, ZoneData};
@@ -25,8 +26,6 @@ pub(super) const OWN: &str = "holdfast";
 const LIMIT: Duration = Duration::from_secs(60);
 /// How long a warm-up takes: it shows as well that all answers are right.
 const WARM_UP: Duration = Duration::from_millis(300);
-/// The same where signatures are awaited: long enough for every question to be asked.
-const SIGNED_WARM_UP: Duration = Duration::from_secs(2);
 /// Names whose addresses are compared before anything is measured.
 const COMPARED: usize = 100;
 
@@ -130,18 +129,22 @@ impl Field {
         Ok(())
     }
 
-    /// Asks until all answers are signed, which a server that signs by itself does in its own time.
+    /// Asks until all answers are signed, which a server that signs by itself does in its own time; at a pace that leaves
+    /// it some.
     async fn await_signatures(&self, server: usize, questions: &Arc<Vec<Question>>) -> Result<()> {
+        let Server { name, address, .. } = self.servers[server];
         let deadline = Instant::now() + LIMIT;
+        let all = Duration::from_secs_f64(questions.len() as f64 / f64::from(PACE)) + WARM_UP;
         loop {
-            let Outcome { answered, wrong, .. } =
-                self.ask(server, Kind::Signed, questions, SIGNED_WARM_UP).await?;
-            if wrong == 0 && answered > 0 {
+            let questions = Arc::clone(questions);
+            let ask = move || paced::run(address, &questions, PACE, all, || Ok(()));
+            let Paced { waits_us, wrong, lost } = on_cpu(CLIENT_CPU, ask).await.context(name)?;
+            if wrong == 0 && lost == 0 && !waits_us.is_empty() {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                let name = self.servers[server].name;
-                bail!("{name} gives {wrong} unsigned answers beside {answered} after {LIMIT:?}");
+                let right = waits_us.len();
+                bail!("{name} gives {wrong} unsigned answers beside {right} after {LIMIT:?}");
             }
         }
     }
