@@ -15,7 +15,7 @@ use crate::handler::status;
 use crate::limits::{HEADER, MAX_NAME};
 use crate::reply_opt::{ExtendedError, Remarks};
 use crate::screen::Query;
-use crate::table::{Found, Table, hash_of};
+use crate::table::{Found, Table, hash_of, lowered};
 
 pub(crate) const CLASS_IN: u16 = 1;
 const TYPE_IXFR: u16 = 251;
@@ -65,10 +65,7 @@ pub(crate) fn answer(
         return None;
     }
     let mut scratch = [0; MAX_NAME];
-    let name = &mut scratch[..query.name_end - HEADER];
-    name.copy_from_slice(&wire[HEADER..query.name_end]);
-    // Length bytes are at most 63 and so no letters.
-    name.make_ascii_lowercase();
+    let name = lowered(&wire[HEADER..query.name_end], &mut scratch);
     if name[1..].starts_with(status::LABEL.as_bytes()) {
         return None;
     }

@@ -111,12 +111,16 @@ pub(crate) fn hash_of(name: &[u8]) -> u64 {
 
 /// The hash of a name in wire form of any case; of at most 255 bytes.
 pub(crate) fn hash_of_any_case(name: &[u8]) -> u64 {
-    let mut scratch = [0; MAX_NAME];
+    hash_of(lowered(name, &mut [0; MAX_NAME]))
+}
+
+/// A name in wire form of any case, of at most 255 bytes, in lower case.
+pub(crate) fn lowered<'a>(name: &[u8], scratch: &'a mut [u8; MAX_NAME]) -> &'a mut [u8] {
     let lower = &mut scratch[..name.len()];
     lower.copy_from_slice(name);
     // Length bytes are at most 63 and so no letters.
     lower.make_ascii_lowercase();
-    hash_of(lower)
+    lower
 }
 
 fn shard_of(hash: u64) -> usize {
@@ -315,12 +319,7 @@ impl Table {
     /// The hash of the longest part that exists of a name in wire form, of any case; that of the root if none does.
     pub(crate) fn closest(&self, name: &[u8]) -> u64 {
         let mut scratch = [0; MAX_NAME];
-        let name = {
-            let lower = &mut scratch[..name.len()];
-            lower.copy_from_slice(name);
-            lower.make_ascii_lowercase();
-            &*lower
-        };
+        let name = &*lowered(name, &mut scratch);
         let skip = labels(name).count().saturating_sub(self.depth);
         let hashes = labels(name).skip(skip).map(|(begin, _)| (begin, hash_of(&name[begin..])));
         let exists = |(begin, hash): &(usize, u64)| self.node_of(&name[*begin..], *hash).is_some();

@@ -3,10 +3,11 @@
 use hickory_proto::op::ResponseCode;
 
 use super::{Asked, Counted, Found, Responder};
-use crate::limits::{HEADER, MAX_NAME};
+use crate::limits::MAX_NAME;
 use crate::memory::Question;
 use crate::plain::{CLASS_IN, TC};
 use crate::reply_opt::Remarks;
+use crate::table::lowered;
 
 impl Responder {
     /// Writes the handler's answer: one that is remembered, or a new one, which is remembered if it lasts.
@@ -20,9 +21,7 @@ impl Responder {
             return self.write_handled(asked, out);
         }
         let mut scratch = [0; MAX_NAME];
-        let name = &mut scratch[..query.name_end - HEADER];
-        name.copy_from_slice(asked.name());
-        name.make_ascii_lowercase();
+        let name = lowered(asked.name(), &mut scratch);
         let question = Question { name, kind: field(query.name_end), limit: context.limit };
         let recalled = self.memory.recall(question, &wire[..query.question_end()], out);
         if let Some((code, place)) = recalled {

@@ -34,11 +34,11 @@ impl Responder {
     /// What an answer from the table is counted under.
     pub(super) fn subject_of(&self, plain: Plain) -> Subject {
         let Told { code, zone, .. } = plain.told;
-        let table = self.handler.published().and_then(|published| published.table());
-        match (code, zone, table) {
-            (ResponseCode::NoError, ..) => Subject::Name(plain.name),
-            (ResponseCode::NXDomain, Some(zone), Some(table)) => {
-                Subject::Missing(table.zone(zone).hash)
+        let table = || self.handler.published().and_then(|published| published.table());
+        match (code, zone) {
+            (ResponseCode::NoError, _) => Subject::Name(plain.name),
+            (ResponseCode::NXDomain, Some(zone)) => {
+                table().map_or(Subject::Failure, |table| Subject::Missing(table.zone(zone).hash))
             }
             _ => Subject::Failure,
         }
