@@ -149,12 +149,13 @@ struct Course {
 type Held = (BlockReason, Option<Timestamp>);
 
 impl Desk<'_> {
-    /// Takes `next` if clients cannot see it or nothing forbids it; notes what is forbidden otherwise.
+    /// Takes `next` if clients cannot see it or nothing forbids it; notes what is forbidden otherwise. Without a
+    /// cause it belongs to what people did.
     fn attempt(
         &self,
         course: &mut Course,
         mut next: Automatic,
-        cause: Cause,
+        cause: impl Into<Option<Cause>>,
         gate: impl FnOnce() -> Option<Held>,
     ) {
         self.redirect(&mut next);
@@ -174,7 +175,7 @@ impl Desk<'_> {
             None => {
                 course.automatic = next;
                 course.selection = wanted;
-                course.cause.get_or_insert(cause);
+                course.cause = course.cause.or(cause.into());
             }
         }
     }
