@@ -12,6 +12,8 @@ mod once;
 mod possible;
 #[path = "updates/serials.rs"]
 mod serials;
+#[path = "updates/services.rs"]
+mod services;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -22,8 +24,8 @@ use holdfast_core::sealed::{Sealed, SealingKeyId};
 use holdfast_core::signing::{SigningChange, ZoneKey};
 use holdfast_core::spec::{
     Address, AllDown, Check, CheckKind, Dnssec, Endpoint, Failback, FailoverRules, KeyAlgorithm,
-    Kind, Mode, NameServer, Policy, Pool, Quorum, Record, RecordData, RegionRule, Service,
-    ServiceDns, Soa, TcpCheck, UpdateRule, Zone,
+    Kind, Mode, NameServer, Policy, Pool, Quorum, Record, RecordData, RegionRule, Registers,
+    Service, ServiceDns, Soa, TcpCheck, UpdateRule, Zone,
 };
 use holdfast_core::state::Applied;
 use holdfast_core::update::{Action, Change, Condition, Prerequisite, UpdateCode, ZoneUpdate};
@@ -34,7 +36,7 @@ use holdfast_core::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use group::{Group, changed, data, name, open, service, update, zone};
+use group::{Group, changed, data, name, open, registering, service, update, zone};
 
 #[test]
 fn records_come_change_and_go_and_are_served() {

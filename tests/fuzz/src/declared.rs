@@ -127,7 +127,8 @@ fn read(text: &[u8], apex: &DnsName) -> Zone {
         keys: vec![name(tsig::KEY)],
         notify: vec![],
     };
-    zone.updates = vec![UpdateRule { key: name(tsig::KEY), names: vec![], types: vec![] }];
+    zone.updates =
+        vec![UpdateRule { key: name(tsig::KEY), names: vec![], types: vec![], registers: None }];
     zone
 }
 
@@ -212,7 +213,7 @@ fn at(label: &str, above: &DnsName) -> Endpoint {
 }
 
 /// Two pools with addresses of both families, and an HTTPS record.
-fn service(apex: &DnsName, label: &str, policy: Policy) -> Service {
+pub(crate) fn service(apex: &DnsName, label: &str, policy: Policy) -> Service {
     let mut dns = ServiceDns::new(apex.child(label).expect("short"), 30 * SECOND);
     let params = "alpn=h2".parse().expect("parameters");
     dns.https = Some(ServiceBinding { params });

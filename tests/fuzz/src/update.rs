@@ -1,5 +1,5 @@
-//! Dynamic updates, read and applied to a small state: whatever is asked, the zone stays possible and is published bit by
-//! bit as it would be at once, what is refused changes nothing, and what the log holds is read from it again. The server
+//! Dynamic updates, read and applied to a small state: whatever is asked, the zone and its service stay possible and are
+//! published bit by bit as they would be at once, what is refused changes nothing, and what the log holds is read from it again. The server
 //! that is sent the same with a right signature hands over the same.
 
 use std::future;
@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _};
-use holdfast_core::spec::{Kind, NameServer, Record, RecordData, Soa, UpdateRule, Zone};
+use holdfast_core::spec::{
+    Kind, NameServer, Policy, Record, RecordData, Registers, Soa, UpdateRule, Zone,
+};
 use holdfast_core::update::ZoneUpdate;
 use holdfast_core::{Actor, Command, Entry, GroupId, RequestId, State, Timestamp};
 use holdfast_dns::{
@@ -38,9 +40,18 @@ fn zone() -> Zone {
         .into_iter()
         .map(|(owner, data)| Record { name: name(owner), ttl: 60 * second, data })
         .collect();
-    let rule =
-        |types: &[Kind]| UpdateRule { key: name(tsig::KEY), names: vec![], types: types.to_vec() };
-    zone.updates = vec![rule(&[]), rule(&[Kind::NS, Kind::DS, Kind::DNAME])];
+    let rule = |types: &[Kind]| UpdateRule {
+        key: name(tsig::KEY),
+        names: vec![],
+        types: types.to_vec(),
+        registers: None,
+    };
+    let registers = Registers { pool: "eu".parse().expect("a label"), port: 80 };
+    zone.updates = vec![
+        rule(&[]),
+        rule(&[Kind::NS, Kind::DS, Kind::DNAME]),
+        UpdateRule { registers: Some(registers), ..rule(&[]) },
+    ];
     zone
 }
 
@@ -100,6 +111,8 @@ pub(crate) fn update(mut bytes: &[u8]) {
     let declared = DECLARED.get_or_init(|| {
         let mut state = State::new(GroupId(1));
         apply(&mut state, Command::ApplyZone { zone: zone(), if_revision: None });
+        let service = declared::service(&name("example.test"), "s", Policy::Failover);
+        assert!(apply(&mut state, Command::ApplyService { service, if_revision: None }));
         state
     });
     let mut state = None;
@@ -126,9 +139,10 @@ fn apply(state: &mut State, command: Command) -> bool {
 }
 
 fn check(state: &mut State, asked: ZoneUpdate) {
-    let before = state.snapshot().zones.clone();
+    let before = state.snapshot().clone();
     if !apply(state, Command::UpdateZone(asked)) {
-        assert_eq!(state.snapshot().zones, before);
+        assert_eq!(state.snapshot().zones, before.zones);
+        assert_eq!(state.snapshot().services, before.services);
     }
     let view = state.view();
     assert_eq!(State::restore(state.snapshot().clone()).view().answers, view.answers);
@@ -136,5 +150,8 @@ fn check(state: &mut State, asked: ZoneUpdate) {
         let mut whole = (*zone.zone).clone();
         whole.records.extend(zone.dynamic.values().flatten().cloned());
         assert_eq!(whole.validate(), Ok(()));
+    }
+    for (_, service) in state.snapshot().services.iter() {
+        assert_eq!(service.spec.validate(), Ok(()));
     }
 }

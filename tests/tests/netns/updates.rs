@@ -1,5 +1,7 @@
 //! Programs that register records: nsupdate and external-dns's messages, at any agent, while leaders come and go.
 
+mod services;
+
 use std::fs;
 use std::io::Write as _;
 use std::net::Ipv4Addr;

@@ -212,7 +212,13 @@ fn settings_of(zone: &pb::Zone, signed: bool) -> Vec<String> {
     lines.extend(told("notifies", &notified));
     lines.extend(zone.updates.iter().map(|rule| {
         let names = told(" of", &rule.names).unwrap_or_default();
-        format!("updates with key {}{names}", rule.key)
+        let what = match &rule.registers {
+            Some(pb::Registers { pool, port }) => {
+                format!(": endpoints of pool {pool}, port {port}")
+            }
+            None => String::new(),
+        };
+        format!("updates with key {}{names}{what}", rule.key)
     }));
     lines
 }
@@ -317,12 +323,19 @@ mod tests {
             key: key.into(),
             names: texts(names),
             types: Vec::new(),
+            registers: None,
         };
+        let registers = Some(pb::Registers { pool: "eu".into(), port: 443 });
+        let registering = pb::UpdateRule { registers, ..rule("c.test", &["shop.example.test"]) };
         let zone = pb::Zone {
             name: "example.test".into(),
             client_subnet: true,
             transfer: Some(transfer),
-            updates: vec![rule("a.test", &[]), rule("b.test", &["*.dyn.example.test"])],
+            updates: vec![
+                rule("a.test", &[]),
+                rule("b.test", &["*.dyn.example.test"]),
+                registering,
+            ],
             dnssec: Some(pb::Dnssec::default()),
             ..pb::Zone::default()
         };
@@ -334,6 +347,7 @@ mod tests {
             "notifies 192.0.2.1:53",
             "updates with key a.test",
             "updates with key b.test of *.dyn.example.test",
+            "updates with key c.test of shop.example.test: endpoints of pool eu, port 443",
         ];
         assert_eq!(settings_of(&zone, true), expected);
         let unsigned = &settings_of(&zone, false)[0];

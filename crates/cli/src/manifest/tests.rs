@@ -477,6 +477,7 @@ fn who_may_update_a_zone_goes_there_and_back() {
     let rules = "  updates:
   - { key: all.test }
   - { key: acme.test, names: ['_acme-challenge.example.test', '*.lab.example.test', '@'], types: [txt, TYPE52] }
+  - { key: nodes.test, names: ['shop.example.test'], registers: { pool: eu, port: 443 } }
 ";
     let manifests = yaml(&format!("{ZONE}{rules}")).expect("possible");
     let Manifest::Zone(zone) = &manifests[0] else { panic!("a service") };
@@ -484,6 +485,8 @@ fn who_may_update_a_zone_goes_there_and_back() {
     assert_eq!(zone.updates[1].types, [Kind::TXT, Kind(52)]);
     let names: Vec<&str> = zone.updates[1].names.iter().map(|name| name.as_str()).collect();
     assert_eq!(names, ["_acme-challenge.example.test", "*.lab.example.test", "example.test"]);
+    let registers = zone.updates[2].registers.as_ref().expect("it registers");
+    assert_eq!((registers.pool.as_str(), registers.port), ("eu", 443));
     let exported = export(&manifests, Format::Yaml).expect("exports");
     assert_eq!(yaml(&exported).unwrap_or_else(|e| panic!("{e}\n{exported}")), manifests);
     for (rule, problem) in [
@@ -491,6 +494,9 @@ fn who_may_update_a_zone_goes_there_and_back() {
         ("{ key: k.test, types: [SOA] }", "no client's to change"),
         ("{ key: k.test, types: [A6X] }", "is no record type"),
         ("{ names: [a.example.test] }", "key"),
+        ("{ key: k.test, registers: { pool: eu } }", "port"),
+        ("{ key: k.test, registers: { pool: eu, port: 0 } }", "1 to 65535"),
+        ("{ key: k.test, types: [A], registers: { pool: eu, port: 80 } }", "leave `types` out"),
     ] {
         let error = yaml(&format!("{ZONE}  updates: [{rule}]\n")).expect_err(problem).to_string();
         assert!(error.contains(problem), "{error}");

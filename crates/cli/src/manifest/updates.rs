@@ -1,7 +1,8 @@
 //! `updates` of a zone's manifest, and the way there and back. `@` is the apex; `*.` and a name is everything below it.
 
 use holdfast_core::DnsName;
-use holdfast_core::spec::{Kind, SpecError, UpdateRule};
+use holdfast_core::PoolName;
+use holdfast_core::spec::{Kind, Registers, SpecError, UpdateRule};
 use serde::{Deserialize, Serialize};
 
 /// A rule under `updates` of a zone.
@@ -13,6 +14,16 @@ pub(super) struct UpdateForm {
     names: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     types: Vec<TypeForm>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    registers: Option<RegistersForm>,
+}
+
+/// What addresses at the names of services are registered as.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RegistersForm {
+    pool: PoolName,
+    port: u16,
 }
 
 /// A type of records by its name, such as `TXT` or `TYPE52`.
@@ -46,6 +57,7 @@ impl UpdateForm {
             key: self.key,
             names: self.names.iter().map(name).collect::<Result<_, _>>()?,
             types: self.types.into_iter().map(|form| form.0).collect(),
+            registers: self.registers.map(|RegistersForm { pool, port }| Registers { pool, port }),
         })
     }
 }
@@ -56,6 +68,10 @@ impl From<&UpdateRule> for UpdateForm {
             key: rule.key.clone(),
             names: rule.names.iter().map(ToString::to_string).collect(),
             types: rule.types.iter().copied().map(TypeForm).collect(),
+            registers: rule
+                .registers
+                .clone()
+                .map(|Registers { pool, port }| RegistersForm { pool, port }),
         }
     }
 }

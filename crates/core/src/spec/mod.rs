@@ -38,7 +38,7 @@ pub use settings::{Settings, SettingsChange};
 pub use steered::{ClientRegion, GeoRule, Match, MatchError, Spread, Steered};
 pub use svcb::{Binding, SvcKey, SvcParams};
 pub use transfer::{NotifyTarget, Prefix, PrefixError, Transfer};
-pub use update_rule::UpdateRule;
+pub use update_rule::{Registers, UpdateRule};
 pub use zone::{NameServer, Soa, Zone};
 
 use alloc::string::String;

@@ -1,7 +1,8 @@
 //! Who may change a zone's records by dynamic updates (RFC 2136), and which: rules of a key, names and types.
 //!
-//! Nothing is open unless it is declared: a zone without rules takes no update. What is steered, what is declared and
-//! what holds the zone itself together (SOA, the apex's NS, what signing makes) is no rule's to give.
+//! Nothing is open unless it is declared: a zone without rules takes no update. What is declared and what holds the zone
+//! itself together (SOA, the apex's NS, what signing makes) is no rule's to give. A rule gives records, or it registers:
+//! then addresses at the names of services are endpoints of a pool.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -9,6 +10,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::{Kind, SpecError, Zone, spec_error};
+use crate::id::PoolName;
 use crate::name::DnsName;
 
 /// Types that a rule gives only where it names them: they cut names off from the zone, or speak for its keys.
@@ -33,6 +35,17 @@ pub struct UpdateRule {
     pub names: Vec<DnsName>,
     /// Types of records; empty is all but NS, DNAME, DS, DNSKEY, CDS, CDNSKEY and CSYNC.
     pub types: Vec<Kind>,
+    /// What its A and AAAA records at the names of services come to be; such a rule gives no records at other names.
+    pub registers: Option<Registers>,
+}
+
+/// What addresses at the name of a service are registered as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registers {
+    /// The pool that they are endpoints of. A service that has none of this name takes no addresses.
+    pub pool: PoolName,
+    /// Their port, 1–65535.
+    pub port: u16,
 }
 
 impl UpdateRule {
@@ -45,7 +58,7 @@ impl UpdateRule {
             true => is_possible(kind) && !BY_NAME_ONLY.contains(&kind),
             false => self.types.contains(&kind),
         };
-        self.key == *key && typed && self.covers(name)
+        self.registers.is_none() && self.key == *key && typed && self.covers(name)
     }
 
     fn covers(&self, name: &DnsName) -> bool {
@@ -58,6 +71,9 @@ impl UpdateRule {
         if let Some(outside) = self.names.iter().find(|name| !name.is_within(apex)) {
             return Err(spec_error("updates.names", format!("{outside} lies outside {apex}")));
         }
+        if let Some(registers) = &self.registers {
+            return registers.validate(&self.types);
+        }
         match self.types.iter().find(|kind| !is_possible(**kind)) {
             Some(kind) => {
                 let problem = format!("records of type {kind} are no client's to change");
@@ -65,6 +81,20 @@ impl UpdateRule {
             }
             None => Ok(()),
         }
+    }
+}
+
+impl Registers {
+    fn validate(&self, types: &[Kind]) -> Result<(), SpecError> {
+        if self.port == 0 {
+            return Err(spec_error("updates.registers.port", "must be 1 to 65535"));
+        }
+        if types.is_empty() {
+            return Ok(());
+        }
+        let problem =
+            "endpoints are A and AAAA records; leave `types` out, or give records by another rule";
+        Err(spec_error("updates.types", problem))
     }
 }
 
@@ -87,9 +117,16 @@ impl Zone {
         name.is_within(&self.name) && self.updates.iter().any(|rule| rule.permits(key, name, kind))
     }
 
-    /// Whether a rule names this key for anything at this name.
+    /// Whether a rule names this key for any records at this name.
     pub fn permits_some_update(&self, key: &DnsName, name: &DnsName) -> bool {
-        self.updates.iter().any(|rule| rule.key == *key && rule.covers(name))
+        let gives = |rule: &UpdateRule| rule.registers.is_none() && rule.key == *key;
+        self.updates.iter().any(|rule| gives(rule) && rule.covers(name))
+    }
+
+    /// What the holder of `key` registers addresses as, at the name of a service: by the first rule that says.
+    pub fn registers(&self, key: &DnsName, name: &DnsName) -> Option<&Registers> {
+        let rules = self.updates.iter().filter(|rule| rule.key == *key && rule.covers(name));
+        rules.into_iter().find_map(|rule| rule.registers.as_ref())
     }
 
     pub(super) fn validate_updates(&self) -> Result<(), SpecError> {
@@ -110,8 +147,10 @@ fn few(field: &str, count: usize) -> Result<(), SpecError> {
 #[cfg(test)]
 mod tests {
     use alloc::string::ToString as _;
+    use core::time::Duration;
 
     use super::*;
+    use crate::spec::Soa;
 
     fn name(text: &str) -> DnsName {
         DnsName::new(text).expect("valid")
@@ -119,7 +158,12 @@ mod tests {
 
     fn rule(names: &[&str], types: &[Kind]) -> UpdateRule {
         let names = names.iter().map(|text| name(text)).collect();
-        UpdateRule { key: name("k"), names, types: types.into() }
+        UpdateRule { key: name("k"), names, types: types.into(), registers: None }
+    }
+
+    fn registering(names: &[&str], types: &[Kind], port: u16) -> UpdateRule {
+        let pool = "eu".parse().expect("a label");
+        UpdateRule { registers: Some(Registers { pool, port }), ..rule(names, types) }
     }
 
     #[test]
@@ -155,6 +199,19 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_gives_records_or_registers() {
+        let soa = Soa::new(name("hostmaster.z.test"));
+        let mut zone = Zone::new(name("z.test"), soa, Vec::new(), Duration::from_secs(60));
+        zone.updates = [registering(&["*.z.test"], &[], 443), rule(&["a.z.test"], &[])].into();
+        let (k, a, b) = (name("k"), name("a.z.test"), name("b.z.test"));
+        assert!(zone.permits_update(&k, &a, Kind::A) && zone.permits_some_update(&k, &a));
+        assert!(!zone.permits_update(&k, &b, Kind::A) && !zone.permits_some_update(&k, &b));
+        assert!(zone.registers(&k, &a).is_some() && zone.registers(&k, &b).is_some());
+        assert!(zone.registers(&k, &name("z.test")).is_none());
+        assert!(zone.registers(&name("other"), &b).is_none());
+    }
+
+    #[test]
     fn impossible_rules_are_refused() {
         let apex = name("z.test");
         assert!(rule(&["*.a.z.test"], &[Kind::TXT, Kind::NS]).validate(&apex).is_ok());
@@ -164,6 +221,8 @@ mod tests {
             (rule(&[], &[Kind(46)]), "type RRSIG"),
             (rule(&[], &[Kind::ALIAS]), "type ALIAS"),
             (rule(&[], &[Kind::A; 65]), "at most 64"),
+            (registering(&[], &[], 0), "1 to 65535"),
+            (registering(&[], &[Kind::A], 80), "leave `types` out"),
         ] {
             let error = bad.validate(&apex).expect_err(why).to_string();
             assert!(error.contains(why), "{error}");

@@ -38,8 +38,20 @@ pub(crate) fn zone(records: &[(&str, &str, &str)], rules: &[(&str, &[&str], &[Ki
             key: DnsName::new(key).expect("valid"),
             names: names.iter().map(|text| name(text)).collect(),
             types: types.to_vec(),
+            registers: None,
         })
         .collect();
+    zone
+}
+
+/// The same zone, where k.test registers addresses at names of services as endpoints of pool `main`.
+pub(crate) fn registering(mut zone: Zone) -> Zone {
+    zone.updates.push(UpdateRule {
+        key: DnsName::new("k.test").expect("valid"),
+        names: vec![],
+        types: vec![],
+        registers: Some(Registers { pool: "main".parse().expect("a label"), port: 8443 }),
+    });
     zone
 }
 

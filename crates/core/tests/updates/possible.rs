@@ -4,11 +4,23 @@ use super::*;
 
 /// What may be asked of a small zone.
 fn step() -> impl Strategy<Value = Command> {
-    let owner =
-        prop::sample::select(vec!["@", "a", "b", "a.b", "c.a.b", "*.b", "ns1", "www", "shop"]);
+    let owner = prop::sample::select(vec![
+        "@",
+        "a",
+        "b",
+        "a.b",
+        "c.a.b",
+        "*.b",
+        "ns1",
+        "www",
+        "shop",
+        "shop",
+        "ip-192-0-2-1.shop",
+    ]);
     let kinds = vec![
         ("A", "192.0.2.1"),
         ("A", "192.0.2.2"),
+        ("A", "192.0.2.80"),
         ("CNAME", "a"),
         ("TXT", "x"),
         ("NS", "ns.elsewhere.test."),
@@ -39,7 +51,7 @@ fn step() -> impl Strategy<Value = Command> {
         2 => declared.prop_map(|records| {
             let all = [Kind::A, Kind::CNAME, Kind::TXT, Kind::NS, Kind::DNAME, Kind::DS];
             let zone = zone(&records, &[("k.test", &[], &all)]);
-            Command::ApplyZone { zone, if_revision: None }
+            Command::ApplyZone { zone: registering(zone), if_revision: None }
         }),
         1 => Just(Command::ApplyService { service: service("shop"), if_revision: None }),
         1 => Just(Command::DeleteService { id: service("shop").id, if_revision: None }),
@@ -68,17 +80,18 @@ proptest! {
     fn a_zone_is_possible_and_served_whole_whatever_is_asked(steps in vec(step(), 1..40)) {
         let rule: (&str, &[&str], &[Kind]) =
             ("k.test", &[], &[Kind::A, Kind::CNAME, Kind::TXT, Kind::NS, Kind::DNAME, Kind::DS]);
-        let mut group = Group::new(zone(&[], &[rule]));
+        let mut group = Group::new(registering(zone(&[], &[rule])));
         let mut serial = 0;
         for command in steps {
-            let before = group.state.snapshot().zones.clone();
+            let before = group.state.snapshot().clone();
             let judged = judged(&group.state, &command);
             let applied = group.apply(command);
             if let Some(judged) = judged {
                 prop_assert_eq!(judged, came_to(applied.outcome.result.clone()), "as a dry run was told");
             }
             if applied.outcome.result.is_err() {
-                prop_assert_eq!(&group.state.snapshot().zones, &before);
+                prop_assert_eq!(&group.state.snapshot().zones, &before.zones);
+                prop_assert_eq!(&group.state.snapshot().services, &before.services);
             }
             let view = group.state.view();
             let mut restored = State::restore(group.state.snapshot().clone());
@@ -87,6 +100,8 @@ proptest! {
             let mut whole = (*state.zone).clone();
             whole.records.extend(state.dynamic.values().flatten().cloned());
             prop_assert_eq!(whole.validate(), Ok(()));
+            let services = group.state.snapshot().services.values();
+            prop_assert!(services.into_iter().all(|service| service.spec.validate().is_ok()));
             let next = view.answers.zones.get(&name("@")).expect("it is there").serial;
             prop_assert!(next >= serial);
             serial = next;

@@ -168,7 +168,7 @@ fn zone() -> Zone {
     let second = Duration::from_secs(1);
     let soa = Soa { negative_ttl: 5 * second, ..Soa::new(name("hostmaster.example.test")) };
     let server = NameServer { name: name("ns.elsewhere.test"), addresses: vec![] };
-    let rule = UpdateRule { key: name("key.test"), names: vec![], types: vec![] };
+    let rule = UpdateRule { key: name("key.test"), names: vec![], types: vec![], registers: None };
     let zone = Zone::new(name("example.test"), soa, vec![server], 300 * second);
     Zone { updates: vec![rule], ..zone }
 }

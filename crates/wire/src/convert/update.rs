@@ -1,12 +1,14 @@
 //! Dynamic updates: who may send them, what they ask, and how they are refused.
 
-use holdfast_core::spec::{Kind, UpdateRule};
+use holdfast_core::spec::{Kind, Registers, UpdateRule};
 use holdfast_core::update::{
     Action, Change, Condition, Prerequisite, UpdateCode, UpdateRefusal, ZoneUpdate,
 };
 
 use super::Convert;
-use super::primitive::{from_list, from_ms, list, ms, narrow, parse, parse_each, required, texts};
+use super::primitive::{
+    from_list, from_ms, list, ms, narrow, optional, parse, parse_each, required, texts,
+};
 use crate::error::DecodeError;
 use crate::pb::internal::v1 as internal;
 use crate::pb::v1 as pb;
@@ -19,6 +21,7 @@ impl Convert for UpdateRule {
             key: self.key.to_string(),
             names: texts(&self.names),
             types: self.types.iter().map(|kind| kind.0.into()).collect(),
+            registers: self.registers.as_ref().map(Convert::to_proto),
         }
     }
 
@@ -28,7 +31,20 @@ impl Convert for UpdateRule {
             key: parse("key", &proto.key)?,
             names: parse_each("names", &proto.names)?,
             types: types.collect::<Result<_, _>>()?,
+            registers: optional("registers", proto.registers)?,
         })
+    }
+}
+
+impl Convert for Registers {
+    type Proto = pb::Registers;
+
+    fn to_proto(&self) -> pb::Registers {
+        pb::Registers { pool: self.pool.to_string(), port: self.port.into() }
+    }
+
+    fn from_proto(proto: pb::Registers) -> Result<Self, DecodeError> {
+        Ok(Self { pool: parse("pool", &proto.pool)?, port: narrow("port", proto.port)? })
     }
 }
 

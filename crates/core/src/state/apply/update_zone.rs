@@ -4,15 +4,17 @@
 //! is there a rule for the key? ─▶ prerequisites ─▶ each change on a draft: in the zone? free? permitted? ─▶ fits the zone? ─▶ stored
 //! ```
 //!
-//! Names of services and what a zone declares are seen by prerequisites and changed by nobody here. What RFC 2136,
-//! 3.4.2 has ignored is ignored: a CNAME beside other data and other data beside a CNAME, what is there already, what
+//! What a zone declares is seen by prerequisites and changed by nobody here. At the name of a service addresses are
+//! endpoints (`endpoints`), where a rule says so, and nothing else is anybody's. What RFC 2136, 3.4.2 has ignored is ignored: a CNAME beside other data and other data beside a CNAME, what is there already, what
 //! is to go and is not there.
 
 mod affected;
 mod at_name;
+mod endpoints;
 mod prerequisites;
 
 use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::Entry;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -20,10 +22,12 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use self::at_name::AtName;
+use self::endpoints::Enrolment;
 use crate::command::{Rejection, Reply};
 use crate::event::Event;
+use crate::id::ServiceId;
 use crate::name::DnsName;
-use crate::spec::{Kind, Record, Zone};
+use crate::spec::{Kind, Record, Service, Zone};
 use crate::state::zone_records::Volume;
 use crate::state::{Owner, State, Work};
 use crate::time::for_certain;
@@ -43,18 +47,29 @@ fn refuse<T>(code: UpdateCode, problem: impl Into<String>) -> Refused<T> {
 /// The dynamic records of the names that an update touches, as they come to be.
 type Draft = BTreeMap<DnsName, Vec<Record>>;
 
+/// What an update makes of the names that it touches, change by change.
+#[derive(Default)]
+struct Course<'a> {
+    names: BTreeMap<&'a DnsName, AtName>,
+    services: BTreeMap<ServiceId, Enrolment<'a>>,
+}
+
 impl State {
     pub(in crate::state) fn update_zone(
         &mut self,
         work: &mut Work<'_>,
         update: &ZoneUpdate,
     ) -> Result<Reply, Rejection> {
-        let draft = self.draft(update).map_err(Rejection::Update)?;
+        let (draft, services) = self.draft(update).map_err(Rejection::Update)?;
+        let changed = !draft.is_empty() || !services.is_empty();
+        for service in services {
+            self.enrol(work, service);
+        }
         let Some(state) = self.data.zones.get_mut(&update.zone) else {
             unreachable!("a draft is of a zone")
         };
         if draft.is_empty() {
-            return Ok(Reply::Stored { revision: state.touched, changed: false });
+            return Ok(Reply::Stored { revision: state.touched, changed });
         }
         let mut volume = self.records.volume(&update.zone);
         let mut told = Told::default();
@@ -82,8 +97,9 @@ impl State {
         Ok(Reply::Stored { revision: work.index, changed: true })
     }
 
-    /// The records that names come to have, of those names that change. Errors: why nothing changes.
-    fn draft(&self, update: &ZoneUpdate) -> Refused<Draft> {
+    /// The records that names come to have, of those names that change, and the services that change. Errors: why
+    /// nothing changes.
+    fn draft(&self, update: &ZoneUpdate) -> Refused<(Draft, Vec<Service>)> {
         let most = ZoneUpdate::MAX_CHANGES;
         if update.changes.len() > most {
             let problem = format!("an update has at most {most} changes; send several");
@@ -98,15 +114,19 @@ impl State {
             return refuse(UpdateCode::Refused, problem);
         }
         self.check_prerequisites(zone, update)?;
-        let mut names = BTreeMap::new();
+        let mut course = Course::default();
         for change in &update.changes {
-            self.carry_out(zone, &update.key, change, &mut names)?;
+            self.carry_out(zone, &update.key, change, &mut course)?;
         }
+        let Course { names, services } = course;
         let after = names.into_iter().map(|(name, at)| (name.clone(), at.into_records(name)));
         let draft: Draft =
             after.filter(|(name, records)| self.dynamic_at(zone, name) != records).collect();
         self.check_fit(zone, &draft)?;
-        Ok(draft)
+        let services: Vec<Service> =
+            services.into_values().filter_map(Enrolment::into_service).collect();
+        services.iter().try_for_each(|service| self.check_enrolled(service, &draft))?;
+        Ok((draft, services))
     }
 
     fn dynamic_at(&self, zone: &Zone, name: &DnsName) -> &[Record] {
@@ -115,17 +135,24 @@ impl State {
     }
 
     fn carry_out<'a>(
-        &self,
-        zone: &Zone,
+        &'a self,
+        zone: &'a Zone,
         key: &DnsName,
         change: &'a Change,
-        names: &mut BTreeMap<&'a DnsName, AtName>,
+        course: &mut Course<'a>,
     ) -> Refused {
         let name = &change.name;
         check_within(zone, name)?;
+        if let Some((service, registers)) = self.registered_at(zone, key, name) {
+            let here = match course.services.entry(service.id.clone()) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(Enrolment::new(service, registers)?),
+            };
+            return here.change(&change.action);
+        }
         self.check_name(name, &zone.name, &Owner::Zone(zone.name.clone()))
             .or_else(|taken| refuse(UpdateCode::Refused, format!("{taken}")))?;
-        let here = names.entry(name).or_insert_with(|| {
+        let here = course.names.entry(name).or_insert_with(|| {
             let declared = self.records.declared_kinds(zone, name);
             AtName::new(declared, *name == zone.name, self.dynamic_at(zone, name))
         });

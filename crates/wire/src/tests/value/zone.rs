@@ -67,8 +67,10 @@ prop_compose! {
 prop_compose! {
     pub(in crate::tests) fn update_rule()(
         key in dns_name(), names in vec(dns_name(), 0..3), types in vec(kind(), 0..3),
+        registers in of((pool_name(), any::<u16>())),
     ) -> UpdateRule {
-        UpdateRule { key, names, types }
+        let registers = registers.map(|(pool, port)| Registers { pool, port });
+        UpdateRule { key, names, types, registers }
     }
 }
 

@@ -114,7 +114,12 @@ mod tests {
         let soa = Soa::new(name("hostmaster.z.test"));
         let mut zone = Zone::new(name("z.test"), soa, Vec::from([server]), Duration::from_secs(60));
         let types = Vec::from([Kind::NS, Kind::A]);
-        zone.updates = Vec::from([UpdateRule { key: name("k.test"), names: Vec::new(), types }]);
+        zone.updates = Vec::from([UpdateRule {
+            key: name("k.test"),
+            names: Vec::new(),
+            types,
+            registers: None,
+        }]);
         let mut state = State::new(GroupId(1));
         apply(&mut state, Command::ApplyZone { zone, if_revision: None });
         let cut = record("cut.z.test", RecordData::Ns(name("ns.elsewhere.test")));

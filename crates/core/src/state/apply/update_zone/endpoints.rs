@@ -1,0 +1,168 @@
+//! What a rule registers: addresses at the name of a service are the endpoints of one of its pools.
+//!
+//! ```text
+//! change at a service's name ─▶ Enrolment (addresses of the pool) ─▶ Service ─▶ checks ─▶ stored as if registered one by one
+//! ```
+//!
+//! An endpoint that was declared at an address keeps its name, port and weight, and what is known of it, also where the
+//! same update deletes the address and adds it again. A new one is named after its address and waits for its first
+//! verdict like any other. TTLs are the service's own.
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
+use core::fmt::Write as _;
+use core::net::IpAddr;
+
+use super::{Draft, Refused, refuse};
+use crate::event::Event;
+use crate::id::EndpointName;
+use crate::name::DnsName;
+use crate::spec::{Address, Endpoint, Kind, RecordData, Registers, Service, Zone};
+use crate::state::apply::names::names_of_service;
+use crate::state::{Owner, State, Work};
+use crate::update::{Action, UpdateCode};
+
+/// The addresses of a service's pool, while an update changes them.
+pub(super) struct Enrolment<'a> {
+    service: &'a Service,
+    registers: &'a Registers,
+    addresses: BTreeSet<IpAddr>,
+    /// Those of the other pools.
+    elsewhere: BTreeSet<IpAddr>,
+}
+
+impl<'a> Enrolment<'a> {
+    /// The addresses as they are. Errors: the service has no such pool.
+    pub(super) fn new(service: &'a Service, registers: &'a Registers) -> Refused<Self> {
+        if !service.pools.iter().any(|pool| pool.name == registers.pool) {
+            let problem = format!("service {} has no pool {}", service.id, registers.pool);
+            return refuse(UpdateCode::Refused, problem);
+        }
+        let (mut addresses, mut elsewhere) = (BTreeSet::new(), BTreeSet::new());
+        for (pool, endpoint) in service.endpoints() {
+            if let Address::Ip(ip) = &endpoint.address {
+                let of = if pool.name == registers.pool { &mut addresses } else { &mut elsewhere };
+                of.insert(*ip);
+            }
+        }
+        Ok(Self { service, registers, addresses, elsewhere })
+    }
+
+    /// Carries a change out. Errors: it is none of addresses, or of another pool's.
+    pub(super) fn change(&mut self, action: &Action) -> Refused {
+        match action {
+            Action::Add { data, .. } => {
+                let address = self.own(data)?;
+                self.addresses.insert(address);
+            }
+            Action::Remove(data) => {
+                let address = self.own(data)?;
+                self.addresses.remove(&address);
+            }
+            Action::RemoveSet(Kind::A) => self.addresses.retain(IpAddr::is_ipv6),
+            Action::RemoveSet(Kind::AAAA) => self.addresses.retain(IpAddr::is_ipv4),
+            Action::RemoveSet(kind) => return self.refuse_type(*kind),
+            Action::RemoveName => self.addresses.clear(),
+        }
+        Ok(())
+    }
+
+    fn own(&self, data: &RecordData) -> Refused<IpAddr> {
+        let address = match data {
+            RecordData::A(ip) => IpAddr::V4(*ip),
+            RecordData::Aaaa(ip) => IpAddr::V6(*ip),
+            other => return self.refuse_type(other.kind()),
+        };
+        if self.elsewhere.contains(&address) {
+            let (id, pool) = (&self.service.id, &self.registers.pool);
+            let problem = format!("{address} is an endpoint of service {id} outside pool {pool}");
+            return refuse(UpdateCode::Refused, problem);
+        }
+        Ok(address)
+    }
+
+    fn refuse_type<T>(&self, kind: Kind) -> Refused<T> {
+        let id = &self.service.id;
+        let problem = format!("updates change A and AAAA records of service {id}, not {kind}");
+        refuse(UpdateCode::Refused, problem)
+    }
+
+    /// The service as it comes to be, if it changes.
+    pub(super) fn into_service(self) -> Option<Service> {
+        let Self { service, registers, mut addresses, .. } = self;
+        let mut after = service.clone();
+        let pool = after.pools.iter_mut().find(|pool| pool.name == registers.pool)?;
+        pool.endpoints.retain(|endpoint| match &endpoint.address {
+            Address::Ip(ip) => addresses.contains(ip),
+            Address::Name(_) => true,
+        });
+        for endpoint in &pool.endpoints {
+            if let Address::Ip(ip) = &endpoint.address {
+                addresses.remove(ip);
+            }
+        }
+        let new = addresses.into_iter().map(|address| endpoint_at(address, registers.port));
+        pool.endpoints.extend(new);
+        (after != *service).then_some(after)
+    }
+}
+
+/// The endpoint of an address that nobody has named.
+fn endpoint_at(address: IpAddr, port: u16) -> Endpoint {
+    let mut name = String::from("ip");
+    let written = match address {
+        IpAddr::V4(ip) => ip.octets().iter().try_for_each(|byte| write!(name, "-{byte}")),
+        IpAddr::V6(ip) => ip.segments().iter().try_for_each(|part| write!(name, "-{part:x}")),
+    };
+    written.expect("a text takes what is written");
+    let name: EndpointName = name.parse().expect("letters, digits and hyphens within");
+    Endpoint { name, address: Address::Ip(address), port, weight: 1 }
+}
+
+impl State {
+    /// The service of this name, and what the holder of a key registers there.
+    pub(super) fn registered_at<'a>(
+        &'a self,
+        zone: &'a Zone,
+        key: &DnsName,
+        name: &DnsName,
+    ) -> Option<(&'a Service, &'a Registers)> {
+        let Owner::Service(id) = self.names.get(name)? else { return None };
+        let service = &*self.data.services.get(id)?.spec;
+        let registers = zone.registers(key, name)?;
+        (service.dns.name == *name).then_some((service, registers))
+    }
+
+    /// Says whether a service can be as an update leaves it, beside the records that come with the same update.
+    pub(super) fn check_enrolled(&self, service: &Service, draft: &Draft) -> Refused {
+        let possible = service.validate().map_err(|error| format!("{error}"));
+        let free = || self.check_service_names(service).map_err(|taken| format!("{taken}"));
+        if let Err(problem) = possible.and_then(|()| free()) {
+            return refuse(UpdateCode::Refused, problem);
+        }
+        match names_of_service(service).iter().find(|name| draft.contains_key(*name)) {
+            Some(name) => {
+                refuse(UpdateCode::Refused, format!("{name} is an endpoint of the same update"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Stores a service whose endpoints an update changed, and says which came and which went.
+    pub(super) fn enrol(&mut self, work: &mut Work<'_>, service: Service) {
+        let id = service.id.clone();
+        let before = self.data.services.get(&id).map(|state| state.spec.clone());
+        let before = before.expect("it is there, or the update was refused");
+        let gone = before.endpoints().filter(|(_, one)| service.endpoint(&one.name).is_none());
+        for (_, Endpoint { name, .. }) in gone {
+            work.say(Some(&id), Event::EndpointDeregistered { endpoint: name.clone() });
+        }
+        let come = service.endpoints().filter(|(_, one)| before.endpoint(&one.name).is_none());
+        for (_, Endpoint { name, address, port, .. }) in come {
+            let address = format!("{address} port {port}");
+            work.say(Some(&id), Event::EndpointRegistered { endpoint: name.clone(), address });
+        }
+        self.store_service(work, service);
+    }
+}
