@@ -44,7 +44,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Whoever looks at answers from outside, from every agent.
 #[async_trait]
 pub(crate) trait Outside: Send + Sync + 'static {
-    /// What the zone's name servers and the resolvers that are configured say.
+    /// What the zone's name servers and the resolvers that are configured say. The parent has no part in a failover
+    /// and is left alone.
     async fn sample(&self, lookup: Lookup, zone: &Zone) -> Looked;
 }
 
@@ -292,7 +293,8 @@ fn question(view: &View, service: &ServiceId) -> Option<(Lookup, Arc<Zone>, Expe
     let of = |asked| Some((asked, Expected::of(view, name, asked)?));
     let told = |(_, expected): &(Asked, Expected)| expected.refused || !expected.allowed.is_empty();
     let (asked, expected) = kinds.into_iter().filter_map(of).find(told)?;
-    let lookup = Lookup { name: name.clone(), asked, zone: zone.name.clone(), targets: Vec::new() };
+    let (name, targets) = (name.clone(), Vec::new());
+    let lookup = Lookup { name, asked, zone: zone.name.clone(), targets, parent: false };
     Some((lookup, zone.clone(), expected))
 }
 

@@ -1,13 +1,16 @@
-//! Looks from outside at what is decided here: every agent asks name servers and resolvers, one asks the parent zone.
+//! Looks from outside at what is decided here: every agent asks name servers, resolvers and the parent zone.
 //!
 //! ```text
-//! API of one agent ─▶ Observatory ─┬─▶ its own sockets ─▶ name servers, resolvers
+//! API of one agent ─▶ Observatory ─┬─▶ its own sockets ─▶ name servers, resolvers, the parent's servers
 //!                                  └═ Lookup ═▶ every other agent, which does the same
 //! ```
 //!
-//! It is asked by people, and after failovers by the leader, and by nothing that decides or answers. What is under way is bounded ([`AT_ONCE`],
-//! [`MAX_TARGETS`], [`LOOKS_AT_ONCE`]); a question to a peer has one deadline, and a peer that is late is named as silent.
-//! Addresses that the probe policy denies are not asked, unless the configuration names them.
+//! It is asked by people, and after failovers by the leader, who leaves the parent alone; by nothing that decides or
+//! answers. What is under way is bounded ([`AT_ONCE`], [`MAX_TARGETS`], [`LOOKS_AT_ONCE`], and for the parent in
+//! [`parent`]); a question to a peer has one deadline, and a peer that is late is named as silent. Addresses that the
+//! probe policy denies are not asked, unless the configuration names them.
+
+mod parent;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -17,12 +20,12 @@ use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use holdfast_api::node::{Looked, Propagation};
 use holdfast_consensus::Group;
-use holdfast_core::propagation::{Delegation, MAX_TARGETS, Seen, Sighting, Target};
+use holdfast_core::propagation::{MAX_TARGETS, Seen, Sighting, Target};
 use holdfast_core::spec::Zone;
-use holdfast_core::{AgentId, AgentName, DnsName};
+use holdfast_core::{AgentId, AgentName};
 use holdfast_probe::AddressPolicy;
 use holdfast_probe::lookup::{self, LookupError};
-use holdfast_wire::lookup::{Lookup, decode_sightings};
+use holdfast_wire::lookup::{Found, Lookup};
 use holdfast_wire::peer::MessageKind;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -39,10 +42,6 @@ const PEER_LIMIT: Duration = Duration::from_secs(15);
 const SAMPLE_LIMIT: Duration = Duration::from_secs(5);
 /// Looks under way at once on this agent; further ones wait.
 const LOOKS_AT_ONCE: usize = 4;
-/// How far up the parent zone is looked for.
-const MAX_DEPTH: usize = 8;
-/// Servers of the parent zone that are asked.
-const MAX_PARENTS: usize = 8;
 /// Where name servers answer.
 const DNS_PORT: u16 = 53;
 
@@ -76,9 +75,15 @@ impl Observatory {
         }
     }
 
-    /// What this agent is told by the targets, and by its own resolvers.
-    pub(crate) async fn look_here(&self, lookup: &Lookup) -> Vec<Sighting> {
-        let Ok(_room) = self.room.acquire().await else { return Vec::new() };
+    /// What this agent is told by the targets and its own resolvers, and by the parent zone where that is asked for.
+    pub(crate) async fn look_here(&self, lookup: &Lookup) -> Found {
+        let Ok(_room) = self.room.acquire().await else { return Found::default() };
+        let (sightings, parent) =
+            tokio::join!(self.look_at_targets(lookup), self.look_at_parent(lookup));
+        Found { sightings, parent }
+    }
+
+    async fn look_at_targets(&self, lookup: &Lookup) -> Vec<Sighting> {
         let own = self.resolvers.iter().map(|ip| Target { address: *ip, server: None });
         let targets: BTreeSet<Target> =
             lookup.targets.iter().cloned().chain(own).take(MAX_TARGETS).collect();
@@ -110,10 +115,10 @@ impl Observatory {
         peer: AgentId,
         body: Vec<u8>,
         limit: Duration,
-    ) -> Result<Vec<Sighting>, String> {
+    ) -> Result<Found, String> {
         let answer = self.peers.call(peer, MessageKind::Lookup, body, limit).await;
-        let sightings = answer.ok().and_then(|bytes| decode_sightings(&bytes).ok());
-        sightings.ok_or_else(|| {
+        let found = answer.ok().and_then(|bytes| Found::decode(&bytes).ok());
+        found.ok_or_else(|| {
             let status = self.group.status();
             let status = status.borrow();
             let member = status.members.iter().find(|member| member.id == peer);
@@ -122,24 +127,24 @@ impl Observatory {
     }
 
     /// What every agent is told, and the names of those that do not answer.
-    async fn look_everywhere(
-        &self,
-        lookup: &Lookup,
-        limit: Duration,
-    ) -> (Vec<Sighting>, Vec<String>) {
+    async fn look_everywhere(&self, lookup: &Lookup, limit: Duration) -> Looked {
         let body = lookup.encode();
         let peers = self.peers.others();
         let elsewhere = peers.into_iter().map(|peer| self.look_from(peer, body.clone(), limit));
-        let (mut sightings, elsewhere) =
+        let (here, elsewhere) =
             tokio::join!(self.look_here(lookup), futures_util::future::join_all(elsewhere));
-        let mut silent = Vec::new();
+        let Found { sightings, parent } = here;
+        let mut looked = Looked { sightings, parent, silent: Vec::new() };
         for answer in elsewhere {
             match answer {
-                Ok(seen) => sightings.extend(seen),
-                Err(name) => silent.push(name),
+                Ok(found) => {
+                    looked.sightings.extend(found.sightings);
+                    looked.parent.extend(found.parent);
+                }
+                Err(name) => looked.silent.push(name),
             }
         }
-        (sightings, silent)
+        looked
     }
 
     /// The lookup, with the zone's name servers among its targets.
@@ -165,39 +170,6 @@ impl Observatory {
         }
         targets
     }
-
-    /// What the zone above says, found by the first resolver there is.
-    async fn delegations_of(&self, zone: &DnsName, wanted: &Lookup) -> Vec<Delegation> {
-        let given = wanted.targets.iter().find(|target| target.server.is_none());
-        let given = given.map(|target| target.address).filter(|ip| self.may_ask(*ip).is_ok());
-        let Some(resolver) = self.resolvers.first().copied().or(given) else { return Vec::new() };
-        let parents = self.parents_of(zone, resolver).await;
-        let permitted = parents.into_iter().filter(|parent| self.may_ask(*parent).is_ok());
-        let asked = permitted.map(|parent| lookup::delegation(parent, zone));
-        let answers = futures_util::future::join_all(asked).await;
-        answers.into_iter().filter_map(Result::ok).collect()
-    }
-
-    /// The addresses of the servers of the zone above, as a resolver tells them.
-    async fn parents_of(&self, zone: &DnsName, resolver: SocketAddr) -> Vec<SocketAddr> {
-        let mut above = zone.parent();
-        for _ in 0..MAX_DEPTH {
-            let Some(name) = above else { return Vec::new() };
-            let servers = lookup::servers_of(resolver, &name).await;
-            if servers.is_empty() {
-                above = name.parent();
-                continue;
-            }
-            let mut found = Vec::new();
-            for server in servers.iter().take(MAX_PARENTS) {
-                let addresses = lookup::addresses_of(resolver, server).await;
-                found.extend(addresses.iter().map(|ip| SocketAddr::new(*ip, DNS_PORT)));
-            }
-            found.truncate(MAX_PARENTS);
-            return found;
-        }
-        Vec::new()
-    }
 }
 
 async fn ask(wanted: &Lookup, target: &Target) -> Result<Seen, LookupError> {
@@ -214,11 +186,7 @@ async fn ask(wanted: &Lookup, target: &Target) -> Result<Seen, LookupError> {
 impl Propagation for Observatory {
     async fn look(&self, lookup: Lookup, zone: &Zone) -> Looked {
         let lookup = self.with_servers(lookup, zone).await;
-        let ((sightings, silent), delegations) = tokio::join!(
-            self.look_everywhere(&lookup, PEER_LIMIT),
-            self.delegations_of(&zone.name, &lookup)
-        );
-        Looked { sightings, silent, delegations }
+        self.look_everywhere(&lookup, PEER_LIMIT).await
     }
 }
 
@@ -226,7 +194,6 @@ impl Propagation for Observatory {
 impl Outside for Observatory {
     async fn sample(&self, lookup: Lookup, zone: &Zone) -> Looked {
         let lookup = self.with_servers(lookup, zone).await;
-        let (sightings, silent) = self.look_everywhere(&lookup, SAMPLE_LIMIT).await;
-        Looked { sightings, silent, delegations: Vec::new() }
+        self.look_everywhere(&lookup, SAMPLE_LIMIT).await
     }
 }

@@ -17,7 +17,7 @@ use holdfast_wire::agent::{
     Bulletin, decode_audit_range, decode_beats, decode_confirm, decode_zone_notice,
     encode_audit_records,
 };
-use holdfast_wire::lookup::{Lookup, encode_sightings};
+use holdfast_wire::lookup::Lookup;
 use holdfast_wire::peer::{
     Message, MessageKind, PeerAddress, PeerHandler, Refusal, RefusalReason, Sender, Wire, WireError,
 };
@@ -195,7 +195,7 @@ impl PeerHandler for Switchboard {
             MessageKind::Lookup => {
                 let parts = self.check(sender, &message)?;
                 let lookup = Lookup::decode(&message.body).map_err(malformed)?;
-                Ok(encode_sightings(&parts.observatory.look_here(&lookup).await).into())
+                Ok(parts.observatory.look_here(&lookup).await.encode().into())
             }
             MessageKind::AuditHead => {
                 let parts = self.check(sender, &message)?;

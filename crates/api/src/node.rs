@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use async_trait::async_trait;
 use holdfast_core::observation::Target;
-use holdfast_core::propagation::{Delegation, Sighting};
+use holdfast_core::propagation::{ParentSighting, Sighting};
 use holdfast_core::recovery::GroupTimes;
 use holdfast_core::spec::Zone;
 use holdfast_core::steer::Place;
@@ -100,14 +100,14 @@ pub struct Looked {
     pub sightings: Vec<Sighting>,
     /// The names of agents that did not answer.
     pub silent: Vec<String>,
-    /// What servers of the parent zone say.
-    pub delegations: Vec<Delegation>,
+    /// What servers of the parent zone told agents; none where they were not asked for.
+    pub parent: Vec<ParentSighting>,
 }
 
 /// Looks at the answers from outside, from every agent.
 #[async_trait]
 pub trait Propagation: Send + Sync + 'static {
-    /// Asks the zone's name servers, the resolvers that are configured and the targets of `lookup`. Never fails: who
-    /// does not answer is told as such.
+    /// Asks the zone's name servers, the resolvers that are configured, the targets of `lookup` and, where it says so,
+    /// the parent zone. Never fails: who does not answer is told as such.
     async fn look(&self, lookup: Lookup, zone: &Zone) -> Looked;
 }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! view ─▶ Expected ─┐
-//! Sighting (asker × target) ─┴▶ judge ─▶ Finding          zone, Delegation ─▶ judge_delegation ─▶ Finding
-//!                                                              its keys ─▶ judge_trust ─▶ Finding
+//! Sighting (asker × target) ─┴▶ judge ─▶ Finding     zone, ParentSighting ─▶ judge_delegation ─▶ Finding
+//!                                                          its keys ─▶ judge_trust ─▶ Finding
 //! ```
 //!
 //! A name server has to say what is decided, at once and with authority. A resolver may say what was decided before, for
@@ -11,26 +11,27 @@
 //! resolvers are not ours, and what they do is reported, not acted on.
 
 mod convergence;
+mod parent;
 mod trust;
 
 pub use convergence::{
     Convergence, Curve, Ending, Figures, LONGEST, MAX_NAME, MAX_NAMED, MAX_POINTS, SHORTEST,
     bound_of,
 };
+pub use parent::{Delegation, ParentSighting, Unasked, judge_delegation, name_agents, unasked_of};
 pub use trust::{Trust, judge_trust};
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::name::DnsName;
-use crate::signing::Ds;
-use crate::spec::{RecordData, Zone};
+use crate::spec::RecordData;
 use crate::time::Timestamp;
 use crate::view::View;
 
@@ -240,6 +241,8 @@ pub struct Finding {
     pub subject: String,
     /// What was seen, and what would be right.
     pub text: String,
+    /// The names of the agents that saw it, in their order.
+    pub agents: Vec<String>,
 }
 
 /// Judges what was seen at `now`.
@@ -264,7 +267,8 @@ fn finding(fault: Fault, sighting: &Sighting, what: String) -> Finding {
         Some(server) => format!("{server} ({address}) {what}, seen from {}", sighting.asker),
         None => format!("{address} {what}, seen from {}", sighting.asker),
     };
-    Finding { fault, subject: address.to_string(), text }
+    let agents = Vec::from([sighting.asker.clone()]);
+    Finding { fault, subject: address.to_string(), text, agents }
 }
 
 fn judge_server(expected: &Expected, sighting: &Sighting, seen: &Seen) -> Option<Finding> {
@@ -324,10 +328,10 @@ fn told(seen: &Seen) -> String {
 }
 
 fn serial_skew(sightings: &[Sighting]) -> Option<Finding> {
-    let mut serials: BTreeMap<u32, BTreeSet<String>> = BTreeMap::new();
+    let mut serials: BTreeMap<u32, Vec<&Sighting>> = BTreeMap::new();
     for sighting in sightings {
         if let Ok(Seen { serial: Some(serial), .. }) = sighting.seen {
-            serials.entry(serial).or_default().insert(sighting.target.address.to_string());
+            serials.entry(serial).or_default().push(sighting);
         }
     }
     let (lowest, behind) = serials.first_key_value()?;
@@ -335,62 +339,13 @@ fn serial_skew(sightings: &[Sighting]) -> Option<Finding> {
     if lowest == highest {
         return None;
     }
-    let behind: Vec<&str> = behind.iter().map(String::as_str).collect();
-    let behind = behind.join(", ");
+    let agents: BTreeSet<&String> = behind.iter().map(|sighting| &sighting.asker).collect();
+    let agents = agents.into_iter().cloned().collect();
+    let behind: BTreeSet<String> =
+        behind.iter().map(|sighting| sighting.target.address.to_string()).collect();
+    let behind = behind.into_iter().collect::<Vec<_>>().join(", ");
     let text = format!("{behind} has serial {lowest}, others {highest}: ask again, it should pass");
-    Some(Finding { fault: Fault::SerialSkew, subject: behind, text })
-}
-
-/// What a server of the parent zone says of a zone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delegation {
-    /// Who said it.
-    pub parent: SocketAddr,
-    /// The zone's name servers.
-    pub servers: Vec<DnsName>,
-    /// Their addresses.
-    pub glue: Vec<(DnsName, IpAddr)>,
-    /// Its DS records; `None` where it did not tell, for certain, which there are.
-    pub ds: Option<Vec<Ds>>,
-}
-
-/// Judges what the parent says of a zone.
-pub fn judge_delegation(zone: &Zone, delegations: &[Delegation]) -> Vec<Finding> {
-    let mut findings = BTreeSet::new();
-    for delegation in delegations {
-        let at = delegation.parent;
-        let mut say = |fault, server: &DnsName, what: String| {
-            let text = format!("the parent's server {at} {what}");
-            findings.insert(Finding { fault, subject: server.to_string(), text });
-        };
-        for server in &zone.name_servers {
-            if !delegation.servers.contains(&server.name) {
-                say(Fault::NotAtParent, &server.name, format!("does not name {}", server.name));
-                continue;
-            }
-            let ours: BTreeSet<IpAddr> = server.addresses.iter().copied().collect();
-            let theirs: BTreeSet<IpAddr> = addresses_of(delegation, &server.name);
-            if !server.name.is_within(&zone.name) || ours == theirs {
-                continue;
-            }
-            if theirs.is_empty() {
-                say(Fault::GlueMissing, &server.name, format!("has no address of {}", server.name));
-            } else {
-                let what = format!("has {theirs:?} for {}, the zone has {ours:?}", server.name);
-                say(Fault::GlueMismatch, &server.name, what);
-            }
-        }
-        let declared = |name: &DnsName| zone.name_servers.iter().any(|server| server.name == *name);
-        for name in delegation.servers.iter().filter(|name| !declared(name)) {
-            say(Fault::NotInZone, name, format!("names {name}, which the zone does not"));
-        }
-    }
-    findings.into_iter().collect()
-}
-
-fn addresses_of(delegation: &Delegation, server: &DnsName) -> BTreeSet<IpAddr> {
-    let glue = delegation.glue.iter().filter(|(name, _)| name == server);
-    glue.map(|(_, address)| *address).collect()
+    Some(Finding { fault: Fault::SerialSkew, subject: behind, text, agents })
 }
 
 #[cfg(test)]

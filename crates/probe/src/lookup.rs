@@ -46,6 +46,9 @@ pub enum LookupError {
     /// What came is no DNS answer to the question.
     #[error("the answer does not parse: {0}")]
     Broken(String),
+    /// What came tells neither what there is nor that there is nothing.
+    #[error("it answers with response code {0}")]
+    Failed(u16),
 }
 
 /// Asks `server` for a name. A resolver is asked to resolve, a name server only for what it has.
@@ -89,28 +92,26 @@ pub async fn serial_of(server: SocketAddr, zone: &DnsName) -> Result<Option<u32>
     }))
 }
 
-/// The addresses that a resolver tells for a name.
+/// The addresses that a resolver tells for a name, of both families at once.
 pub async fn addresses_of(resolver: SocketAddr, name: &DnsName) -> Vec<IpAddr> {
-    let mut found = Vec::new();
-    for kind in [RecordType::A, RecordType::AAAA] {
-        let Ok(answer) = exchange(resolver, name, kind, true).await else { continue };
-        found.extend(answer.answers.iter().filter_map(|record| record.data.ip_addr()));
-    }
-    found.truncate(MAX_SERVERS);
-    found
+    let (v4, v6) = tokio::join!(
+        exchange(resolver, name, RecordType::A, true),
+        exchange(resolver, name, RecordType::AAAA, true)
+    );
+    let records = [v4, v6].into_iter().flatten().flat_map(|answer| answer.answers);
+    records.filter_map(|record| record.data.ip_addr()).take(MAX_SERVERS).collect()
 }
 
-/// The name servers that a resolver tells for a zone; none where it is no zone.
-pub async fn servers_of(resolver: SocketAddr, zone: &DnsName) -> Vec<DnsName> {
-    match exchange(resolver, zone, RecordType::NS, true).await {
-        Ok(answer) => name_servers(answer.answers.iter().map(|record| &record.data)),
-        Err(_) => Vec::new(),
-    }
+/// The name servers that a resolver tells for a zone; none where it is no zone. Errors: it does not tell.
+pub async fn servers_of(resolver: SocketAddr, zone: &DnsName) -> Result<Vec<DnsName>, LookupError> {
+    let answer = told(exchange(resolver, zone, RecordType::NS, true).await?)?;
+    Ok(name_servers(answer.answers.iter().map(|record| &record.data)))
 }
 
-/// Asks a server of the parent zone whom it refers to for a zone, and by which DS records.
+/// Asks a server of the parent zone whom it refers to for a zone, and by which DS records. Errors: it does not tell the
+/// former.
 pub async fn delegation(parent: SocketAddr, zone: &DnsName) -> Result<Delegation, LookupError> {
-    let answer = exchange(parent, zone, RecordType::NS, false).await?;
+    let answer = told(exchange(parent, zone, RecordType::NS, false).await?)?;
     let records = answer.authorities.iter().chain(&answer.answers);
     let servers = name_servers(records.map(|record| &record.data));
     let glue = answer.additionals.iter().filter_map(|record| {
@@ -121,6 +122,14 @@ pub async fn delegation(parent: SocketAddr, zone: &DnsName) -> Result<Delegation
     let ds = exchange(parent, zone, RecordType::DS, false).await.ok();
     let ds = ds.and_then(|answer| ds_in(&answer, zone));
     Ok(Delegation { parent, servers, glue, ds })
+}
+
+/// The answer, where it tells what there is or that there is nothing.
+fn told(answer: Message) -> Result<Message, LookupError> {
+    match answer.metadata.response_code {
+        ResponseCode::NoError | ResponseCode::NXDomain => Ok(answer),
+        code => Err(LookupError::Failed(code.into())),
+    }
 }
 
 /// The DS records that a server of the parent tells; `None` where it says nothing of them.
@@ -312,6 +321,21 @@ mod tests {
             ("no digest", with(of_parent(), vec![right, ds("example.test.", &data[..4])])),
         ] {
             assert_eq!(told(&unclear), None, "{what}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_tells_nothing_is_not_one_that_there_is_nothing() {
+        let told = |code| {
+            let mut answer = of_parent();
+            answer.metadata.response_code = code;
+            super::told(answer).map(|_| ()).map_err(|error| error.to_string())
+        };
+        for code in [ResponseCode::NoError, ResponseCode::NXDomain] {
+            assert_eq!(told(code), Ok(()), "{code}");
+        }
+        for (code, number) in [(ResponseCode::ServFail, 2), (ResponseCode::Refused, 5)] {
+            assert_eq!(told(code), Err(format!("it answers with response code {number}")));
         }
     }
 

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use holdfast_core::DnsName;
-use holdfast_core::propagation::{Asked, Seen, Sighting, Target};
+use holdfast_core::propagation::{Asked, ParentSighting, Seen, Sighting, Target};
 use prost::Message as _;
 
 use crate::agent::AGENT_FORMAT;
 use crate::codec::decode_versioned;
+use crate::convert::{from_list, list};
 use crate::error::DecodeError;
 use crate::pb::internal::v1 as internal;
 use crate::pb::v1 as pb;
@@ -23,6 +24,17 @@ pub struct Lookup {
     pub zone: DnsName,
     /// Whom to ask.
     pub targets: Vec<Target>,
+    /// Whether the servers of the zone above are asked about the zone as well.
+    pub parent: bool,
+}
+
+/// What an agent saw.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// What the targets and its own resolvers told it.
+    pub sightings: Vec<Sighting>,
+    /// What the servers of the zone above told it; none where it was not asked to.
+    pub parent: Vec<ParentSighting>,
 }
 
 fn malformed(why: impl std::fmt::Display) -> DecodeError {
@@ -55,6 +67,7 @@ impl Lookup {
             r#type: self.asked.label().to_owned(),
             zone: self.zone.to_string(),
             targets: self.targets.iter().map(target_to_proto).collect(),
+            parent: self.parent,
         };
         proto.encode_to_vec()
     }
@@ -68,6 +81,7 @@ impl Lookup {
             asked,
             zone: name(&proto.zone)?,
             targets: proto.targets.iter().map(target).collect::<Result<_, _>>()?,
+            parent: proto.parent,
         })
     }
 }
@@ -112,52 +126,20 @@ fn sighting(proto: pb::Sighting) -> Result<Sighting, DecodeError> {
     })
 }
 
-/// The bytes of what was seen.
-pub fn encode_sightings(sightings: &[Sighting]) -> Vec<u8> {
-    let sightings = sightings.iter().map(|one| sighting_to_proto(one, false)).collect();
-    internal::LookupReply { format: AGENT_FORMAT, sightings }.encode_to_vec()
-}
-
-/// What was seen. Errors: see [`DecodeError`].
-pub fn decode_sightings(bytes: &[u8]) -> Result<Vec<Sighting>, DecodeError> {
-    let proto: internal::LookupReply = decode_versioned("lookup reply", AGENT_FORMAT, bytes)?;
-    proto.sightings.into_iter().map(sighting).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn target(server: Option<&str>) -> Target {
-        let server = server.map(|name| name.parse().expect("a name"));
-        Target { address: ([203, 0, 113, 1], 53).into(), server }
+impl Found {
+    /// The bytes of what was seen.
+    pub fn encode(&self) -> Vec<u8> {
+        let sightings = self.sightings.iter().map(|one| sighting_to_proto(one, false)).collect();
+        let parent = list(&self.parent);
+        internal::LookupReply { format: AGENT_FORMAT, sightings, parent }.encode_to_vec()
     }
 
-    #[test]
-    fn requests_and_replies_come_back_as_they_were() {
-        let lookup = Lookup {
-            name: "shop.example.test".parse().expect("a name"),
-            asked: Asked::Aaaa,
-            zone: "example.test".parse().expect("a name"),
-            targets: vec![target(None), target(Some("ns1.example.test"))],
-        };
-        assert_eq!(Lookup::decode(&lookup.encode()), Ok(lookup));
-        let seen = Seen {
-            code: 3,
-            extended_error: Some(22),
-            authoritative: true,
-            data: vec!["192.0.2.1".into()],
-            ttl: Some(0),
-            serial: Some(7),
-        };
-        let sighting = |seen| Sighting {
-            asker: "eu-1".into(),
-            target: target(None),
-            seen,
-            round_trip: Duration::from_micros(12),
-        };
-        let sightings = vec![sighting(Ok(seen)), sighting(Err("timed out".into()))];
-        assert_eq!(decode_sightings(&encode_sightings(&sightings)), Ok(sightings));
-        assert!(Lookup::decode(&[8, 1]).is_err(), "a request without a name");
+    /// What bytes say was seen. Errors: see [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let proto: internal::LookupReply = decode_versioned("lookup reply", AGENT_FORMAT, bytes)?;
+        Ok(Self {
+            sightings: proto.sightings.into_iter().map(sighting).collect::<Result<_, _>>()?,
+            parent: from_list("parent", proto.parent)?,
+        })
     }
 }

@@ -21,8 +21,8 @@ const RESOLVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 54);
 const NAME: &str = "shop.svc.example.com";
 const LIMIT: Duration = Duration::from_secs(40);
 /// What the guide says that is to be read, and what is read.
-const ALL_IS_WELL: &str =
-    "the parent zone: asked, 1 of its servers answered, delegation and glue are the zone's";
+const ALL_IS_WELL: &str = "the parent zone: seen from all 3 agents, 1 of its servers answered, \
+                           delegation and glue are the zone's";
 const HELD: &str = "the move is held back by hold_down";
 
 /// The shell blocks of the guide's section of this number.

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
@@ -18,17 +19,25 @@ use serde_json::Value;
 
 const RESOLVER: &str = "10.77.0.5";
 const HOLDER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 6);
-const PARENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 7);
-/// Where the parent says that the second name server is.
+/// The servers of the zone above: the first refers to the agents as they are, the second has one of them at [`WRONG`].
+const PARENTS: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 77, 0, 7), Ipv4Addr::new(10, 77, 0, 8)];
+/// Where the parent's second server says that the second name server is.
 const WRONG: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 99);
+
+/// The words that ask what the world says of the service's name.
+fn words<'a>(resolvers: &[&'a str]) -> Vec<&'a str> {
+    let given = resolvers.iter().flat_map(|resolver| ["--resolver", resolver]);
+    ["dns", "propagation", NAME, "-o", "json"].into_iter().chain(given).collect()
+}
 
 /// What `dns propagation` says of the service's name.
 fn look(scene: &Scene, resolvers: &[&str]) -> Result<Value> {
-    let mut words = vec!["dns", "propagation", NAME, "-o", "json"];
-    for resolver in resolvers {
-        words.extend(["--resolver", resolver]);
-    }
-    scene.cluster.cli(&words)?.json()
+    scene.cluster.cli(&words(resolvers))?.json()
+}
+
+/// The same, where the agent at this place is reached.
+fn look_from(scene: &Scene, place: usize, resolvers: &[&str]) -> Result<Value> {
+    scene.cluster.cli_at(place, &words(resolvers))?.json()
 }
 
 /// Whether a fault is named, and whose it is.
@@ -82,53 +91,94 @@ fn a_resolver_that_keeps_an_answer_too_long_is_named() -> Result<()> {
     })
 }
 
-/// An NSD that serves the zone above, and refers to the agents with one wrong address.
+/// An NSD that serves the zone above from one of [`PARENTS`], and refers to the agents at these addresses.
 fn start_parent(
     lab: &mut Lab,
-    scene_dir: &std::path::Path,
+    scene_dir: &Path,
+    number: usize,
     agents: &[Ipv4Addr],
 ) -> Result<Process> {
-    let mut zone = format!(
-        "$ORIGIN test.\n$TTL 60\n@ SOA ns.test. hostmaster.test. 1 3600 600 86400 60\n@ NS ns.test.\nns A {PARENT}\n"
-    );
-    for (place, address) in agents.iter().enumerate() {
-        let number = place + 1;
-        let glue = if number == 2 { WRONG } else { *address };
-        // Writing to a string does not fail.
-        let _ = writeln!(zone, "{ZONE}. NS ns{number}.{ZONE}.\nns{number}.{ZONE}. A {glue}");
+    let mut zone =
+        "$ORIGIN test.\n$TTL 60\n@ SOA ns1.test. hostmaster.test. 1 3600 600 86400 60\n".to_owned();
+    for (place, address) in (1..).zip(PARENTS) {
+        writeln!(zone, "@ NS ns{place}.test.\nns{place} A {address}")?;
     }
-    let (config, file) = (scene_dir.join("nsd.conf"), scene_dir.join("test.zone"));
-    std::fs::write(&file, zone)?;
-    let dir = scene_dir.display();
+    for (place, address) in (1..).zip(agents) {
+        writeln!(zone, "{ZONE}. NS ns{place}.{ZONE}.\nns{place}.{ZONE}. A {address}")?;
+    }
+    let (name, address) = (format!("parent{number}"), PARENTS[number]);
+    let dir = scene_dir.join(&name);
+    std::fs::create_dir_all(&dir)?;
+    std::fs::write(dir.join("test.zone"), zone)?;
+    let place = dir.display();
     std::fs::write(
-        &config,
+        dir.join("nsd.conf"),
         format!(
-            "server:\n  ip-address: {PARENT}\n  username: \"\"\n  pidfile: \"\"\n  database: \"\"\n  \
-             zonesdir: \"{dir}\"\n  zonelistfile: \"{dir}/zone.list\"\n  xfrdfile: \"\"\n  \
+            "server:\n  ip-address: {address}\n  username: \"\"\n  pidfile: \"\"\n  database: \"\"\n  \
+             zonesdir: \"{place}\"\n  zonelistfile: \"{place}/zone.list\"\n  xfrdfile: \"\"\n  \
              server-count: 1\nremote-control:\n  control-enable: no\nzone:\n  name: test\n  zonefile: test.zone\n"
         ),
     )?;
-    let host = lab.host("parent", PARENT)?;
+    let host = lab.host(&name, address)?;
     let mut command = host.command("nsd");
-    command.arg("-d").arg("-c").arg(&config);
-    let process = Process::start("nsd", &mut command, &scene_dir.join("nsd.log"))?;
-    poll::until("nsd", LIMIT, || dns::ask(&host, PARENT, "ns.test"))?;
+    command.arg("-d").arg("-c").arg(dir.join("nsd.conf"));
+    let process = Process::start("nsd", &mut command, &dir.join("nsd.log"))?;
+    poll::until("nsd", LIMIT, || dns::ask(&host, address, "ns1.test"))?;
     Ok(process)
+}
+
+/// The agents that one of [`PARENTS`] told something, in their order.
+fn told_by(look: &Value, parent: Ipv4Addr) -> Vec<&str> {
+    let at = format!("{parent}:53");
+    let sightings = look["parent_sightings"].as_array().into_iter().flatten();
+    let told = sightings.filter(|one| one["delegation"]["parent"] == at);
+    let mut agents: Vec<&str> = told.filter_map(|one| one["asker"].as_str()).collect();
+    agents.sort_unstable();
+    agents
+}
+
+/// Errors: the look finds anything but the wrong glue at the parent's second server, once, as these agents saw it.
+fn finds_wrong_glue(look: &Value, agents: &[&str], seen_from: &str) -> Result<()> {
+    let second = PARENTS[1];
+    ensure!(names(look, "glue_mismatch", &format!("ns2.{ZONE}")), "{look:#}");
+    ensure!(look["findings"].as_array().map_or(0, Vec::len) == 1, "told once: {look:#}");
+    let finding = &look["findings"][0];
+    ensure!(finding["agents"] == serde_json::json!(agents), "{look:#}");
+    let text = format!("the parent ({second}:53; seen from {seen_from}) has {{{WRONG}}}");
+    ensure!(finding["text"].to_string().contains(&text), "{look:#}");
+    ensure!(told_by(look, PARENTS[0]) == ["a1", "a2", "a3"], "{look:#}");
+    ensure!(told_by(look, second) == agents, "{look:#}");
+    ensure!(look["parents"] == 2, "{look:#}");
+    Ok(())
 }
 
 #[test]
 fn wrong_glue_at_the_parent_is_named() -> Result<()> {
     scenario(|scene| {
         let dir = scene.dir().to_path_buf();
-        let addresses = scene.cluster.addresses();
-        let _parent = start_parent(&mut scene.lab, &dir, &addresses)?;
-        let stubs: [(&str, &[Ipv4Addr]); 2] = [("test", &[PARENT]), (ZONE, &addresses)];
+        let agents = scene.cluster.addresses();
+        let wrong = [agents[0], WRONG, agents[2]];
+        let _first = start_parent(&mut scene.lab, &dir, 0, &agents)?;
+        let _second = start_parent(&mut scene.lab, &dir, 1, &wrong)?;
+        let stubs: [(&str, &[Ipv4Addr]); 2] = [("test", &PARENTS), (ZONE, &agents)];
         let _resolver = Resolver::start_with(&mut scene.lab, &dir, &stubs)?;
+
+        let blind = look(scene, &[])?;
+        ensure!(blind["parents"] == 0 && blind["findings"] == serde_json::json!([]), "{blind:#}");
+        let unasked = "could not be asked from all 3 agents: it has no resolver";
+        ensure!(blind["notes"].to_string().contains(unasked), "{blind:#}");
+
         poll::until("the wrong glue and nothing else to be named", LIMIT, || {
-            let look = look(scene, &[RESOLVER])?;
-            ensure!(look["parents"] == 1, "the parent is found and asked: {look:#}");
-            ensure!(names(&look, "glue_mismatch", &format!("ns2.{ZONE}")), "{look:#}");
-            ensure!(look["findings"].as_array().map_or(0, Vec::len) == 1, "{look:#}");
+            finds_wrong_glue(&look(scene, &[RESOLVER])?, &["a1", "a2", "a3"], "all 3 agents")
+        })?;
+
+        scene.lab.part(&[agents[0]], &[PARENTS[1]])?;
+        let reached = "the agent that is reached cannot ask the server with the wrong glue";
+        poll::until(reached, LIMIT, || {
+            let look = look_from(scene, 0, &[RESOLVER])?;
+            finds_wrong_glue(&look, &["a2", "a3"], "a2, a3 of 3 agents")?;
+            let note = format!("({}:53) could not be asked from a1 of 3 agents", PARENTS[1]);
+            ensure!(look["notes"].to_string().contains(&note), "{look:#}");
             Ok(())
         })
     })

@@ -37,6 +37,7 @@ struct World {
 impl Outside for World {
     async fn sample(&self, lookup: Lookup, zone: &Zone) -> Looked {
         assert_eq!((lookup.name.as_str(), lookup.asked), ("shop.example.test", Asked::A));
+        assert!(!lookup.parent, "round after round would be a burden on the parent");
         tokio::time::sleep(Duration::from_millis(20)).await;
         let [server, resolver] = (self.tell)(self.begun.elapsed());
         let sighting = |address: &str, server: Option<DnsName>, told: &str| Sighting {
@@ -52,7 +53,7 @@ impl Outside for World {
         let name = zone.name_servers.first().map(|server| server.name.clone());
         let sightings =
             vec![sighting("192.0.2.1:53", name, server), sighting(RESOLVER, None, resolver)];
-        Looked { sightings, silent: Vec::new(), delegations: Vec::new() }
+        Looked { sightings, silent: Vec::new(), parent: Vec::new() }
     }
 }
 

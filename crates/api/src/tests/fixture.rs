@@ -12,7 +12,7 @@ use holdfast_audit::{AuditLog, Config, MemoryStore};
 use holdfast_core::audit::{Hash, Head, Record};
 use holdfast_core::membership::{self as joining, MembershipChange};
 use holdfast_core::observation::Target;
-use holdfast_core::propagation::{Delegation, Seen, Sighting};
+use holdfast_core::propagation::{Delegation, ParentSighting, Seen, Sighting, Unasked};
 use holdfast_core::recovery::GroupTimes;
 use holdfast_core::seam::Clock;
 use holdfast_core::signing::Ds;
@@ -236,16 +236,22 @@ impl Propagation for Replica {
             seen: Ok(seen()),
             round_trip: Duration::from_millis(1),
         };
-        let parent = ([192, 0, 2, 1], 53).into();
+        assert!(lookup.parent, "whoever asks wants to know what the parent says");
+        let delegation = Delegation {
+            parent: ([192, 0, 2, 1], 53).into(),
+            servers: vec![zone.name.clone()],
+            glue: vec![],
+            ds: Ds::from_data(&[0, 7, 13, 2, 1]).map(|ds| vec![ds]),
+        };
+        let told = |asker: &str, told| ParentSighting { asker: asker.to_owned(), told };
         Looked {
             sightings: lookup.targets.into_iter().map(sighting).collect(),
             silent: vec!["eu-2".to_owned()],
-            delegations: vec![Delegation {
-                parent,
-                servers: vec![zone.name.clone()],
-                glue: vec![],
-                ds: Ds::from_data(&[0, 7, 13, 2, 1]).map(|ds| vec![ds]),
-            }],
+            parent: vec![
+                told("eu-1", Ok(delegation.clone())),
+                told("us-1", Ok(delegation)),
+                told("us-2", Err(Unasked { parent: None, why: "no resolver".to_owned() })),
+            ],
         }
     }
 }

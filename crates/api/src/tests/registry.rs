@@ -72,6 +72,11 @@ async fn what_the_world_says_is_held_against_the_decision() {
     for fault in ["long_ttl", "not_at_parent", "ds_names_no_key"] {
         assert!(faults.contains(&fault), "{fault}: {faults:?}");
     }
+    let missing: Vec<_> = answer.findings.iter().filter(|f| f.fault == "not_at_parent").collect();
+    assert!(missing.iter().all(|f| f.agents == ["eu-1", "us-1"]), "told once: {missing:?}");
+    assert_eq!((answer.parents, answer.parent_sightings.len()), (1, 3));
+    let unasked = "the parent could not be asked from us-2 of 3 agents: no resolver";
+    assert!(answer.notes.iter().any(|note| note == unasked), "{:?}", answer.notes);
 
     for (name, kind, resolver) in [
         ("shop.elsewhere.test", "A", "192.0.2.53"),

@@ -1,8 +1,10 @@
 //! `holdfast dns propagation …`: what name servers, resolvers and the parent zone say of a name, seen from every agent.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use holdfast_core::DnsName;
+use holdfast_core::propagation::name_agents;
 use holdfast_wire::pb::v1 as pb;
 
 use crate::client::{Client, dns};
@@ -25,8 +27,8 @@ pub(crate) struct Args {
     /// A, AAAA or CNAME.
     #[arg(default_value = "A")]
     kind: String,
-    /// Also ask this resolver: an IP address, with or without a port. May be given several times. The parent zone is
-    /// found through the first one where the agent that is asked has none of its own.
+    /// Also ask this resolver: an IP address, with or without a port. May be given several times. An agent that has
+    /// none of its own finds the parent zone through the first one.
     #[arg(long = "resolver", value_name = "ADDRESS")]
     resolvers: Vec<String>,
     /// Look again until everybody tells what is decided.
@@ -108,18 +110,28 @@ fn parent(answer: &pb::CheckPropagationResponse) -> String {
         "ds_names_no_key",
         "ds_mistaken",
     ];
-    let servers = answer.parents;
-    if servers == 0 {
-        return "the parent zone: not seen; it is found through a resolver (--resolver, or dns.propagation.resolvers \
-                of the agent that was asked), and none is given, or it found no server that may be asked and answered"
+    let Some(told) = told_by_parent(answer) else {
+        return "the parent zone: not seen from any agent, for the reasons noted; each finds it through the first of its \
+                dns.propagation.resolvers, else through the first --resolver"
             .to_owned();
-    }
+    };
     let wrong = |one: &&pb::PropagationFinding| OF_THE_PARENT.contains(&one.fault.as_str());
     let found = match answer.findings.iter().filter(wrong).count() {
         0 => "delegation and glue are the zone's".to_owned(),
         faults => format!("{faults} of the warnings are about its delegation, glue and DS records"),
     };
-    format!("the parent zone: asked, {servers} of its servers answered, {found}")
+    let servers = answer.parents;
+    format!("the parent zone: seen from {told}, {servers} of its servers answered, {found}")
+}
+
+/// The agents that the parent zone told something, in words; `None` where there is none.
+fn told_by_parent(answer: &pb::CheckPropagationResponse) -> Option<String> {
+    use pb::parent_sighting::Told;
+    let all = || answer.parent_sightings.iter();
+    let askers: BTreeSet<&str> = all().map(|one| one.asker.as_str()).collect();
+    let told = all().filter(|one| matches!(one.told, Some(Told::Delegation(_))));
+    let told: BTreeSet<&str> = told.map(|one| one.asker.as_str()).collect();
+    (!told.is_empty()).then(|| name_agents(&told, askers.len()))
 }
 
 fn row(sighting: &pb::Sighting) -> [Cell; 8] {
@@ -169,6 +181,7 @@ mod tests {
             fault: "long_ttl".into(),
             subject: "192.0.2.53:53".into(),
             text: "192.0.2.53:53 tells a TTL of 600 s".into(),
+            agents: vec!["eu-1".into()],
         };
         let answer = pb::CheckPropagationResponse {
             sightings: vec![sighting],
@@ -188,13 +201,36 @@ mod tests {
         );
     }
 
+    /// What an agent was told by the parent's server at this address, or that it could not ask.
+    fn from_parent(asker: &str, server: Option<&str>) -> pb::ParentSighting {
+        use pb::parent_sighting::Told;
+        let told = match server {
+            Some(parent) => Told::Delegation(pb::Delegation {
+                parent: parent.into(),
+                servers: vec!["ns1.example.test".into()],
+                glue: vec![pb::Glue {
+                    name: "ns1.example.test".into(),
+                    address: "192.0.2.1".into(),
+                }],
+                ds: None,
+            }),
+            None => Told::Unasked(pb::Unasked { parent: None, why: "no resolver".into() }),
+        };
+        pb::ParentSighting { asker: asker.into(), told: Some(told) }
+    }
+
     #[test]
-    fn the_parent_is_told_of_whether_it_was_seen_or_not() {
+    fn the_parent_is_told_of_with_the_agents_that_saw_it_or_that_none_did() {
+        const SERVERS: [&str; 2] = ["192.0.2.53:53", "192.0.2.54:53"];
         let mut answer = pb::CheckPropagationResponse::default();
+        answer.parent_sightings.push(from_parent("eu-1", None));
         assert!(parent(&answer).contains("not seen") && parent(&answer).contains("--resolver"));
+        answer.parent_sightings.extend(SERVERS.map(|server| from_parent("eu-2", Some(server))));
         answer.parents = 2;
-        let well =
-            "the parent zone: asked, 2 of its servers answered, delegation and glue are the zone's";
+        let some = "the parent zone: seen from eu-2 of 2 agents, 2 of its servers answered, ";
+        assert!(parent(&answer).starts_with(some), "{}", parent(&answer));
+        answer.parent_sightings.push(from_parent("eu-1", Some(SERVERS[0])));
+        let well = "the parent zone: seen from all 2 agents, 2 of its servers answered, delegation and glue are the zone's";
         assert_eq!(parent(&answer), well);
         for fault in ["stale", "glue_missing", "ds_mistaken"] {
             let fault = fault.into();
@@ -202,6 +238,30 @@ mod tests {
         }
         let wrong = "2 of the warnings are about its delegation, glue and DS records";
         assert!(parent(&answer).ends_with(wrong));
+    }
+
+    #[test]
+    fn json_has_what_every_agent_was_told_by_the_parent() {
+        let finding = pb::PropagationFinding {
+            fault: "glue_missing".into(),
+            agents: vec!["eu-1".into()],
+            ..Default::default()
+        };
+        let answer = pb::CheckPropagationResponse {
+            parent_sightings: vec![
+                from_parent("eu-1", Some("192.0.2.53:53")),
+                from_parent("eu-2", None),
+            ],
+            findings: vec![finding],
+            ..Default::default()
+        };
+        let json = json::of(&answer);
+        assert_eq!(json["findings"][0]["agents"], serde_json::json!(["eu-1"]));
+        let seen = &json["parent_sightings"];
+        assert_eq!(seen[0]["asker"], "eu-1");
+        assert_eq!(seen[0]["delegation"]["parent"], "192.0.2.53:53");
+        assert_eq!(seen[0]["delegation"]["glue"][0]["address"], "192.0.2.1");
+        assert_eq!(seen[1]["unasked"]["why"], "no resolver");
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Recorded observations in, findings out.
 
 use super::*;
-use crate::spec::{NameServer, Soa};
 
 const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -116,35 +115,5 @@ fn serials_are_held_against_each_other() {
     let found = judge(&expected(), &[server(1, 7), server(2, 6)], NOW);
     assert_eq!((found.len(), found[0].fault), (1, Fault::SerialSkew));
     assert_eq!(found[0].subject, "203.0.113.2:53");
-}
-
-#[test]
-fn the_parent_names_the_same_servers_at_the_same_addresses() {
-    let hour = Duration::from_secs(3600);
-    let soa = Soa::new(name("hostmaster.example.test"));
-    let server = |label: &str, last| NameServer {
-        name: name(&format!("{label}.example.test")),
-        addresses: Vec::from([address(last).ip()]),
-    };
-    let servers = Vec::from([server("ns1", 1), server("ns2", 2)]);
-    let zone = Zone::new(name("example.test"), soa, servers, hour);
-    let told = |servers: &[&str], glue: &[(&str, u8)]| {
-        let servers = servers.iter().map(|label| name(&format!("{label}.example.test")));
-        let glue = glue.iter();
-        let glue =
-            glue.map(|(label, last)| (name(&format!("{label}.example.test")), address(*last).ip()));
-        let (servers, glue) = (servers.collect(), glue.collect());
-        let found =
-            judge_delegation(&zone, &[Delegation { parent: address(9), servers, glue, ds: None }]);
-        found.into_iter().map(|f| (f.fault, f.subject)).collect::<Vec<_>>()
-    };
-    let of = |fault, label: &str| Vec::from([(fault, format!("{label}.example.test"))]);
-    assert_eq!(told(&["ns1", "ns2"], &[("ns1", 1), ("ns2", 2)]), []);
-    assert_eq!(told(&["ns1"], &[("ns1", 1)]), of(Fault::NotAtParent, "ns2"));
-    assert_eq!(told(&["ns1", "ns2"], &[("ns1", 1)]), of(Fault::GlueMissing, "ns2"));
-    assert_eq!(told(&["ns1", "ns2"], &[("ns1", 1), ("ns2", 7)]), of(Fault::GlueMismatch, "ns2"));
-    assert_eq!(
-        told(&["ns1", "ns2", "ns3"], &[("ns1", 1), ("ns2", 2), ("ns3", 3)]),
-        of(Fault::NotInZone, "ns3")
-    );
+    assert_eq!(found[0].agents, ["eu-1"]);
 }

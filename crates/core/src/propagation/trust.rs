@@ -8,7 +8,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::{Delegation, Fault, Finding};
+use super::parent::{ParentFault, alike, askers_of, told};
+use super::{Delegation, Fault, Finding, ParentSighting};
 use crate::name::DnsName;
 use crate::signing::Signing;
 use crate::signing::ds::{DsFault, faults_of, unchecked_of};
@@ -24,33 +25,52 @@ pub struct Trust {
 
 /// Judges the DS records that servers of the parent tell of the zone with this apex. A server that did not tell says
 /// nothing.
-pub fn judge_trust(apex: &DnsName, signing: &Signing, delegations: &[Delegation]) -> Trust {
-    let (mut findings, mut notes) = (BTreeSet::new(), BTreeSet::new());
-    for delegation in delegations {
-        let Some(records) = &delegation.ds else { continue };
-        let server = delegation.parent;
-        if records.is_empty() && !signing.for_parent().is_empty() {
-            notes.insert(format!(
-                "the parent's server {server} has no DS record of {apex}, so resolvers take the zone as unsigned; \
-                 `holdfast zone dnssec ds {apex}` prints it"
-            ));
-        }
-        let unchecked = unchecked_of(records, apex, &signing.keys).into_iter();
-        notes.extend(unchecked.map(|text| format!("the parent's server {server} {text}")));
-        for fault in faults_of(records, apex, &signing.keys) {
-            let text = format!("the parent's server {server} {}", fault.text());
-            let fault = match fault {
-                DsFault::NamesNoKey(_) => Fault::DsNamesNoKey,
-                DsFault::Mistaken(_) => Fault::DsMistaken,
-                DsFault::Unchecked(_) => {
-                    notes.insert(text);
-                    continue;
-                }
-            };
-            findings.insert(Finding { fault, subject: apex.to_string(), text });
-        }
+pub fn judge_trust(apex: &DnsName, signing: &Signing, sightings: &[ParentSighting]) -> Trust {
+    let (mut faults, mut notes) = (Vec::new(), Vec::new());
+    for (asker, delegation) in told(sightings) {
+        let said = says_of_keys(apex, signing, delegation);
+        let parent = Some(delegation.parent);
+        faults.extend(said.faults.into_iter().map(|fault| (fault, parent, asker)));
+        notes.extend(said.notes.into_iter().map(|note| (note, parent, asker)));
     }
-    Trust { findings: findings.into_iter().collect(), notes: notes.into_iter().collect() }
+    let all = askers_of(sightings).len();
+    let findings = alike(faults).into_iter();
+    let notes = alike(notes).into_iter();
+    Trust {
+        findings: findings.map(|(fault, witnesses)| fault.finding(&witnesses, all)).collect(),
+        notes: notes.map(|(note, witnesses)| format!("{} {note}", witnesses.parent(all))).collect(),
+    }
+}
+
+/// What follows from one server's records: both from the verb on.
+#[derive(Default)]
+struct Said {
+    faults: BTreeSet<ParentFault>,
+    notes: BTreeSet<String>,
+}
+
+fn says_of_keys(apex: &DnsName, signing: &Signing, delegation: &Delegation) -> Said {
+    let mut said = Said::default();
+    let Some(records) = &delegation.ds else { return said };
+    if records.is_empty() && !signing.for_parent().is_empty() {
+        said.notes.insert(format!(
+            "has no DS record of {apex}, so resolvers take the zone as unsigned; `holdfast zone dnssec ds {apex}` prints it"
+        ));
+    }
+    said.notes.extend(unchecked_of(records, apex, &signing.keys));
+    for fault in faults_of(records, apex, &signing.keys) {
+        let what = fault.text().to_string();
+        let fault = match fault {
+            DsFault::NamesNoKey(_) => Fault::DsNamesNoKey,
+            DsFault::Mistaken(_) => Fault::DsMistaken,
+            DsFault::Unchecked(_) => {
+                said.notes.insert(what);
+                continue;
+            }
+        };
+        said.faults.insert(ParentFault { fault, subject: apex.to_string(), what });
+    }
+    said
 }
 
 #[cfg(test)]
@@ -76,13 +96,18 @@ mod tests {
         Signing { keys, ready: true, ..Signing::default() }
     }
 
-    fn told(ds: Option<Vec<Ds>>) -> Delegation {
-        let parent = ([203, 0, 113, 9], 53).into();
-        Delegation { parent, servers: Vec::new(), glue: Vec::new(), ds }
+    fn told(ds: Option<Vec<Ds>>) -> ParentSighting {
+        told_by(9, "a1", ds)
+    }
+
+    fn told_by(last: u8, asker: &str, ds: Option<Vec<Ds>>) -> ParentSighting {
+        let parent = ([203, 0, 113, last], 53).into();
+        let told = Delegation { parent, servers: Vec::new(), glue: Vec::new(), ds };
+        ParentSighting { asker: asker.into(), told: Ok(told) }
     }
 
     /// The faults of what two servers of the parent tell, and how many notes there are.
-    fn judged(signing: &Signing, delegations: &[Delegation]) -> (Vec<Fault>, usize) {
+    fn judged(signing: &Signing, delegations: &[ParentSighting]) -> (Vec<Fault>, usize) {
         let trust = judge_trust(&apex(), signing, delegations);
         (trust.findings.iter().map(|finding| finding.fault).collect(), trust.notes.len())
     }
@@ -135,12 +160,28 @@ mod tests {
     }
 
     #[test]
-    fn the_server_that_lags_is_named() {
+    fn the_server_that_lags_is_named_with_who_saw_it_and_the_same_is_told_once() {
         let (right, old) = (Ds::of(&apex(), &key(1)), Ds::of(&apex(), &key(2)));
-        let mut lagging = told(Some(Vec::from([old])));
-        lagging.parent = ([203, 0, 113, 10], 53).into();
-        let trust = judge_trust(&apex(), &signed(&[1]), &[told(Some(Vec::from([right]))), lagging]);
+        let (right, old) = (|| Some(Vec::from([right.clone()])), || Some(Vec::from([old.clone()])));
+        let told = [
+            told_by(9, "a1", right()),
+            told_by(10, "a1", old()),
+            told_by(9, "a2", right()),
+            told_by(10, "a2", old()),
+            told_by(9, "a3", right()),
+            told_by(10, "a3", right()),
+        ];
+        let trust = judge_trust(&apex(), &signed(&[1]), &told);
         assert_eq!(trust.findings.len(), 1);
-        assert!(trust.findings[0].text.contains("203.0.113.10:53 has DS records that name no key"));
+        let expected = "the parent (203.0.113.10:53; seen from a1, a2 of 3 agents) has DS records that name no key";
+        assert!(trust.findings[0].text.starts_with(expected), "{}", trust.findings[0].text);
+        assert_eq!(trust.findings[0].agents, ["a1", "a2"]);
+
+        let without = ["a1", "a2"].map(|asker| told_by(9, asker, Some(Vec::new())));
+        let notes = judge_trust(&apex(), &signed(&[1]), &without).notes;
+        assert_eq!(notes.len(), 1);
+        let expected =
+            "the parent (203.0.113.9:53; seen from all 2 agents) has no DS record of example.test";
+        assert!(notes[0].starts_with(expected), "{}", notes[0]);
     }
 }

@@ -13,6 +13,7 @@ mod membership;
 mod observation;
 mod orders;
 mod outcome;
+mod parent;
 mod policy;
 mod primitive;
 mod reason;
@@ -30,7 +31,7 @@ mod update;
 mod zone;
 
 pub use primitive::request_id;
-pub(crate) use primitive::{from_request_id_bytes, request_id_bytes, required};
+pub(crate) use primitive::{from_list, from_request_id_bytes, list, request_id_bytes, required};
 pub use status::service_status;
 
 use crate::error::DecodeError;

@@ -9,11 +9,11 @@ use holdfast_core::{RequestId, Timestamp};
 use super::Convert;
 use crate::error::DecodeError;
 
-pub(super) fn list<T: Convert>(values: &[T]) -> Vec<T::Proto> {
+pub(crate) fn list<T: Convert>(values: &[T]) -> Vec<T::Proto> {
     values.iter().map(Convert::to_proto).collect()
 }
 
-pub(super) fn from_list<T: Convert>(
+pub(crate) fn from_list<T: Convert>(
     field: &str,
     protos: Vec<T::Proto>,
 ) -> Result<Vec<T>, DecodeError> {

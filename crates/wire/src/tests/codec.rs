@@ -14,6 +14,7 @@ use super::value;
 use crate::codec::ENTRY_FORMAT;
 use crate::command::Proposal;
 use crate::convert::request_id;
+use crate::lookup::{Found, Lookup};
 use crate::pb::internal::v1 as internal;
 use crate::{Convert, DecodeError, command, entry, outcome, records, report, snapshot};
 
@@ -56,6 +57,12 @@ proptest! {
     #[test]
     fn reports_survive(value in value::report()) {
         prop_assert_eq!(report::decode(&report::encode(&value)), Ok(value));
+    }
+
+    #[test]
+    fn looks_from_outside_survive(asked in value::lookup(), found in value::found()) {
+        prop_assert_eq!(Lookup::decode(&asked.encode()), Ok(asked));
+        prop_assert_eq!(Found::decode(&found.encode()), Ok(found));
     }
 
     #[test]
@@ -130,6 +137,19 @@ proptest! {
     }
 
     #[test]
+    fn no_damage_to_what_agents_saw_does_harm(
+        value in value::found(),
+        damage in vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut bytes = value.encode();
+        for (place, byte) in damage {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        try_all(&bytes);
+    }
+
+    #[test]
     fn request_ids_are_read_as_they_are_written(id: u128, upper: bool) {
         let id = holdfast_core::RequestId(id);
         let text = id.to_string();
@@ -144,6 +164,10 @@ fn try_all(bytes: &[u8]) {
     if let Ok(value) = entry::decode(bytes) {
         assert_eq!(entry::decode(&entry::encode(&value)), Ok(value));
     }
+    if let Ok(value) = Found::decode(bytes) {
+        assert_eq!(Found::decode(&value.encode()), Ok(value));
+    }
+    let _ = Lookup::decode(bytes);
     let _ = command::decode(bytes);
     let _ = outcome::decode(bytes);
     let _ = report::decode(bytes);

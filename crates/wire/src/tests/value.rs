@@ -2,6 +2,7 @@
 
 mod command;
 mod event;
+mod lookup;
 mod service;
 mod zone;
 
@@ -15,7 +16,9 @@ use holdfast_core::event::Event;
 use holdfast_core::membership::{Member, MembershipChange};
 use holdfast_core::observation::{Extent, Observation, ObserverState, Report, Target};
 use holdfast_core::overrides::{Order, Override, Pause, Scope};
-use holdfast_core::propagation::{Convergence, Ending, Fault, Figures};
+use holdfast_core::propagation::{
+    Asked, Convergence, Delegation, Ending, Fault, Figures, ParentSighting, Seen, Sighting, Unasked,
+};
 use holdfast_core::quorum::{Evidence, Verdict};
 use holdfast_core::sample::{Failure, FailureKind, Phase};
 use holdfast_core::sealed::SealingKeyId;
@@ -38,6 +41,7 @@ use proptest::sample::select;
 
 pub(super) use self::command::*;
 pub(super) use self::event::*;
+pub(super) use self::lookup::*;
 pub(super) use self::service::*;
 pub(super) use self::zone::*;
 
