@@ -15,7 +15,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::name::DnsName;
-use crate::spec::{Kind, RecordData};
+use crate::spec::{Kind, RecordData, Service};
 
 /// What the holder of a key asks of a zone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +37,10 @@ impl ZoneUpdate {
     pub const MAX_CHANGES: usize = 1000;
     /// The most records that updates make at one name.
     pub const MAX_AT_NAME: usize = 4096;
+    /// The most services that it changes.
+    pub const MAX_SERVICES: usize = 64;
+    /// The most endpoints that come and go with it; any one service's can all go and come.
+    pub const MAX_ENDPOINTS: usize = 2 * Service::MAX_ENDPOINTS;
 }
 
 /// Something that must be true of a name.

@@ -135,6 +135,31 @@ fn names_of_services_are_nobodys_without_a_rule_that_registers() {
 }
 
 #[test]
+fn an_update_changes_so_many_services_and_endpoints_at_once() {
+    let mut group = Group::new(registering(open()));
+    let services = ZoneUpdate::MAX_SERVICES + 1;
+    for number in 0..services {
+        let id = format!("s{number}").parse().expect("an id");
+        let one = Service { id, ..service(&format!("s{number}")) };
+        group.done(Command::ApplyService { service: one, if_revision: None });
+    }
+    let add = |number: usize| format!("+ s{number} 60 A 192.0.2.81");
+    let all = |count| (0..count).map(add).collect::<Vec<_>>().join(";");
+    assert_eq!(group.update(&all(services)), Err(UpdateCode::Refused));
+    assert_eq!(group.update(&all(services - 1)), Ok(true));
+
+    let many = |service: usize, step: usize| {
+        let one = |n: usize| format!("+ s{service} 60 A 10.{step}.{}.{}", n / 250, n % 250 + 1);
+        (0..500).map(one).collect::<Vec<_>>().join(";")
+    };
+    for (service, step) in [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)] {
+        assert_eq!(group.update(&many(service, step)), Ok(true));
+    }
+    assert_eq!(group.update("- s0; - s1; - s2"), Err(UpdateCode::Refused));
+    assert_eq!(group.update("- s0; - s1"), Ok(true));
+}
+
+#[test]
 fn a_service_has_room_for_so_many_and_no_more() {
     let mut group = group();
     let add = |from: usize, to: usize| {

@@ -22,12 +22,12 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use self::at_name::AtName;
-use self::endpoints::Enrolment;
+use self::endpoints::{Enrolled, Enrolment};
 use crate::command::{Rejection, Reply};
 use crate::event::Event;
 use crate::id::ServiceId;
 use crate::name::DnsName;
-use crate::spec::{Kind, Record, Service, Zone};
+use crate::spec::{Kind, Record, Registers, Service, Zone};
 use crate::state::zone_records::Volume;
 use crate::state::{Owner, State, Work};
 use crate::time::for_certain;
@@ -54,6 +54,25 @@ struct Course<'a> {
     services: BTreeMap<ServiceId, Enrolment<'a>>,
 }
 
+impl<'a> Course<'a> {
+    fn enrolment(
+        &mut self,
+        service: &'a Service,
+        registers: &'a Registers,
+    ) -> Refused<&mut Enrolment<'a>> {
+        let most = ZoneUpdate::MAX_SERVICES;
+        let full = self.services.len() == most;
+        match self.services.entry(service.id.clone()) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(_) if full => {
+                let problem = format!("an update changes at most {most} services; send several");
+                refuse(UpdateCode::Refused, problem)
+            }
+            Entry::Vacant(new) => Ok(new.insert(Enrolment::new(service, registers)?)),
+        }
+    }
+}
+
 impl State {
     pub(in crate::state) fn update_zone(
         &mut self,
@@ -62,8 +81,8 @@ impl State {
     ) -> Result<Reply, Rejection> {
         let (draft, services) = self.draft(update).map_err(Rejection::Update)?;
         let changed = !draft.is_empty() || !services.is_empty();
-        for service in services {
-            self.enrol(work, service);
+        for enrolled in services {
+            self.enrol(work, enrolled);
         }
         let Some(state) = self.data.zones.get_mut(&update.zone) else {
             unreachable!("a draft is of a zone")
@@ -99,7 +118,7 @@ impl State {
 
     /// The records that names come to have, of those names that change, and the services that change. Errors: why
     /// nothing changes.
-    fn draft(&self, update: &ZoneUpdate) -> Refused<(Draft, Vec<Service>)> {
+    fn draft(&self, update: &ZoneUpdate) -> Refused<(Draft, Vec<Enrolled>)> {
         let most = ZoneUpdate::MAX_CHANGES;
         if update.changes.len() > most {
             let problem = format!("an update has at most {most} changes; send several");
@@ -123,9 +142,9 @@ impl State {
         let draft: Draft =
             after.filter(|(name, records)| self.dynamic_at(zone, name) != records).collect();
         self.check_fit(zone, &draft)?;
-        let services: Vec<Service> =
-            services.into_values().filter_map(Enrolment::into_service).collect();
-        services.iter().try_for_each(|service| self.check_enrolled(service, &draft))?;
+        let services = services.into_values().filter_map(Enrolment::into_enrolled);
+        let services: Vec<Enrolled> = services.collect();
+        self.check_enrolled(&services, &draft)?;
         Ok((draft, services))
     }
 
@@ -144,11 +163,7 @@ impl State {
         let name = &change.name;
         check_within(zone, name)?;
         if let Some((service, registers)) = self.registered_at(zone, key, name) {
-            let here = match course.services.entry(service.id.clone()) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => new.insert(Enrolment::new(service, registers)?),
-            };
-            return here.change(&change.action);
+            return course.enrolment(service, registers)?.change(&change.action);
         }
         self.check_name(name, &zone.name, &Owner::Zone(zone.name.clone()))
             .or_else(|taken| refuse(UpdateCode::Refused, format!("{taken}")))?;

@@ -11,6 +11,7 @@
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt::Write as _;
 use core::net::IpAddr;
 
@@ -21,7 +22,7 @@ use crate::name::DnsName;
 use crate::spec::{Address, Endpoint, Kind, RecordData, Registers, Service, Zone};
 use crate::state::apply::names::names_of_service;
 use crate::state::{Owner, State, Work};
-use crate::update::{Action, UpdateCode};
+use crate::update::{Action, UpdateCode, ZoneUpdate};
 
 /// The addresses of a service's pool, while an update changes them.
 pub(super) struct Enrolment<'a> {
@@ -88,23 +89,39 @@ impl<'a> Enrolment<'a> {
         refuse(UpdateCode::Refused, problem)
     }
 
-    /// The service as it comes to be, if it changes.
-    pub(super) fn into_service(self) -> Option<Service> {
+    /// What it comes to, if anything changes.
+    pub(super) fn into_enrolled(self) -> Option<Enrolled> {
         let Self { service, registers, mut addresses, .. } = self;
         let mut after = service.clone();
         let pool = after.pools.iter_mut().find(|pool| pool.name == registers.pool)?;
-        pool.endpoints.retain(|endpoint| match &endpoint.address {
+        let stays = |endpoint: &mut Endpoint| match &endpoint.address {
             Address::Ip(ip) => addresses.contains(ip),
             Address::Name(_) => true,
-        });
+        };
+        let gone = pool.endpoints.extract_if(.., |one| !stays(one)).map(|one| one.name).collect();
         for endpoint in &pool.endpoints {
             if let Address::Ip(ip) = &endpoint.address {
                 addresses.remove(ip);
             }
         }
-        let new = addresses.into_iter().map(|address| endpoint_at(address, registers.port));
-        pool.endpoints.extend(new);
-        (after != *service).then_some(after)
+        let come = addresses.into_iter().map(|address| endpoint_at(address, registers.port));
+        let come: Vec<Endpoint> = come.collect();
+        pool.endpoints.extend(come.iter().cloned());
+        Some(Enrolled { service: after, gone, come }).filter(|enrolled| enrolled.count() > 0)
+    }
+}
+
+/// A service as an update leaves it.
+pub(super) struct Enrolled {
+    service: Service,
+    gone: Vec<EndpointName>,
+    come: Vec<Endpoint>,
+}
+
+impl Enrolled {
+    /// How many endpoints come and go.
+    pub(super) fn count(&self) -> usize {
+        self.gone.len() + self.come.len()
     }
 }
 
@@ -134,8 +151,19 @@ impl State {
         (service.dns.name == *name).then_some((service, registers))
     }
 
-    /// Says whether a service can be as an update leaves it, beside the records that come with the same update.
-    pub(super) fn check_enrolled(&self, service: &Service, draft: &Draft) -> Refused {
+    /// Says whether services can be as an update leaves them, beside the records that come with the same update.
+    pub(super) fn check_enrolled(&self, enrolled: &[Enrolled], draft: &Draft) -> Refused {
+        let (count, most) =
+            (enrolled.iter().map(Enrolled::count).sum::<usize>(), ZoneUpdate::MAX_ENDPOINTS);
+        if count > most {
+            let problem =
+                format!("at most {most} endpoints come and go at once; send several updates");
+            return refuse(UpdateCode::Refused, problem);
+        }
+        enrolled.iter().try_for_each(|one| self.check_service_enrolled(&one.service, draft))
+    }
+
+    fn check_service_enrolled(&self, service: &Service, draft: &Draft) -> Refused {
         let possible = service.validate().map_err(|error| format!("{error}"));
         let free = || self.check_service_names(service).map_err(|taken| format!("{taken}"));
         if let Err(problem) = possible.and_then(|()| free()) {
@@ -150,18 +178,14 @@ impl State {
     }
 
     /// Stores a service whose endpoints an update changed, and says which came and which went.
-    pub(super) fn enrol(&mut self, work: &mut Work<'_>, service: Service) {
-        let id = service.id.clone();
-        let before = self.data.services.get(&id).map(|state| state.spec.clone());
-        let before = before.expect("it is there, or the update was refused");
-        let gone = before.endpoints().filter(|(_, one)| service.endpoint(&one.name).is_none());
-        for (_, Endpoint { name, .. }) in gone {
-            work.say(Some(&id), Event::EndpointDeregistered { endpoint: name.clone() });
+    pub(super) fn enrol(&mut self, work: &mut Work<'_>, enrolled: Enrolled) {
+        let Enrolled { service, gone, come } = enrolled;
+        for endpoint in gone {
+            work.say(Some(&service.id), Event::EndpointDeregistered { endpoint });
         }
-        let come = service.endpoints().filter(|(_, one)| before.endpoint(&one.name).is_none());
-        for (_, Endpoint { name, address, port, .. }) in come {
+        for Endpoint { name, address, port, .. } in come {
             let address = format!("{address} port {port}");
-            work.say(Some(&id), Event::EndpointRegistered { endpoint: name.clone(), address });
+            work.say(Some(&service.id), Event::EndpointRegistered { endpoint: name, address });
         }
         self.store_service(work, service);
     }
