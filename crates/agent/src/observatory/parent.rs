@@ -6,7 +6,8 @@
 //!
 //! The agent's own resolver comes first, so that what clients near it are led to is what is asked. A question without an
 //! answer is returned as such, with the reason: nothing is concluded from silence, and a resolver that fails is not taken
-//! for one that says that there is no such zone, which would lead to a zone further up. Bounds: [`MAX_DEPTH`],
+//! for one that says that there is no such zone, which would lead to a zone further up. The root is never the parent: a
+//! zone without another above it is a private one, which the root does not delegate. Bounds: [`MAX_DEPTH`],
 //! [`MAX_PARENTS`], and [`FIND_LIMIT`] with the limits of the questions.
 
 use std::net::SocketAddr;
@@ -73,14 +74,14 @@ fn finder(own: &[SocketAddr], lookup: &Lookup) -> Option<SocketAddr> {
 async fn find(resolver: SocketAddr, zone: &DnsName) -> Result<Vec<SocketAddr>, String> {
     let mut above = zone.parent();
     for _ in 0..MAX_DEPTH {
-        let Some(name) = above else { break };
+        let Some(name) = above.filter(|name| !name.is_root()) else { break };
         let servers = lookup::servers_of(resolver, &name).await.map_err(|e| e.to_string())?;
         if !servers.is_empty() {
             return at(resolver, &name, &servers).await;
         }
         above = name.parent();
     }
-    Err(format!("it knows no zone above {zone}"))
+    Err(format!("it knows no zone above {zone} but the root"))
 }
 
 /// Where the servers of the zone `above` are, as a resolver tells it.
@@ -105,7 +106,10 @@ async fn at(
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use holdfast_core::propagation::{Asked, Target};
+    use tokio::net::UdpSocket;
 
     use super::*;
 
@@ -132,5 +136,40 @@ mod tests {
         assert_eq!(of(&[7, 8], vec![given(9)]), Some(address(7)));
         assert_eq!(of(&[], vec![server.clone(), given(10), given(9)]), Some(address(10)));
         assert_eq!(of(&[], vec![server]), None);
+    }
+
+    /// The first label that a query asks about.
+    fn first_label(query: &[u8]) -> String {
+        const HEADER: usize = 12;
+        let (length, rest) = query[HEADER..].split_first().expect("a query has a question");
+        String::from_utf8_lossy(&rest[..usize::from(*length)]).into_owned()
+    }
+
+    /// A resolver that knows no zone: it tells so about names that begin with `empty`, and fails about all others.
+    async fn resolver() -> (SocketAddr, tokio::task::JoinHandle<()>) {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let address = socket.local_addr().expect("it is bound");
+        let answers = tokio::spawn(async move {
+            let mut buffer = [0; 512];
+            while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+                let answer = &mut buffer[..length];
+                answer[2] |= 0x80;
+                answer[3] |= if first_label(answer) == "empty" { 0 } else { 2 };
+                socket.send_to(answer, from).await.expect("it is local");
+            }
+        });
+        (address, answers)
+    }
+
+    #[tokio::test]
+    async fn where_a_resolver_fails_no_zone_further_up_is_taken_for_the_parent() {
+        let (resolver, answers) = resolver().await;
+        let looked = async |zone: &str| find(resolver, &zone.parse().expect("a name")).await;
+        let none = "it knows no zone above a.empty but the root";
+        assert_eq!(looked("a.empty").await, Err(none.to_owned()));
+        let failed = Err("it answers with response code 2".to_owned());
+        assert_eq!(looked("a.fails.empty").await, failed, "and not that there is none");
+        assert_eq!(looked("a.empty.fails").await, failed, "after a name that is no zone");
+        answers.abort();
     }
 }
