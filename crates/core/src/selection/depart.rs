@@ -1,38 +1,53 @@
 //! Departures: leaving what is down.
 //!
 //! All that is down goes out in one step with the change of pool that follows from it, so that clients never see a
-//! half-way answer. A verdict that is no longer fresh takes nothing out. Where that step has to wait, what nobody
-//! was told goes out by itself: later it may be known no more, and would come into the answer with the step.
+//! half-way answer. A verdict that is no longer fresh takes nothing out of the answer by itself: what was down when last
+//! heard of leaves with the first that is known to be. What nobody was told goes out however that step fares, and so
+//! does a pool: later nothing fresh may be known of it, and it would come into the answer behind the gates' back.
+
+use alloc::collections::BTreeSet;
 
 use super::desk::Desk;
 use super::{Admission, Automatic, Course};
-use crate::decision::{Basis, Cause, Served};
+use crate::decision::{Basis, Cause, Footing, Served};
 use crate::id::EndpointName;
 use crate::quorum::Verdict;
 
 impl Desk<'_> {
     /// Leaves what is down.
     pub(super) fn depart(&self, course: &mut Course) {
-        let unseen = self.without_dead(course, |name| {
-            course.selection.served.iter().all(|served| served.endpoint != *name)
-        });
-        self.attempt(course, unseen, None, || self.departure_gate(0));
-        let mut next = self.without_dead(course, |_| true);
+        self.leave_unseen(course);
+        let mut next = course.automatic.clone();
+        let leaves = |(name, admission): (&EndpointName, &Admission)| {
+            let footing = self.footing(name);
+            *admission != Admission::Out && is_dead(footing, footing.known())
+        };
+        if next.admission.iter().any(leaves) {
+            for (name, admission) in &mut next.admission {
+                let footing = self.footing(name);
+                if is_dead(footing, footing.judged) {
+                    *admission = Admission::Out;
+                }
+            }
+        }
         self.leave_dead_pool(&mut next);
         self.attempt(course, next, self.departure_cause(course), || self.departure_gate(0));
     }
 
-    /// The automatic state with what is down left out, of those asked for.
-    fn without_dead(&self, course: &Course, asked: impl Fn(&EndpointName) -> bool) -> Automatic {
+    /// Leaves what nobody was told and was down when last heard of, and a pool that is not told either.
+    fn leave_unseen(&self, course: &mut Course) {
+        let served = course.selection.served.iter().map(|one| &one.endpoint);
+        let served: BTreeSet<&EndpointName> = served.collect();
         let mut next = course.automatic.clone();
         for (name, admission) in &mut next.admission {
-            let footing = self.footing(name);
-            let dead = footing.known() == Verdict::Down && footing.forced != Some(Verdict::Up);
-            if dead && asked(name) {
+            if self.footing(name).judged == Verdict::Down && !served.contains(name) {
                 *admission = Admission::Out;
             }
         }
-        next
+        self.take_unseen(course, next);
+        let mut next = course.automatic.clone();
+        self.leave_dead_pool(&mut next);
+        self.take_unseen(course, next);
     }
 
     /// Something that is served has failed; or nothing has, and what a departure was waiting for is up. What people
@@ -63,4 +78,9 @@ impl Desk<'_> {
             next.detour = self.refuge(next).map(|pool| pool.name.clone());
         }
     }
+}
+
+/// Whether this verdict takes an endpoint out; not one that an order holds up.
+fn is_dead(footing: Footing, verdict: Verdict) -> bool {
+    verdict == Verdict::Down && footing.forced != Some(Verdict::Up)
 }

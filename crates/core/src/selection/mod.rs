@@ -154,20 +154,11 @@ impl Desk<'_> {
     fn attempt(
         &self,
         course: &mut Course,
-        mut next: Automatic,
+        next: Automatic,
         cause: impl Into<Option<Cause>>,
         gate: impl FnOnce() -> Option<Held>,
     ) {
-        self.redirect(&mut next);
-        if next == course.automatic {
-            return;
-        }
-        let wanted = self.project(&next);
-        if wanted.same_answer(&course.selection) {
-            course.automatic = next;
-            course.selection = wanted;
-            return;
-        }
+        let Some((next, wanted)) = self.take_unseen(course, next) else { return };
         match gate() {
             Some((reason, until)) => {
                 course.blocked.get_or_insert(Blocked { reason, until, wanted });
@@ -178,5 +169,24 @@ impl Desk<'_> {
                 course.cause = course.cause.or(cause.into());
             }
         }
+    }
+
+    /// Takes `next` if clients cannot see it; otherwise gives it back, with what it would serve.
+    fn take_unseen(
+        &self,
+        course: &mut Course,
+        mut next: Automatic,
+    ) -> Option<(Automatic, Selection)> {
+        self.redirect(&mut next);
+        if next == course.automatic {
+            return None;
+        }
+        let wanted = self.project(&next);
+        if !wanted.same_answer(&course.selection) {
+            return Some((next, wanted));
+        }
+        course.automatic = next;
+        course.selection = wanted;
+        None
     }
 }
