@@ -34,8 +34,8 @@ use crate::config::Config;
 use crate::convergence::Outside;
 use crate::peers::Peers;
 
-/// Servers that one look asks at once.
-const AT_ONCE: usize = 16;
+/// Servers that one look asks at once: two rounds of them, all silent to both their questions, keep within [`PEER_LIMIT`].
+const AT_ONCE: usize = MAX_TARGETS / 2;
 /// How long a peer may take: its questions, some of them one after the other.
 const PEER_LIMIT: Duration = Duration::from_secs(15);
 /// How long a peer may take where an answer is looked at again and again: one question that is not answered.

@@ -151,6 +151,10 @@ impl Service {
                 Address::Ip(ip) if ip.is_unspecified() || ip.is_multicast() => {
                     return Err(spec_error(field(), format!("{ip} is not the address of a host")));
                 }
+                Address::Ip(ip) if ip.to_canonical() != *ip => {
+                    let problem = format!("{ip} is an IPv4 address; write {}", ip.to_canonical());
+                    return Err(spec_error(field(), problem));
+                }
                 Address::Name(_) | Address::Ip(_) => {}
             }
         }

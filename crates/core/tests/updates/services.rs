@@ -36,8 +36,65 @@ fn addresses_at_the_name_of_a_service_are_its_endpoints() {
     assert_eq!(group.update("- shop A 192.0.2.81"), Ok(true));
     assert_eq!(endpoints(&group), [DECLARED, v6]);
     assert_eq!(group.update("- shop AAAA"), Ok(true));
-    assert_eq!(group.update("- shop"), Ok(true));
-    assert!(endpoints(&group).is_empty(), "the declared one is of the pool too");
+    assert_eq!(group.update("- shop; + shop 60 A 192.0.2.82"), Ok(true));
+    let third = "main ip-192-0-2-82 192.0.2.82 8443";
+    assert_eq!(endpoints(&group), [third], "the declared one is of the pool too");
+    for empty in ["- shop", "- shop A", "- shop A 192.0.2.82"] {
+        assert_eq!(group.update(empty), Err(UpdateCode::Refused), "{empty}");
+    }
+}
+
+#[test]
+fn a_name_made_for_an_address_that_stood_for_another_is_told_to_go_and_to_come() {
+    let mut group = group();
+    let mut odd = service("shop");
+    odd.pools[0].endpoints[0].name = "ip-192-0-2-81".parse().expect("a label");
+    group.done(Command::ApplyService { service: odd, if_revision: None });
+    assert_eq!(
+        group.update("+ shop 60 A 192.0.2.81"),
+        Err(UpdateCode::Refused),
+        "the name is taken"
+    );
+    let changes = "- shop A 192.0.2.80; + shop 60 A 192.0.2.81";
+    let applied = group.done(Command::UpdateZone(update("k.test", changes)));
+    let endpoint: holdfast_core::EndpointName = "ip-192-0-2-81".parse().expect("a label");
+    let address = "192.0.2.81 port 8443".to_owned();
+    let told: Vec<Event> = applied.records.into_iter().map(|one| one.content.event).collect();
+    assert!(told.contains(&Event::EndpointDeregistered { endpoint: endpoint.clone() }), "{told:?}");
+    assert!(told.contains(&Event::EndpointRegistered { endpoint, address }), "{told:?}");
+    assert_eq!(endpoints(&group), ["main ip-192-0-2-81 192.0.2.81 8443"]);
+}
+
+#[test]
+fn an_address_of_another_pool_is_not_added_and_not_missed() {
+    let mut group = group();
+    group.done(Command::ApplyService { service: with_another_pool(), if_revision: None });
+    let before = endpoints(&group);
+    assert_eq!(group.update("+ shop 60 A 192.0.2.90"), Err(UpdateCode::Refused));
+    assert_eq!(group.update("- shop A 192.0.2.90; + shop 60 A 192.0.2.80"), Ok(false));
+    assert_eq!(endpoints(&group), before);
+    // Of both pools: each has its own of it.
+    let mut both = with_another_pool();
+    both.pools[1].endpoints[0].address = both.pools[0].endpoints[0].address.clone();
+    group.done(Command::ApplyService { service: both, if_revision: None });
+    assert_eq!(group.update("- shop A; + shop 60 A 192.0.2.80"), Ok(false));
+    assert_eq!(group.update("- shop A; + shop 60 A 192.0.2.81"), Ok(true));
+    let after = ["main ip-192-0-2-81 192.0.2.81 8443", "other two 192.0.2.80 80"];
+    assert_eq!(endpoints(&group), after);
+}
+
+/// The same service with 192.0.2.90 in a second pool.
+fn with_another_pool() -> Service {
+    let mut two = service("shop");
+    let name = "two".parse().expect("a label");
+    let address = Address::Ip([192, 0, 2, 90].into());
+    let endpoints = vec![Endpoint { name, address, port: 80, weight: 1 }];
+    two.pools.push(Pool {
+        name: "other".parse().expect("a label"),
+        endpoints,
+        ..two.pools[0].clone()
+    });
+    two
 }
 
 #[test]
@@ -78,26 +135,15 @@ fn what_is_there_already_keeps_its_name_and_changes_nothing() {
 #[test]
 fn what_is_no_address_of_the_pool_is_refused_and_nothing_happens() {
     let mut group = group();
-    let mut two = service("shop");
-    two.pools.push(Pool {
-        name: "other".parse().expect("a label"),
-        endpoints: vec![Endpoint {
-            name: "two".parse().expect("a label"),
-            address: Address::Ip([192, 0, 2, 90].into()),
-            port: 80,
-            weight: 1,
-        }],
-        ..two.pools[0].clone()
-    });
-    group.done(Command::ApplyService { service: two, if_revision: None });
+    group.done(Command::ApplyService { service: with_another_pool(), if_revision: None });
     let before = (group.state.snapshot().services.clone(), group.state.snapshot().zones.clone());
     for refused in [
         "+ shop 60 TXT hi",
         "+ shop 60 CNAME a",
         "- shop TXT",
         "+ shop 60 A 192.0.2.90",
-        "- shop A 192.0.2.90",
         "+ shop 60 A 0.0.0.0",
+        "+ shop 60 AAAA ::ffff:192.0.2.81",
         "+ shop 60 A 224.0.0.1",
         "+ one.shop 60 A 192.0.2.81",
         "+ shop 60 A 192.0.2.81; + ip-192-0-2-81.shop 60 TXT hi",
@@ -155,8 +201,10 @@ fn an_update_changes_so_many_services_and_endpoints_at_once() {
     for (service, step) in [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0)] {
         assert_eq!(group.update(&many(service, step)), Ok(true));
     }
-    assert_eq!(group.update("- s0; - s1; - s2"), Err(UpdateCode::Refused));
-    assert_eq!(group.update("- s0; - s1"), Ok(true));
+    let replace = |s: usize| format!("- s{s}; + s{s} 60 A 192.0.2.82");
+    let all = |count: usize| (0..count).map(replace).collect::<Vec<_>>().join(";");
+    assert_eq!(group.update(&all(3)), Err(UpdateCode::Refused));
+    assert_eq!(group.update(&all(2)), Ok(true));
 }
 
 #[test]

@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use self::at_name::AtName;
-use self::endpoints::{Enrolled, Enrolment};
+use self::endpoints::{Registered, Registration};
 use crate::command::{Rejection, Reply};
 use crate::event::Event;
 use crate::id::ServiceId;
@@ -49,17 +49,17 @@ type Draft = BTreeMap<DnsName, Vec<Record>>;
 
 /// What an update makes of the names that it touches, change by change.
 #[derive(Default)]
-struct Course<'a> {
+struct Touched<'a> {
     names: BTreeMap<&'a DnsName, AtName>,
-    services: BTreeMap<ServiceId, Enrolment<'a>>,
+    services: BTreeMap<ServiceId, Registration<'a>>,
 }
 
-impl<'a> Course<'a> {
-    fn enrolment(
+impl<'a> Touched<'a> {
+    fn registration(
         &mut self,
         service: &'a Service,
         registers: &'a Registers,
-    ) -> Refused<&mut Enrolment<'a>> {
+    ) -> Refused<&mut Registration<'a>> {
         let most = ZoneUpdate::MAX_SERVICES;
         let full = self.services.len() == most;
         match self.services.entry(service.id.clone()) {
@@ -68,7 +68,7 @@ impl<'a> Course<'a> {
                 let problem = format!("an update changes at most {most} services; send several");
                 refuse(UpdateCode::Refused, problem)
             }
-            Entry::Vacant(new) => Ok(new.insert(Enrolment::new(service, registers)?)),
+            Entry::Vacant(new) => Ok(new.insert(Registration::new(service, registers)?)),
         }
     }
 }
@@ -81,8 +81,8 @@ impl State {
     ) -> Result<Reply, Rejection> {
         let (draft, services) = self.draft(update).map_err(Rejection::Update)?;
         let changed = !draft.is_empty() || !services.is_empty();
-        for enrolled in services {
-            self.enrol(work, enrolled);
+        for registered in services {
+            self.register_all(work, registered);
         }
         let Some(state) = self.data.zones.get_mut(&update.zone) else {
             unreachable!("a draft is of a zone")
@@ -118,7 +118,7 @@ impl State {
 
     /// The records that names come to have, of those names that change, and the services that change. Errors: why
     /// nothing changes.
-    fn draft(&self, update: &ZoneUpdate) -> Refused<(Draft, Vec<Enrolled>)> {
+    fn draft(&self, update: &ZoneUpdate) -> Refused<(Draft, Vec<Registered>)> {
         let most = ZoneUpdate::MAX_CHANGES;
         if update.changes.len() > most {
             let problem = format!("an update has at most {most} changes; send several");
@@ -133,18 +133,18 @@ impl State {
             return refuse(UpdateCode::Refused, problem);
         }
         self.check_prerequisites(zone, update)?;
-        let mut course = Course::default();
+        let mut touched = Touched::default();
         for change in &update.changes {
-            self.carry_out(zone, &update.key, change, &mut course)?;
+            self.carry_out(zone, &update.key, change, &mut touched)?;
         }
-        let Course { names, services } = course;
+        let Touched { names, services } = touched;
         let after = names.into_iter().map(|(name, at)| (name.clone(), at.into_records(name)));
         let draft: Draft =
             after.filter(|(name, records)| self.dynamic_at(zone, name) != records).collect();
         self.check_fit(zone, &draft)?;
-        let services = services.into_values().filter_map(Enrolment::into_enrolled);
-        let services: Vec<Enrolled> = services.collect();
-        self.check_enrolled(&services, &draft)?;
+        let services = services.into_values().filter_map(Registration::into_registered);
+        let services: Vec<Registered> = services.collect();
+        self.check_registered(zone, &services, &draft)?;
         Ok((draft, services))
     }
 
@@ -158,16 +158,16 @@ impl State {
         zone: &'a Zone,
         key: &DnsName,
         change: &'a Change,
-        course: &mut Course<'a>,
+        touched: &mut Touched<'a>,
     ) -> Refused {
         let name = &change.name;
         check_within(zone, name)?;
         if let Some((service, registers)) = self.registered_at(zone, key, name) {
-            return course.enrolment(service, registers)?.change(&change.action);
+            return touched.registration(service, registers)?.change(&change.action);
         }
         self.check_name(name, &zone.name, &Owner::Zone(zone.name.clone()))
             .or_else(|taken| refuse(UpdateCode::Refused, format!("{taken}")))?;
-        let here = course.names.entry(name).or_insert_with(|| {
+        let here = touched.names.entry(name).or_insert_with(|| {
             let declared = self.records.declared_kinds(zone, name);
             AtName::new(declared, *name == zone.name, self.dynamic_at(zone, name))
         });

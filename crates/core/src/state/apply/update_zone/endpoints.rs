@@ -1,12 +1,12 @@
 //! What a rule registers: addresses at the name of a service are the endpoints of one of its pools.
 //!
 //! ```text
-//! change at a service's name ─▶ Enrolment (addresses of the pool) ─▶ Service ─▶ checks ─▶ stored as if registered one by one
+//! change at a service's name ─▶ Registration (addresses of the pool) ─▶ Service ─▶ checks ─▶ stored as if registered one by one
 //! ```
 //!
 //! An endpoint that was declared at an address keeps its name, port and weight, and what is known of it, also where the
 //! same update deletes the address and adds it again. A new one is named after its address and waits for its first
-//! verdict like any other. TTLs are the service's own.
+//! verdict like any other. TTLs are the service's own. No update leaves a service without endpoints.
 
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -20,20 +20,19 @@ use crate::event::Event;
 use crate::id::EndpointName;
 use crate::name::DnsName;
 use crate::spec::{Address, Endpoint, Kind, RecordData, Registers, Service, Zone};
-use crate::state::apply::names::names_of_service;
 use crate::state::{Owner, State, Work};
 use crate::update::{Action, UpdateCode, ZoneUpdate};
 
 /// The addresses of a service's pool, while an update changes them.
-pub(super) struct Enrolment<'a> {
+pub(super) struct Registration<'a> {
     service: &'a Service,
     registers: &'a Registers,
     addresses: BTreeSet<IpAddr>,
-    /// Those of the other pools.
+    /// Those of other pools alone.
     elsewhere: BTreeSet<IpAddr>,
 }
 
-impl<'a> Enrolment<'a> {
+impl<'a> Registration<'a> {
     /// The addresses as they are. Errors: the service has no such pool.
     pub(super) fn new(service: &'a Service, registers: &'a Registers) -> Refused<Self> {
         if !service.pools.iter().any(|pool| pool.name == registers.pool) {
@@ -47,18 +46,28 @@ impl<'a> Enrolment<'a> {
                 of.insert(*ip);
             }
         }
+        elsewhere.retain(|ip| !addresses.contains(ip));
         Ok(Self { service, registers, addresses, elsewhere })
     }
 
-    /// Carries a change out. Errors: it is none of addresses, or of another pool's.
+    /// Carries a change out; what is to go and is not in the pool is ignored (RFC 2136, 3.4.2.4). Errors: it is none of
+    /// addresses, or adds one of another pool.
     pub(super) fn change(&mut self, action: &Action) -> Refused {
         match action {
             Action::Add { data, .. } => {
-                let address = self.own(data)?;
+                let address = self.address(data)?;
+                if self.elsewhere.contains(&address) {
+                    let Self {
+                        service: Service { id, .. }, registers: Registers { pool, .. }, ..
+                    } = self;
+                    let problem =
+                        format!("{address} is an endpoint of service {id} outside pool {pool}");
+                    return refuse(UpdateCode::Refused, problem);
+                }
                 self.addresses.insert(address);
             }
             Action::Remove(data) => {
-                let address = self.own(data)?;
+                let address = self.address(data)?;
                 self.addresses.remove(&address);
             }
             Action::RemoveSet(Kind::A) => self.addresses.retain(IpAddr::is_ipv6),
@@ -69,18 +78,12 @@ impl<'a> Enrolment<'a> {
         Ok(())
     }
 
-    fn own(&self, data: &RecordData) -> Refused<IpAddr> {
-        let address = match data {
-            RecordData::A(ip) => IpAddr::V4(*ip),
-            RecordData::Aaaa(ip) => IpAddr::V6(*ip),
-            other => return self.refuse_type(other.kind()),
-        };
-        if self.elsewhere.contains(&address) {
-            let (id, pool) = (&self.service.id, &self.registers.pool);
-            let problem = format!("{address} is an endpoint of service {id} outside pool {pool}");
-            return refuse(UpdateCode::Refused, problem);
+    fn address(&self, data: &RecordData) -> Refused<IpAddr> {
+        match data {
+            RecordData::A(ip) => Ok(IpAddr::V4(*ip)),
+            RecordData::Aaaa(ip) => Ok(IpAddr::V6(*ip)),
+            other => self.refuse_type(other.kind()),
         }
-        Ok(address)
     }
 
     fn refuse_type<T>(&self, kind: Kind) -> Refused<T> {
@@ -90,7 +93,7 @@ impl<'a> Enrolment<'a> {
     }
 
     /// What it comes to, if anything changes.
-    pub(super) fn into_enrolled(self) -> Option<Enrolled> {
+    pub(super) fn into_registered(self) -> Option<Registered> {
         let Self { service, registers, mut addresses, .. } = self;
         let mut after = service.clone();
         let pool = after.pools.iter_mut().find(|pool| pool.name == registers.pool)?;
@@ -107,18 +110,18 @@ impl<'a> Enrolment<'a> {
         let come = addresses.into_iter().map(|address| endpoint_at(address, registers.port));
         let come: Vec<Endpoint> = come.collect();
         pool.endpoints.extend(come.iter().cloned());
-        Some(Enrolled { service: after, gone, come }).filter(|enrolled| enrolled.count() > 0)
+        Some(Registered { service: after, gone, come }).filter(|registered| registered.count() > 0)
     }
 }
 
 /// A service as an update leaves it.
-pub(super) struct Enrolled {
+pub(super) struct Registered {
     service: Service,
     gone: Vec<EndpointName>,
     come: Vec<Endpoint>,
 }
 
-impl Enrolled {
+impl Registered {
     /// How many endpoints come and go.
     pub(super) fn count(&self) -> usize {
         self.gone.len() + self.come.len()
@@ -152,34 +155,49 @@ impl State {
     }
 
     /// Says whether services can be as an update leaves them, beside the records that come with the same update.
-    pub(super) fn check_enrolled(&self, enrolled: &[Enrolled], draft: &Draft) -> Refused {
-        let (count, most) =
-            (enrolled.iter().map(Enrolled::count).sum::<usize>(), ZoneUpdate::MAX_ENDPOINTS);
+    pub(super) fn check_registered(
+        &self,
+        zone: &Zone,
+        registered: &[Registered],
+        draft: &Draft,
+    ) -> Refused {
+        let count: usize = registered.iter().map(Registered::count).sum();
+        let most = ZoneUpdate::MAX_ENDPOINTS;
         if count > most {
             let problem =
-                format!("at most {most} endpoints come and go at once; send several updates");
+                format!("at most {most} endpoints come and go with an update; send several");
             return refuse(UpdateCode::Refused, problem);
         }
-        enrolled.iter().try_for_each(|one| self.check_service_enrolled(&one.service, draft))
+        registered.iter().try_for_each(|one| self.check_one_registered(zone, one, draft))
     }
 
-    fn check_service_enrolled(&self, service: &Service, draft: &Draft) -> Refused {
-        let possible = service.validate().map_err(|error| format!("{error}"));
-        let free = || self.check_service_names(service).map_err(|taken| format!("{taken}"));
-        if let Err(problem) = possible.and_then(|()| free()) {
+    /// The name of the service itself is as it was, so it is the new endpoints' names that have to be free.
+    fn check_one_registered(&self, zone: &Zone, one: &Registered, draft: &Draft) -> Refused {
+        let Registered { service, come, .. } = one;
+        if service.endpoints().next().is_none() {
+            let problem = format!(
+                "service {} would be left without endpoints; add one in the same update, or delete the service",
+                service.id
+            );
             return refuse(UpdateCode::Refused, problem);
         }
-        match names_of_service(service).iter().find(|name| draft.contains_key(*name)) {
-            Some(name) => {
-                refuse(UpdateCode::Refused, format!("{name} is an endpoint of the same update"))
+        service.validate().or_else(|error| refuse(UpdateCode::Refused, format!("{error}")))?;
+        let owner = Owner::Service(service.id.clone());
+        let names = come.iter().filter_map(|new| service.dns.name.child(new.name.as_str()).ok());
+        for name in names {
+            self.check_name(&name, &zone.name, &owner)
+                .or_else(|taken| refuse(UpdateCode::Refused, format!("{taken}")))?;
+            if draft.contains_key(&name) {
+                let problem = format!("{name} is an endpoint of the same update");
+                return refuse(UpdateCode::Refused, problem);
             }
-            None => Ok(()),
         }
+        Ok(())
     }
 
     /// Stores a service whose endpoints an update changed, and says which came and which went.
-    pub(super) fn enrol(&mut self, work: &mut Work<'_>, enrolled: Enrolled) {
-        let Enrolled { service, gone, come } = enrolled;
+    pub(super) fn register_all(&mut self, work: &mut Work<'_>, registered: Registered) {
+        let Registered { service, gone, come } = registered;
         for endpoint in gone {
             work.say(Some(&service.id), Event::EndpointDeregistered { endpoint });
         }
