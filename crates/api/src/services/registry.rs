@@ -35,13 +35,24 @@ impl Registry {
             let came_to = self.0.deps.agreement.check_service(&service, if_revision);
             let Declared { revision, changed } = came_to.map_err(Refusal::from)?;
             let ttl_floor_ms = millis(view.settings.ttl_floor);
-            return Ok(pb::ApplyServiceResponse { index, revision, changed, ttl_floor_ms });
+            let stored = view.services.get(&service.id).into_iter();
+            let stored = stored.flat_map(|status| status.spec.endpoints());
+            let gone = stored.filter(|(_, one)| service.endpoint(&one.name).is_none());
+            let endpoints_gone = gone.map(|(_, one)| one.name.to_string()).collect();
+            return Ok(pb::ApplyServiceResponse {
+                index,
+                revision,
+                changed,
+                ttl_floor_ms,
+                endpoints_gone,
+            });
         }
         let command = service.map(|service| Command::ApplyService { service, if_revision });
         let changed = self.0.change(&call, &call.body.request_id, command).await?;
         let ttl_floor_ms = millis(self.0.latest().settings.ttl_floor);
         let ((revision, changed), index) = (changed.stored(), changed.index);
-        Ok(pb::ApplyServiceResponse { index, revision, changed, ttl_floor_ms })
+        let endpoints_gone = Vec::new();
+        Ok(pb::ApplyServiceResponse { index, revision, changed, ttl_floor_ms, endpoints_gone })
     }
 
     async fn list(

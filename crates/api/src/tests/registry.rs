@@ -166,6 +166,9 @@ async fn endpoints_come_and_go() {
         spec.pools[0].endpoints.len()
     };
     assert_eq!(endpoints(&mut client).await, 2);
+    let dry = pb::ApplyServiceRequest { validate_only: true, ..apply(service("shop")) };
+    let dry = client.apply_service(dry).await.expect("it is possible").into_inner();
+    assert_eq!((dry.changed, dry.endpoints_gone), (true, vec!["blue-2".to_owned()]));
     let deregistration = pb::DeregisterEndpointRequest {
         request_id: id(),
         service: "shop".to_owned(),

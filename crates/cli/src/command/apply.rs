@@ -23,6 +23,8 @@ use crate::output::{Page, json as told};
 use crate::session::{Outcome, Session};
 use crate::words;
 
+/// Endpoints that a warning names.
+const MAX_NAMED: usize = 8;
 /// The largest manifest that is read from standard input, in bytes.
 const MAX_INPUT: u64 = 64 << 20;
 
@@ -271,13 +273,15 @@ async fn send_service(
         })
         .await?
         .value;
+    let mut warnings = short_ttls(service, Floor::Set(Duration::from_millis(answer.ttl_floor_ms)));
+    warnings.extend(gone(&service.id, &answer.endpoints_gone));
     Ok(Applied {
         kind: "service",
         name: service.id.to_string(),
         changed: answer.changed,
         revision: answer.revision,
         index: answer.index,
-        warnings: short_ttls(service, Floor::Set(Duration::from_millis(answer.ttl_floor_ms))),
+        warnings,
         dead: Vec::new(),
         answers: Some(service.dns.name.to_string()),
     })
@@ -293,6 +297,21 @@ pub(crate) async fn declare_zone(
     let applied = send_zone(client, zone, 0, (None, validate_only)).await?;
     session.out.page(&page(&[applied], validate_only))?;
     Ok(Exit::Success)
+}
+
+/// What a declaration takes away without a word: whatever was declared before or registered since.
+fn gone(service: impl std::fmt::Display, endpoints: &[String]) -> Option<String> {
+    let first =
+        endpoints.get(..endpoints.len().min(MAX_NAMED)).filter(|first| !first.is_empty())?;
+    let more = match endpoints.len() - first.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!(
+        "service {service}: {}{more}, registered or declared before, would go: the manifest does not have {}",
+        first.join(", "),
+        if endpoints.len() == 1 { "it" } else { "them" }
+    ))
 }
 
 /// A key that a zone names and that does not exist; it may come later, so this is no error.
@@ -527,6 +546,16 @@ mod tests {
         assert_eq!(beside(refused(), &[zone(false)]), refused(), "it is stored as it stands here");
         let told = beside(refused(), &[zone(true)]).to_string();
         assert!(told.contains("apply one; if it needs zone example.test"), "{told}");
+    }
+
+    #[test]
+    fn endpoints_that_would_go_are_named_and_the_rest_is_counted() {
+        assert_eq!(gone("shop", &[]), None);
+        let one = gone("shop", &["e1".to_owned()]).expect("it would go");
+        assert!(one.starts_with("service shop: e1, registered") && one.ends_with(" it"), "{one}");
+        let many: Vec<String> = (1..=10).map(|number| format!("e{number}")).collect();
+        let many = gone("shop", &many).expect("they would go");
+        assert!(many.contains("e7, e8 and 2 more, registered"), "{many}");
     }
 
     #[test]
