@@ -20,12 +20,15 @@ use holdfast_core::event::Event;
 use holdfast_core::invariant::{Checker, Observed, Witness};
 use holdfast_core::prospects::Prospects;
 use holdfast_core::quorum::Verdict;
+use holdfast_core::selection::Admission;
 use holdfast_core::spec::{Address, Policy, Pool, RecordData};
 use holdfast_core::state::Applied;
 use holdfast_core::steer::Client;
 use holdfast_core::ttl::TtlCause;
 use holdfast_core::view::{ServiceStatus, View};
-use holdfast_core::{Actor, AgentId, Command, EndpointName, Entry, GroupId, State, Timestamp};
+use holdfast_core::{
+    Actor, AgentId, Command, EndpointName, Entry, GroupId, ServiceId, State, Timestamp,
+};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
@@ -91,11 +94,29 @@ impl Watched {
             let answered = checker.check_answer(&observed);
             prop_assert_eq!(answered, Ok(()), "service {} at entry {}", id, index);
             let ordered = view.overrides.values().any(|order| order.service == *id);
+            let hidden = self.hidden_dead(id);
+            prop_assert_eq!(hidden, None, "down, not told, and let in at entry {}", index);
             if status.blocked.is_none() && !ordered {
                 prop_assert!(makes_sense(status), "at entry {}: {:?}", index, status);
             }
         }
         Ok(())
+    }
+}
+
+impl Watched {
+    /// An endpoint that is down and not served, and that the next move to its pool would serve all the same.
+    fn hidden_dead(&self, id: &ServiceId) -> Option<EndpointName> {
+        let service = self.state.snapshot().services.get(id)?;
+        let served = |name: &EndpointName| {
+            service.selection.served.iter().any(|served| served.endpoint == *name)
+        };
+        let down = |name: &EndpointName| {
+            service.endpoints.get(name).is_some_and(|known| known.verdict == Verdict::Down)
+        };
+        let admitted = service.automatic.admission.iter();
+        let mut admitted = admitted.filter(|(_, admission)| **admission == Admission::In);
+        admitted.find(|(name, _)| down(name) && !served(name)).map(|(name, _)| name.clone())
     }
 }
 

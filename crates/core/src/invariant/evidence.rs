@@ -25,7 +25,8 @@ use crate::view::View;
 /// The verdicts that one node's records have established.
 #[derive(Debug, Default)]
 pub struct Evidence {
-    verdicts: BTreeMap<(ServiceId, EndpointName), Verdict>,
+    /// None where a declaration may have made an endpoint another one.
+    verdicts: BTreeMap<(ServiceId, EndpointName), Option<Verdict>>,
     /// Whether the records began with the first one, so that a verdict not seen was never given.
     complete: Option<bool>,
 }
@@ -77,7 +78,15 @@ impl Evidence {
                         let counted = recount(view, (service, check), *to, evidence);
                         counted.map_err(|why| broken(Property::S3, what(why)))?;
                     }
-                    self.verdicts.insert((service.clone(), endpoint.clone()), *to);
+                    self.verdicts.insert((service.clone(), endpoint.clone()), Some(*to));
+                }
+                Event::ServiceApplied { .. } => {
+                    let known = self.verdicts.iter_mut().filter(|((of, _), _)| of == service);
+                    known.for_each(|(_, verdict)| *verdict = None);
+                }
+                Event::ServiceDeleted => self.verdicts.retain(|(of, _), _| of != service),
+                Event::EndpointDeregistered { endpoint } => {
+                    self.verdicts.remove(&(service.clone(), endpoint.clone()));
                 }
                 Event::SelectionChanged { from, to, cause, .. } => {
                     self.check_move(service, *cause, (from, to))?;
@@ -85,12 +94,24 @@ impl Evidence {
                 _ => {}
             }
         }
+        rules.declared.into_keys().for_each(|service| self.learn(view, service));
         Ok(())
     }
 
+    /// Takes the verdicts of a service that was declared from the view behind the declaration.
+    fn learn(&mut self, view: &View, service: &ServiceId) {
+        self.verdicts.retain(|(of, _), _| of != service);
+        let status = view.services.get(service).into_iter();
+        let known = status.flat_map(|status| &status.endpoints);
+        let known = known.map(|one| ((service.clone(), one.endpoint.clone()), Some(one.verdict)));
+        self.verdicts.extend(known);
+    }
+
     fn verdict(&self, service: &ServiceId, endpoint: &EndpointName) -> Option<Verdict> {
-        let known = self.verdicts.get(&(service.clone(), endpoint.clone())).copied();
-        known.or((self.complete == Some(true)).then_some(Verdict::Unknown))
+        match self.verdicts.get(&(service.clone(), endpoint.clone())) {
+            Some(known) => *known,
+            None => (self.complete == Some(true)).then_some(Verdict::Unknown),
+        }
     }
 
     fn check_move(

@@ -16,7 +16,6 @@ use crate::quorum::Verdict;
 impl Desk<'_> {
     /// Leaves what is down.
     pub(super) fn depart(&self, course: &mut Course) {
-        self.leave_unseen(course);
         let mut next = course.automatic.clone();
         let leaves = |(name, admission): (&EndpointName, &Admission)| {
             let footing = self.footing(name);
@@ -35,7 +34,7 @@ impl Desk<'_> {
     }
 
     /// Leaves what nobody was told and was down when last heard of, and a pool that is not told either.
-    fn leave_unseen(&self, course: &mut Course) {
+    pub(super) fn leave_unseen(&self, course: &mut Course) {
         let served = course.selection.served.iter().map(|one| &one.endpoint);
         let served: BTreeSet<&EndpointName> = served.collect();
         let mut next = course.automatic.clone();

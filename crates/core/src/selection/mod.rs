@@ -130,8 +130,10 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
     let automatic = desk.fitted();
     let selection = desk.project(&automatic);
     let mut course = Course { automatic, selection, cause: None, blocked: None };
+    desk.leave_unseen(&mut course);
     desk.depart(&mut course);
     desk.take_back(&mut course);
+    desk.leave_unseen(&mut course);
     let steps = desk.reasoning(&course);
     let Course { automatic, selection, cause, blocked } = course;
     Decision { automatic, selection, cause, blocked, steps }
