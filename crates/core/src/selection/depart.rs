@@ -2,7 +2,7 @@
 //!
 //! All that is down goes out in one step with the change of pool that follows from it, so that clients never see a
 //! half-way answer. A verdict that is no longer fresh takes nothing out of the answer by itself: what was down when last
-//! heard of leaves with the first that is known to be. What nobody was told goes out however that step fares, and so
+//! heard of leaves with the first that is known to be, if something better is left to serve. What nobody was told goes out however that step fares, and so
 //! does a pool: later nothing fresh may be known of it, and it would come into the answer behind the gates' back.
 
 use alloc::collections::BTreeSet;
@@ -14,23 +14,32 @@ use crate::id::EndpointName;
 use crate::quorum::Verdict;
 
 impl Desk<'_> {
-    /// Leaves what is down.
+    /// Leaves what is down, and what was when last heard of where something that is not is left to serve.
     pub(super) fn depart(&self, course: &mut Course) {
+        let mut next = self.without(course, |footing| footing.known());
+        if next.admission != course.automatic.admission {
+            let all = self.without(course, |footing| footing.judged);
+            let served = self.project(&all).served;
+            let dead = |one: &Served| self.footing(&one.endpoint).judged == Verdict::Down;
+            if !served.is_empty() && !served.iter().any(dead) {
+                next = all;
+            }
+        }
+        self.attempt(course, next, self.departure_cause(course), || self.departure_gate(0));
+    }
+
+    /// The automatic state without what a verdict takes out, and without a pool that this leaves dead. What an order
+    /// holds up stays.
+    fn without(&self, course: &Course, verdict: impl Fn(Footing) -> Verdict) -> Automatic {
         let mut next = course.automatic.clone();
-        let leaves = |(name, admission): (&EndpointName, &Admission)| {
+        for (name, admission) in &mut next.admission {
             let footing = self.footing(name);
-            *admission != Admission::Out && is_dead(footing, footing.known())
-        };
-        if next.admission.iter().any(leaves) {
-            for (name, admission) in &mut next.admission {
-                let footing = self.footing(name);
-                if is_dead(footing, footing.judged) {
-                    *admission = Admission::Out;
-                }
+            if verdict(footing) == Verdict::Down && footing.forced != Some(Verdict::Up) {
+                *admission = Admission::Out;
             }
         }
         self.leave_dead_pool(&mut next);
-        self.attempt(course, next, self.departure_cause(course), || self.departure_gate(0));
+        next
     }
 
     /// Leaves what nobody was told and was down when last heard of, and a pool that is not told either.
@@ -62,12 +71,14 @@ impl Desk<'_> {
     }
 
     /// Puts a pool that is up in the place of one in charge, or of a detour, that is dead in the observers' eyes
-    /// and by order.
+    /// and by order. A detour that lives is the way from then on.
     pub(super) fn leave_dead_pool(&self, next: &mut Automatic) {
         let of = |name: &Option<_>| name.as_ref().and_then(|name| self.pool(name));
         if let Some(active) = of(&next.active)
             && self.is_dead(active, next)
-            && let Some(better) = self.refuge(next)
+            && let Some(better) = of(&next.detour)
+                .filter(|detour| !self.is_dead(detour, next))
+                .or_else(|| self.refuge(next))
         {
             next.active = Some(better.name.clone());
         }
@@ -77,9 +88,4 @@ impl Desk<'_> {
             next.detour = self.refuge(next).map(|pool| pool.name.clone());
         }
     }
-}
-
-/// Whether this verdict takes an endpoint out; not one that an order holds up.
-fn is_dead(footing: Footing, verdict: Verdict) -> bool {
-    verdict == Verdict::Down && footing.forced != Some(Verdict::Up)
 }

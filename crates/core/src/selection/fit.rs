@@ -9,7 +9,7 @@
 use alloc::collections::BTreeMap;
 
 use super::desk::{Desk, Lens};
-use super::{Admission, Automatic};
+use super::{Admission, Automatic, Course};
 use crate::decision::{Basis, Standing};
 use crate::id::{EndpointName, PoolName};
 use crate::spec::{Policy, Pool};
@@ -91,6 +91,20 @@ impl Desk<'_> {
             if let Some(admission @ Admission::New) = automatic.admission.get_mut(&endpoint.name) {
                 *admission = Admission::In;
             }
+        }
+    }
+
+    /// Hands over to a pool that is up where an order that ends, or a declaration, leaves nothing in the pool in charge.
+    pub(super) fn hand_over(&self, course: &mut Course) {
+        let emptied = course.selection.basis == Basis::AllDown;
+        if !emptied || self.inputs.current.basis == Basis::AllDown {
+            return;
+        }
+        if course.automatic.active.is_some()
+            && let Some(up) = self.first_up(&course.automatic)
+        {
+            course.automatic.active = Some(up.name.clone());
+            course.selection = self.project(&course.automatic);
         }
     }
 

@@ -130,9 +130,12 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
     let automatic = desk.fitted();
     let selection = desk.project(&automatic);
     let mut course = Course { automatic, selection, cause: None, blocked: None };
+    desk.hand_over(&mut course);
     desk.leave_unseen(&mut course);
     desk.depart(&mut course);
     desk.take_back(&mut course);
+    // What was taken back may be what a departure has waited for.
+    desk.depart(&mut course);
     desk.leave_unseen(&mut course);
     let steps = desk.reasoning(&course);
     let Course { automatic, selection, cause, blocked } = course;
