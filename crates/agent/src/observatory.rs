@@ -13,15 +13,16 @@
 mod parent;
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 use holdfast_api::node::{Looked, Propagation};
 use holdfast_consensus::Group;
 use holdfast_core::propagation::{MAX_TARGETS, Seen, Sighting, Target};
-use holdfast_core::spec::Zone;
+use holdfast_core::spec::{NameServer, Zone};
 use holdfast_core::{AgentId, AgentName};
 use holdfast_probe::AddressPolicy;
 use holdfast_probe::lookup::{self, LookupError};
@@ -131,8 +132,7 @@ impl Observatory {
         let body = lookup.encode();
         let peers = self.peers.others();
         let elsewhere = peers.into_iter().map(|peer| self.look_from(peer, body.clone(), limit));
-        let (here, elsewhere) =
-            tokio::join!(self.look_here(lookup), futures_util::future::join_all(elsewhere));
+        let (here, elsewhere) = tokio::join!(self.look_here(lookup), join_all(elsewhere));
         let Found { sightings, parent } = here;
         let mut looked = Looked { sightings, parent, silent: Vec::new() };
         for answer in elsewhere {
@@ -156,19 +156,16 @@ impl Observatory {
 
     /// Every address of the zone's name servers.
     async fn servers_of(&self, zone: &Zone) -> Vec<Target> {
-        let mut targets = Vec::new();
-        for server in zone.name_servers.iter().take(MAX_TARGETS) {
-            let mut addresses = server.addresses.clone();
-            if let (true, Some(resolver)) = (addresses.is_empty(), self.resolvers.first()) {
-                addresses = lookup::addresses_of(*resolver, &server.name).await;
-            }
-            let at = |ip: &IpAddr| Target {
-                address: SocketAddr::new(*ip, DNS_PORT),
-                server: Some(server.name.clone()),
-            };
-            targets.extend(addresses.iter().map(at));
+        let servers = zone.name_servers.iter().take(MAX_TARGETS).cloned();
+        join_all(servers.map(|server| self.addresses_of(server))).await.concat()
+    }
+
+    async fn addresses_of(&self, NameServer { name, mut addresses }: NameServer) -> Vec<Target> {
+        if let (true, Some(resolver)) = (addresses.is_empty(), self.resolvers.first()) {
+            addresses = lookup::addresses_of(*resolver, &name).await;
         }
-        targets
+        let at = |ip| Target { address: SocketAddr::new(ip, DNS_PORT), server: Some(name.clone()) };
+        addresses.into_iter().map(at).collect()
     }
 }
 

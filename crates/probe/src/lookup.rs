@@ -28,6 +28,8 @@ const ATTEMPT: Duration = Duration::from_millis(800);
 const ATTEMPTS: usize = 2;
 /// How long a question may take in all.
 const LIMIT: Duration = Duration::from_secs(3);
+/// DS records of a zone that are looked at; a server that tells more says nothing.
+const MAX_DS: usize = 64;
 /// Name servers of the parent zone that are taken note of.
 const MAX_SERVERS: usize = 16;
 
@@ -49,6 +51,9 @@ pub enum LookupError {
     /// What came tells neither what there is nor that there is nothing.
     #[error("it answers with response code {0}")]
     Failed(u16),
+    /// It neither refers to servers of the zone nor knows that there are none.
+    #[error("it says nothing of {0}")]
+    Unrelated(DnsName),
 }
 
 /// Asks `server` for a name. A resolver is asked to resolve, a name server only for what it has.
@@ -105,23 +110,32 @@ pub async fn addresses_of(resolver: SocketAddr, name: &DnsName) -> Vec<IpAddr> {
 /// The name servers that a resolver tells for a zone; none where it is no zone. Errors: it does not tell.
 pub async fn servers_of(resolver: SocketAddr, zone: &DnsName) -> Result<Vec<DnsName>, LookupError> {
     let answer = told(exchange(resolver, zone, RecordType::NS, true).await?)?;
-    Ok(name_servers(answer.answers.iter().map(|record| &record.data)))
+    Ok(name_servers(answer.answers.iter(), zone))
 }
 
 /// Asks a server of the parent zone whom it refers to for a zone, and by which DS records. Errors: it does not tell the
 /// former.
 pub async fn delegation(parent: SocketAddr, zone: &DnsName) -> Result<Delegation, LookupError> {
     let answer = told(exchange(parent, zone, RecordType::NS, false).await?)?;
-    let records = answer.authorities.iter().chain(&answer.answers);
-    let servers = name_servers(records.map(|record| &record.data));
-    let glue = answer.additionals.iter().filter_map(|record| {
-        let owner = DnsName::new(record.name.to_ascii().trim_end_matches('.')).ok()?;
-        Some((owner, record.data.ip_addr()?))
-    });
+    let servers = referred(&answer, zone)?;
+    let glue = answer
+        .additionals
+        .iter()
+        .filter_map(|record| Some((dns_name(&record.name)?, record.data.ip_addr()?)));
     let glue = glue.take(4 * MAX_SERVERS).collect();
     let ds = exchange(parent, zone, RecordType::DS, false).await.ok();
     let ds = ds.and_then(|answer| ds_in(&answer, zone));
     Ok(Delegation { parent, servers, glue, ds })
+}
+
+/// The name servers that a server of the parent refers to. Errors: it neither refers to any nor knows of none, such as
+/// one that is not of the parent and refers upwards.
+fn referred(answer: &Message, zone: &DnsName) -> Result<Vec<DnsName>, LookupError> {
+    let servers = name_servers(answer.authorities.iter().chain(&answer.answers), zone);
+    if servers.is_empty() && !answer.metadata.authoritative {
+        return Err(LookupError::Unrelated(zone.clone()));
+    }
+    Ok(servers)
 }
 
 /// The answer, where it tells what there is or that there is nothing.
@@ -149,15 +163,20 @@ fn ds_in(answer: &Message, zone: &DnsName) -> Option<Vec<Ds>> {
     for record in &answer.authorities {
         said.note_authority(&record.name.to_ascii(), kind_of(record));
     }
-    said.told().ok().map(|told| told.records)
+    said.told().ok().map(|told| told.records).filter(|records| records.len() <= MAX_DS)
 }
 
-fn name_servers<'a>(data: impl Iterator<Item = &'a RData>) -> Vec<DnsName> {
-    let names = data.filter_map(|data| match data {
-        RData::NS(server) => DnsName::new(server.0.to_ascii().trim_end_matches('.')).ok(),
+fn name_servers<'a>(records: impl Iterator<Item = &'a Record>, zone: &DnsName) -> Vec<DnsName> {
+    let of_zone = records.filter(|record| dns_name(&record.name).as_ref() == Some(zone));
+    let names = of_zone.filter_map(|record| match &record.data {
+        RData::NS(server) => dns_name(&server.0),
         _ => None,
     });
     names.take(MAX_SERVERS).collect()
+}
+
+fn dns_name(name: &Name) -> Option<DnsName> {
+    DnsName::new(name.to_ascii().trim_end_matches('.')).ok()
 }
 
 fn text_of(data: &RData) -> Option<String> {
@@ -283,6 +302,32 @@ mod tests {
     fn ds(owner: &str, data: &[u8]) -> Record {
         let rdata = NULL::with(data.to_vec());
         Record::from_rdata(name(owner), 300, RData::Unknown { code: RecordType::DS, rdata })
+    }
+
+    #[test]
+    fn only_what_is_said_of_the_zone_is_a_referral() {
+        let ns = |owner: &str, server: &str| {
+            let server = hickory_proto::rr::rdata::NS(name(server));
+            Record::from_rdata(name(owner), 300, RData::NS(server))
+        };
+        let mut referral = Message::query().into_response();
+        referral.add_authority(ns("EXAMPLE.test.", "ns1.example.test."));
+        let server = DnsName::new("ns1.example.test").expect("a name");
+        assert_eq!(referred(&referral, &zone()).ok(), Some(vec![server]));
+        assert_eq!(referred(&negative("test."), &zone()).ok(), Some(Vec::new()), "not delegated");
+        let mut upwards = Message::query().into_response();
+        upwards.add_authority(ns(".", "a.root-servers.test."));
+        assert!(referred(&upwards, &zone()).is_err());
+    }
+
+    #[test]
+    fn more_ds_records_than_a_zone_can_have_are_none() {
+        let many = |count: u16| {
+            let data = |tag: u16| [&tag.to_be_bytes()[..], &[13, 2, 1, 2]].concat();
+            with(of_parent(), (0..count).map(|tag| ds("example.test.", &data(tag))).collect())
+        };
+        assert_eq!(told(&many(64)).map(|records| records.len()), Some(64));
+        assert_eq!(told(&many(65)), None);
     }
 
     fn negative(apex: &str) -> Message {

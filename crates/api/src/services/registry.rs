@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use futures_util::stream::BoxStream;
-use holdfast_core::spec::{Endpoint, Service};
+use holdfast_core::spec::{Endpoint, Pool, Service};
 use holdfast_core::state::Declared;
 use holdfast_core::time::millis;
 use holdfast_core::{Command, Rejection, ServiceId};
@@ -37,7 +37,13 @@ impl Registry {
             let ttl_floor_ms = millis(view.settings.ttl_floor);
             let stored = view.services.get(&service.id).into_iter();
             let stored = stored.flat_map(|status| status.spec.endpoints());
-            let gone = stored.filter(|(_, one)| service.endpoint(&one.name).is_none());
+            let reached = |(pool, one): (&Pool, &Endpoint)| {
+                (pool.name.clone(), one.address.clone(), one.port)
+            };
+            let stays = |stored: &(&Pool, &Endpoint)| {
+                service.endpoint(&stored.1.name).map(reached) == Some(reached(*stored))
+            };
+            let gone = stored.filter(|stored| !stays(stored));
             let endpoints_gone = gone.map(|(_, one)| one.name.to_string()).collect();
             return Ok(pb::ApplyServiceResponse {
                 index,
