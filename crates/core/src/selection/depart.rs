@@ -18,9 +18,13 @@ impl Desk<'_> {
     pub(super) fn depart(&self, course: &mut Course) {
         let mut next = self.without(course, |footing| footing.known());
         if next.admission != course.automatic.admission {
-            let all = self.without(course, |footing| footing.judged);
+            let mut all = self.without(course, |footing| footing.judged);
+            self.redirect(&mut all);
             let served = self.project(&all).served;
-            let dead = |one: &Served| self.footing(&one.endpoint).judged == Verdict::Down;
+            let dead = |one: &Served| {
+                let footing = self.footing(&one.endpoint);
+                is_out(footing, footing.judged)
+            };
             if !served.is_empty() && !served.iter().any(dead) {
                 next = all;
             }
@@ -34,7 +38,7 @@ impl Desk<'_> {
         let mut next = course.automatic.clone();
         for (name, admission) in &mut next.admission {
             let footing = self.footing(name);
-            if verdict(footing) == Verdict::Down && footing.forced != Some(Verdict::Up) {
+            if is_out(footing, verdict(footing)) {
                 *admission = Admission::Out;
             }
         }
@@ -66,7 +70,7 @@ impl Desk<'_> {
         if current.served.iter().any(down) && course.selection.basis != Basis::AllDown {
             Some(Cause::Failed)
         } else {
-            course.selection.same_answer(current).then_some(Cause::Recovered)
+            (!course.by_people).then_some(Cause::Recovered)
         }
     }
 
@@ -77,7 +81,7 @@ impl Desk<'_> {
         if let Some(active) = of(&next.active)
             && self.is_dead(active, next)
             && let Some(better) = of(&next.detour)
-                .filter(|detour| !self.is_dead(detour, next))
+                .filter(|detour| self.was_up(detour, next))
                 .or_else(|| self.refuge(next))
         {
             next.active = Some(better.name.clone());
@@ -88,4 +92,9 @@ impl Desk<'_> {
             next.detour = self.refuge(next).map(|pool| pool.name.clone());
         }
     }
+}
+
+/// Whether a verdict takes an endpoint out; not one that an order holds up.
+fn is_out(footing: Footing, verdict: Verdict) -> bool {
+    verdict == Verdict::Down && footing.forced != Some(Verdict::Up)
 }

@@ -127,10 +127,13 @@ impl<'a> Desk<'a> {
 
     /// Where to go from a dead pool: the first that is up, else the first that was up when last heard of.
     pub(super) fn refuge(&self, automatic: &Automatic) -> Option<&'a Pool> {
-        let last_up = |pool: &&&Pool| {
-            let counts = self.counts(pool, automatic, Lens::Ordered);
-            counts.up + counts.last_up >= pool.min_up
-        };
-        self.first_up(automatic).or_else(|| self.pools.iter().find(last_up).copied())
+        let last_up = || self.pools.iter().find(|pool| self.was_up(pool, automatic)).copied();
+        self.first_up(automatic).or_else(last_up)
+    }
+
+    /// Whether a pool has enough that is up, or was when last heard of.
+    pub(super) fn was_up(&self, pool: &Pool, automatic: &Automatic) -> bool {
+        let counts = self.counts(pool, automatic, Lens::Ordered);
+        counts.up + counts.last_up >= pool.min_up
     }
 }

@@ -16,8 +16,9 @@
 //! Changes that no client can see (in a pool not in charge) need no gate. When nothing is up, the first recovery is
 //! a rescue and waits like a departure; when most of a pool is out, a return waits for no hold-down.
 //!
-//! A verdict whose opinions are no longer fresh is held: it moves nothing, in neither direction. Only a departure
-//! may still choose a pool that was up when last heard of, rather than treat everything as down.
+//! A verdict whose opinions are no longer fresh is held: it moves nothing by itself, in neither direction. Only a
+//! departure may still choose a pool that was up when last heard of, rather than treat everything as down, and takes
+//! along what was down when last heard of.
 //!
 //! What it never does: move onto something that is not up; answer nothing for a service that has endpoints
 //! (`fail_closed` refuses instead).
@@ -129,23 +130,34 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
     let desk = Desk::new(inputs);
     let automatic = desk.fitted();
     let selection = desk.project(&automatic);
-    let mut course = Course { automatic, selection, cause: None, blocked: None };
+    let mut course = Course { automatic, selection, by_people: false, cause: None, blocked: None };
     desk.hand_over(&mut course);
-    desk.leave_unseen(&mut course);
-    desk.depart(&mut course);
-    desk.take_back(&mut course);
-    // What was taken back may be what a departure has waited for.
-    desk.depart(&mut course);
-    desk.leave_unseen(&mut course);
+    course.by_people = !course.selection.same_answer(inputs.current);
+    for _ in 0..PASSES {
+        let before = course.automatic.clone();
+        course.blocked = None;
+        desk.leave_unseen(&mut course);
+        desk.depart(&mut course);
+        desk.take_back(&mut course);
+        desk.leave_unseen(&mut course);
+        if course.automatic == before {
+            break;
+        }
+    }
     let steps = desk.reasoning(&course);
-    let Course { automatic, selection, cause, blocked } = course;
+    let Course { automatic, selection, cause, blocked, .. } = course;
     Decision { automatic, selection, cause, blocked, steps }
 }
+
+/// How often verdicts are looked at in a decision: what is taken back may be what a departure has waited for.
+const PASSES: usize = 3;
 
 /// A decision on its way.
 struct Course {
     automatic: Automatic,
     selection: Selection,
+    /// Whether an order or a declaration has changed the answer.
+    by_people: bool,
     cause: Option<Cause>,
     blocked: Option<Blocked>,
 }
@@ -171,7 +183,8 @@ impl Desk<'_> {
             None => {
                 course.automatic = next;
                 course.selection = wanted;
-                course.cause = course.cause.or(cause.into());
+                let known = course.cause.filter(|cause| *cause != Cause::Judged);
+                course.cause = known.or(cause.into()).or(course.cause);
             }
         }
     }
