@@ -1,6 +1,6 @@
 //! Addresses that nsupdate registers at the name of a service: probed, agreed on, and served while they are up.
 
-use holdfast_tests::scenario::{NAME, SHOP};
+use holdfast_tests::scenario::{NAME, SHOP, bare_scenario};
 use holdfast_tests::site::Site;
 use holdfast_wire::pb::v1::Verdict;
 
@@ -12,7 +12,8 @@ const DEAD: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 34);
 
 #[test]
 fn what_nsupdate_registers_is_probed_and_served_while_it_is_up() -> Result<()> {
-    scenario(|scene| {
+    bare_scenario(|scene| {
+        scene.declare_shop()?;
         let (file, _) = make_key(scene, KEY)?;
         open(scene, ", names: [shop.hf.test], registers: { pool: eu, port: 80 }", "")?;
         let dir = scene.dir().to_path_buf();
@@ -50,6 +51,6 @@ fn what_nsupdate_registers_is_probed_and_served_while_it_is_up() -> Result<()> {
         for line in [format!("add {NAME} 1 TXT x"), format!("add b.{ZONE} 1 A {FIRST}")] {
             expect_code(nsupdate(scene, (leader, false), Some(&file), &[&line]), "REFUSED")?;
         }
-        Ok(())
+        Ok(another)
     })
 }
