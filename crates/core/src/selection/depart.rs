@@ -16,9 +16,11 @@ use crate::quorum::Verdict;
 impl Desk<'_> {
     /// Leaves what is down, and what was when last heard of where something that is not is left to serve.
     pub(super) fn depart(&self, course: &mut Course) {
-        let mut next = self.without(course, |footing| footing.known());
+        let mut next = self.without(course, |_, footing| is_out(footing, footing.known()));
+        self.leave_dead_pool(&mut next);
         if next.admission != course.automatic.admission {
-            let mut all = self.without(course, |footing| footing.judged);
+            let mut all = self.without(course, |_, footing| is_out(footing, footing.judged));
+            self.leave_dead_pool(&mut all);
             self.redirect(&mut all);
             let served = self.project(&all).served;
             let dead = |one: &Served| {
@@ -32,17 +34,14 @@ impl Desk<'_> {
         self.attempt(course, next, self.departure_cause(course), || self.departure_gate(0));
     }
 
-    /// The automatic state without what a verdict takes out, and without a pool that this leaves dead. What an order
-    /// holds up stays.
-    fn without(&self, course: &Course, verdict: impl Fn(Footing) -> Verdict) -> Automatic {
+    /// The automatic state without these endpoints.
+    fn without(&self, course: &Course, out: impl Fn(&EndpointName, Footing) -> bool) -> Automatic {
         let mut next = course.automatic.clone();
         for (name, admission) in &mut next.admission {
-            let footing = self.footing(name);
-            if is_out(footing, verdict(footing)) {
+            if out(name, self.footing(name)) {
                 *admission = Admission::Out;
             }
         }
-        self.leave_dead_pool(&mut next);
         next
     }
 
@@ -50,12 +49,9 @@ impl Desk<'_> {
     pub(super) fn leave_unseen(&self, course: &mut Course) {
         let served = course.selection.served.iter().map(|one| &one.endpoint);
         let served: BTreeSet<&EndpointName> = served.collect();
-        let mut next = course.automatic.clone();
-        for (name, admission) in &mut next.admission {
-            if self.footing(name).judged == Verdict::Down && !served.contains(name) {
-                *admission = Admission::Out;
-            }
-        }
+        let next = self.without(course, |name, footing| {
+            footing.judged == Verdict::Down && !served.contains(name)
+        });
         self.take_unseen(course, next);
         let mut next = course.automatic.clone();
         self.leave_dead_pool(&mut next);

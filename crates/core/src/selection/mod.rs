@@ -139,7 +139,6 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
         desk.leave_unseen(&mut course);
         desk.depart(&mut course);
         desk.take_back(&mut course);
-        desk.leave_unseen(&mut course);
         if course.automatic == before {
             break;
         }
@@ -150,7 +149,7 @@ pub fn decide(inputs: &Inputs<'_>) -> Decision {
 }
 
 /// How often verdicts are looked at in a decision: what is taken back may be what a departure has waited for.
-const PASSES: usize = 3;
+const PASSES: usize = 4;
 
 /// A decision on its way.
 struct Course {

@@ -43,9 +43,14 @@ impl State {
         }
         spec.validate().map_err(Rejection::InvalidSpec)?;
         self.check_service_names(&spec)?;
-        let address = format!("{} port {}", endpoint.address, endpoint.port).to_string();
-        work.say(Some(id), Event::EndpointRegistered { endpoint: endpoint.name.clone(), address });
+        work.say(Some(id), registered(endpoint));
         self.store_service(work, spec);
         Ok(Reply::Stored { revision: work.index, changed: true })
     }
+}
+
+/// What is said of an endpoint that came.
+pub(super) fn registered(Endpoint { name, address, port, .. }: &Endpoint) -> Event {
+    let address = format!("{address} port {port}");
+    Event::EndpointRegistered { endpoint: name.clone(), address }
 }

@@ -20,6 +20,7 @@ use crate::event::Event;
 use crate::id::EndpointName;
 use crate::name::DnsName;
 use crate::spec::{Address, Endpoint, Kind, RecordData, Registers, Service, Zone};
+use crate::state::apply::register_endpoint::registered;
 use crate::state::{Owner, State, Work};
 use crate::update::{Action, UpdateCode, ZoneUpdate};
 
@@ -196,14 +197,13 @@ impl State {
     }
 
     /// Stores a service whose endpoints an update changed, and says which came and which went.
-    pub(super) fn register_all(&mut self, work: &mut Work<'_>, registered: Registered) {
-        let Registered { service, gone, come } = registered;
+    pub(super) fn register_all(&mut self, work: &mut Work<'_>, left: Registered) {
+        let Registered { service, gone, come } = left;
         for endpoint in gone {
             work.say(Some(&service.id), Event::EndpointDeregistered { endpoint });
         }
-        for Endpoint { name, address, port, .. } in come {
-            let address = format!("{address} port {port}");
-            work.say(Some(&service.id), Event::EndpointRegistered { endpoint: name, address });
+        for endpoint in &come {
+            work.say(Some(&service.id), registered(endpoint));
         }
         self.store_service(work, service);
     }
